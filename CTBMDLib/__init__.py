@@ -1,0 +1,9 @@
+"""CTBMDLib: areal bone mineral density from an unenhanced abdominal CT.
+
+Research use only; not a medical device. Plain Python: no Slicer, no Qt, and
+torch only inside functions that can do without it.
+"""
+
+__version__ = "0.1.0"
+
+RESEARCH_USE = "Research use only, not a medical device."

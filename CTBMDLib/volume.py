@@ -1,0 +1,161 @@
+"""A CT volume in Hounsfield units, its place in the patient, and how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+AIR_HU = -1000.0
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What is known of the scan and the person; None means unknown and stays so.
+
+    Attributes
+    ----------
+    modality : str or None
+        DICOM Modality; 'CT' for DICOM input, None for NIfTI and NRRD, which
+        do not say.
+    kvp : float or None
+        Tube voltage in kV.
+    kernel : str or None
+        Convolution kernel as the manufacturer names it.
+    slice_thickness_mm : float or None
+        Nominal slice thickness in mm (not the distance between slices).
+    tube_current_ma : float or None
+        X-ray tube current in mA.
+    contrast_agent : str or None
+        Contrast agent as written in the header. An absent or empty tag is
+        None: absence of the tag does not show absence of contrast.
+    manufacturer, model : str or None
+    sex : {'F', 'M'} or None
+    age_years : float or None
+    patient_id : str or None
+        Used to name the case in exports; the patient's name is never kept.
+    study_uid, series_uid : str or None
+    series_description : str or None
+    """
+
+    modality: str | None = None
+    kvp: float | None = None
+    kernel: str | None = None
+    slice_thickness_mm: float | None = None
+    tube_current_ma: float | None = None
+    contrast_agent: str | None = None
+    manufacturer: str | None = None
+    model: str | None = None
+    sex: str | None = None
+    age_years: float | None = None
+    patient_id: str | None = None
+    study_uid: str | None = None
+    series_uid: str | None = None
+    series_description: str | None = None
+
+
+@dataclass(frozen=True)
+class CTVolume:
+    """A CT volume.
+
+    Attributes
+    ----------
+    hu : ndarray, shape (K, J, I)
+        Hounsfield units, any real dtype. Nothing is assumed about which axis
+        is axial or which way the slices run.
+    ijk_to_ras : ndarray, shape (4, 4)
+        Maps homogeneous voxel indices (i, j, k, 1) to patient RAS in mm.
+    acquisition : Acquisition
+    name : str
+        What to call the volume in messages and as `case` where the header
+        names no patient.
+    """
+
+    hu: np.ndarray
+    ijk_to_ras: np.ndarray
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    name: str = "CT"
+
+    def __post_init__(self):
+        matrix = np.asarray(self.ijk_to_ras, dtype=float)
+        if np.ndim(self.hu) != 3:
+            raise ValueError(f"a CT volume has three axes, this array has {np.ndim(self.hu)}")
+        if matrix.shape != (4, 4) or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
+            raise ValueError("ijk_to_ras must be an invertible 4x4 matrix")
+        object.__setattr__(self, "ijk_to_ras", matrix)
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """Voxel spacing along i, j, k in mm, shape (3,)."""
+        return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+
+    @property
+    def axis_kji_of_ras(self) -> tuple[int, int, int]:
+        """Array axis (0=k, 1=j, 2=i) that runs closest to R, A and S, in that order."""
+        directions = np.abs(self.ijk_to_ras[:3, :3] / self.spacing_mm)
+        best = max(
+            ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)),
+            key=lambda p: sum(directions[row, p[row]] for row in range(3)),
+        )
+        return tuple(2 - column for column in best)
+
+    def ras_from_ijk(self, ijk) -> np.ndarray:
+        """Patient RAS in mm of voxel indices (i, j, k); shape (..., 3) in and out."""
+        ijk = np.asarray(ijk, dtype=float)
+        return ijk @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3]
+
+    def ijk_from_ras(self, ras) -> np.ndarray:
+        """Continuous voxel indices (i, j, k) of RAS points in mm; shape (..., 3) in and out."""
+        inverse = np.linalg.inv(self.ijk_to_ras)
+        return np.asarray(ras, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    @property
+    def ras_bounds(self) -> np.ndarray:
+        """Outer bounds of the voxel centres in RAS mm, shape (3, 2): low, high."""
+        k, j, i = self.hu.shape
+        corners = np.array([(a, b, c) for a in (0, i - 1) for b in (0, j - 1) for c in (0, k - 1)])
+        ras = self.ras_from_ijk(corners)
+        return np.stack([ras.min(axis=0), ras.max(axis=0)], axis=1)
+
+    def contains(self, ras, margin_mm: float = 0.0) -> bool:
+        """Whether a RAS point lies inside the volume, `margin_mm` from its faces."""
+        ijk = self.ijk_from_ras(ras)
+        slack = margin_mm / self.spacing_mm
+        size = np.array(self.hu.shape[::-1])
+        return bool(np.all(ijk >= slack - 0.5) and np.all(ijk <= size - 0.5 - slack))
+
+    def sample(self, ras, order: int = 1, fill: float = np.nan) -> np.ndarray:
+        """HU at RAS points by spline interpolation.
+
+        Parameters
+        ----------
+        ras : array_like, shape (..., 3)
+            Points in mm.
+        order : int
+            0 nearest, 1 linear, 3 cubic.
+        fill : float
+            Value for points outside the volume.
+
+        Returns
+        -------
+        ndarray, shape (...), float32
+        """
+        ijk = self.ijk_from_ras(ras)
+        points = ijk[..., ::-1].reshape(-1, 3).T
+        # Only the block around the points is converted and interpolated: a
+        # plane through a 1000-slice volume must not cost a pass over all of it.
+        size = np.array(self.hu.shape)
+        low = np.clip(np.floor(points.min(axis=1)).astype(int) - 2, 0, size - 1)
+        high = np.clip(np.ceil(points.max(axis=1)).astype(int) + 3, low + 1, size)
+        block = self.hu[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+        values = ndimage.map_coordinates(
+            block.astype(np.float32, copy=False),
+            points - low[:, None],
+            order=order,
+            mode="nearest",
+            output=np.float32,
+        )
+        outside = np.any((points < -0.5) | (points > size[:, None] - 0.5), axis=0)
+        values[outside] = fill
+        return values.reshape(ijk.shape[:-1])
