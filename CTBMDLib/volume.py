@@ -70,12 +70,15 @@ class CTVolume:
     name : str
         What to call the volume in messages and as `case` where the header
         names no patient.
+    remarks : tuple of str
+        Sentences about the reading: which series was used, which were left.
     """
 
     hu: np.ndarray
     ijk_to_ras: np.ndarray
     acquisition: Acquisition = field(default_factory=Acquisition)
     name: str = "CT"
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self):
         matrix = np.asarray(self.ijk_to_ras, dtype=float)
