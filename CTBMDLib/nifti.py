@@ -1,0 +1,276 @@
+"""NIfTI-1 and NIfTI-2 files as CT volumes.
+
+Read here and not through VTK, because vtkNIFTIImageReader reports a cut-off
+file on the console and returns an image all the same. Format: the NIfTI-1
+header definition (nifti1.h, J. Neuroimaging Informatics Technology Initiative,
+2004) and NIfTI-2 (2011). NIfTI coordinates are RAS already.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .errors import Cancelled, CTBMDError
+from .hounsfield import compact
+from .volume import Acquisition, CTVolume
+
+_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
+          1024: "i8", 1280: "u8"}  # fmt: skip
+_COLOUR = (128, 2304)
+_COMPLEX = (32, 1792, 2048)
+_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+_CHUNK = 8 << 20
+_MAX_RATIO = 1200  # deflate cannot do better than 1032:1
+
+
+def read_nifti(path: Path, should_cancel=None) -> CTVolume:
+    """Read a NIfTI file.
+
+    Parameters
+    ----------
+    path : Path
+        .nii, .nii.gz, or one of a .hdr/.img pair.
+
+    Returns
+    -------
+    CTVolume
+        sform where its code is set, qform otherwise; nothing is known of the
+        acquisition.
+
+    Raises
+    ------
+    CTBMDError, Cancelled
+    """
+    header_path, data_path = _pair(path)
+    with _stream(header_path) as stream:
+        raw = _read(stream, 540, header_path, exact=False)
+    header = _parse(raw, path)
+    shape = header["shape"]
+    count = int(np.prod(shape, dtype=object))
+    nbytes = count * header["dtype"].itemsize
+    size = data_path.stat().st_size
+    if _zipped(data_path):
+        size *= _MAX_RATIO
+    if nbytes + header["offset"] > size:
+        raise _cut(path)
+    try:
+        values = np.empty(shape[::-1], header["dtype"])
+    except MemoryError:
+        raise CTBMDError(f"'{path.name}' does not fit into the memory of this computer.") from None
+    with _stream(data_path) as stream:
+        _read(stream, header["offset"], path)
+        view = memoryview(values.reshape(-1)).cast("B")
+        done = 0
+        while done < nbytes:
+            if should_cancel and should_cancel():
+                raise Cancelled
+            try:
+                got = stream.readinto(view[done : done + _CHUNK])
+            except (OSError, EOFError, zlib.error):
+                got = 0
+            if not got:
+                raise _cut(path)
+            done += got
+    if not values.dtype.isnative:
+        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder())
+    slope, intercept = header["slope"], header["intercept"]
+    if (slope, intercept) != (1.0, 0.0):
+        values = values.astype(np.float32)
+        values *= slope
+        values += intercept
+    return CTVolume(compact(values), header["matrix"], Acquisition(), name=stem(path))
+
+
+def stem(path: Path) -> str:
+    """File name without .nii, .nii.gz and the like."""
+    name = path.name
+    for suffix in (".nii.gz", ".img.gz"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return path.stem
+
+
+def _pair(path: Path) -> tuple[Path, Path]:
+    low = path.name.lower()
+    if low.endswith((".nii", ".nii.gz")):
+        return path, path
+    header = path.with_name(stem(path) + ".hdr")
+    for data in (path.with_name(stem(path) + ".img"), path.with_name(stem(path) + ".img.gz")):
+        if header.exists() and data.exists():
+            return header, data
+    raise CTBMDError(f"'{path.name}' is one half of a .hdr/.img pair and the other is missing.")
+
+
+def _zipped(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def _stream(path: Path):
+    return gzip.open(path, "rb") if _zipped(path) else open(path, "rb", buffering=0)
+
+
+def _read(stream, count, path, exact=True) -> bytes:
+    try:
+        data = stream.read(count)
+        while len(data) < count:
+            more = stream.read(count - len(data))
+            if not more:
+                break
+            data += more
+    except (OSError, EOFError, zlib.error):
+        raise _cut(path) from None
+    if exact and len(data) < count:
+        raise _cut(path)
+    return data
+
+
+def _cut(path) -> CTBMDError:
+    return CTBMDError(f"'{path.name}' is cut off or damaged; copy it again from where it came.")
+
+
+def _parse(raw: bytes, path: Path) -> dict:
+    for order in "<>":
+        if raw[:4] == np.array(348, order + "i4").tobytes() and len(raw) >= 348:
+            if raw[344:347] not in (b"n+1", b"ni1"):
+                raise CTBMDError(
+                    f"'{path.name}' is an ANALYZE file, which does not say left from right; convert it to NIfTI."
+                )
+            return _fields(_nifti1(raw, order), order, path)
+        if raw[:4] == np.array(540, order + "i4").tobytes() and len(raw) >= 540:
+            return _fields(_nifti2(raw, order), order, path)
+    raise CTBMDError(
+        f"'{path.name}' is not a NIfTI file, or its start is damaged; export it again."
+    )
+
+
+def _at(raw, offset, kind, count=1):
+    values = np.frombuffer(raw, kind, count, offset)
+    return values if count > 1 else values[0]
+
+
+def _nifti1(raw, o) -> dict:
+    return {
+        "dim": _at(raw, 40, o + "i2", 8),
+        "datatype": _at(raw, 70, o + "i2"),
+        "pixdim": _at(raw, 76, o + "f4", 8),
+        "offset": _at(raw, 108, o + "f4"),
+        "slope": _at(raw, 112, o + "f4"),
+        "intercept": _at(raw, 116, o + "f4"),
+        "units": raw[123],
+        "qform": _at(raw, 252, o + "i2"),
+        "sform": _at(raw, 254, o + "i2"),
+        "quatern": _at(raw, 256, o + "f4", 6),
+        "srow": _at(raw, 280, o + "f4", 12),
+        "single": raw[344:347] == b"n+1",
+    }
+
+
+def _nifti2(raw, o) -> dict:
+    return {
+        "dim": _at(raw, 16, o + "i8", 8),
+        "datatype": _at(raw, 12, o + "i2"),
+        "pixdim": _at(raw, 104, o + "f8", 8),
+        "offset": _at(raw, 168, o + "i8"),
+        "slope": _at(raw, 176, o + "f8"),
+        "intercept": _at(raw, 184, o + "f8"),
+        "units": _at(raw, 500, o + "i4"),
+        "qform": _at(raw, 344, o + "i4"),
+        "sform": _at(raw, 348, o + "i4"),
+        "quatern": _at(raw, 352, o + "f8", 6),
+        "srow": _at(raw, 400, o + "f8", 12),
+        "single": raw[4:7] == b"n+2",
+    }
+
+
+def _fields(h, order, path) -> dict:
+    axes = int(h["dim"][0])
+    if not 1 <= axes <= 7 or any(int(n) < 1 for n in h["dim"][1 : axes + 1]):
+        raise _cut(path)
+    dim = [int(n) for n in h["dim"][1 : axes + 1]]
+    if any(n > 1 for n in dim[3:]):
+        raise CTBMDError(
+            f"'{path.name}' is a series of {int(np.prod(dim[3:], dtype=object))} volumes (4-D); export one of them as a 3-D file."
+        )
+    shape = (dim + [1, 1])[:3]
+    if min(shape) == 1:
+        raise CTBMDError(f"'{path.name}' is a single 2-D image; a CT volume is needed.")
+    if shape[2] < 3:
+        raise CTBMDError(f"'{path.name}' has only {shape[2]} slices; at least 3 are needed.")
+    kind = int(h["datatype"])
+    if kind in _COLOUR:
+        raise CTBMDError(f"'{path.name}' is a colour image, not CT values; export the original CT.")
+    if kind in _COMPLEX or kind not in _TYPES:
+        raise CTBMDError(
+            f"'{path.name}' holds numbers of a kind CT does not have (NIfTI type {kind}); export it as 16-bit integers."
+        )
+    offset = float(h["offset"])
+    if not (np.isfinite(offset) and 0 <= offset < 1 << 31):
+        raise _cut(path)
+    slope, intercept = float(h["slope"]), float(h["intercept"])
+    if slope == 0 or not np.isfinite(slope):
+        slope, intercept = 1.0, 0.0  # 'no scaling' by the standard
+    return {
+        "shape": tuple(shape),
+        "dtype": np.dtype(order + _TYPES[kind]),
+        "offset": max(int(offset), 352) if h["single"] else int(offset),
+        "slope": slope,
+        "intercept": intercept if np.isfinite(intercept) else 0.0,
+        "matrix": _matrix(h, path),
+    }
+
+
+def _matrix(h, path) -> np.ndarray:
+    matrix = np.eye(4)
+    with np.errstate(all="ignore"):
+        if h["sform"] > 0:
+            matrix[:3] = np.asarray(h["srow"], float).reshape(3, 4)
+        elif h["qform"] > 0:
+            matrix[:3] = _from_quaternion(h)
+        else:
+            raise CTBMDError(
+                f"'{path.name}' does not say how it lies in the patient (no qform or sform); export it with its orientation."
+            )
+        matrix[:3] *= _UNITS_MM.get(int(h["units"]) & 7, 1.0)
+    return checked_matrix(matrix, path)
+
+
+def _from_quaternion(h) -> np.ndarray:
+    b, c, d, x, y, z = (float(v) for v in h["quatern"])
+    a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    spacing = np.abs(np.asarray(h["pixdim"][1:4], float))
+    spacing[2] *= -1.0 if h["pixdim"][0] < 0 else 1.0
+    return np.column_stack([rotation * spacing, (x, y, z)])
+
+
+def checked_matrix(matrix, path) -> np.ndarray:
+    """An IJK-to-RAS matrix with plausible spacing and axes at right angles.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    with np.errstate(all="ignore"):
+        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+        fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
+    if not fine:
+        raise CTBMDError(
+            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again."
+        )
+    directions = matrix[:3, :3] / spacing
+    if np.abs(directions.T @ directions - np.eye(3)).max() > 0.01:
+        raise CTBMDError(
+            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first."
+        )
+    return matrix

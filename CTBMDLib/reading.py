@@ -1,0 +1,201 @@
+"""A CT volume from a DICOM folder or file, NIfTI or NRRD; what is no usable CT is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from . import hounsfield
+from .errors import Cancelled, CTBMDError
+from .headers import acquisition
+from .pixels import read_pixels
+from .series import SeriesInfo, files_below, geometry, no_series_error, scan
+from .volume import CTVolume
+
+_HEADER_SHARE = 0.2  # of the progress bar
+_PIXEL_SHARE = 0.75
+
+
+def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVolume:
+    """Read one CT series as a volume in Hounsfield units.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder with DICOM files (searched with its subfolders; other series,
+        other patients and other files may lie in it), one DICOM file (its
+        whole series is then read from the folder it lies in, and
+        `CTVolume.remarks` says so), a NIfTI file (.nii, .nii.gz) or an NRRD
+        file (.nrrd, .nhdr).
+    series_uid : str or None
+        SeriesInstanceUID of the series to read. Without it the axial CT series
+        with the most images is read; where none is axial, the CT series with
+        the most images.
+    progress : callable(float, str) or None
+        Told the fraction done, 0 to 1, and a short text.
+    should_cancel : callable() -> bool or None
+        Asked between files and slices.
+
+    Returns
+    -------
+    CTVolume
+        int16 where that is lossless. `remarks` names the series that was read
+        and, in the same line, those that were left.
+
+    Raises
+    ------
+    CTBMDError
+        With one sentence, for everything that is not one usable CT.
+    Cancelled
+    """
+    path = _existing(path)
+    low = path.name.lower()
+    if path.is_file() and low.endswith((".nii", ".nii.gz", ".hdr", ".img", ".img.gz")):
+        from .nifti import read_nifti as read_file
+    elif path.is_file() and low.endswith((".nrrd", ".nhdr")):
+        from .nrrd import read_nrrd as read_file
+    else:
+        return _read_dicom(path, series_uid, progress, should_cancel)
+    if series_uid is not None:
+        raise CTBMDError(
+            f"'{path.name}' is not DICOM and has no series to choose from; leave the series out."
+        )
+    if should_cancel and should_cancel():
+        raise Cancelled
+    if progress:
+        progress(0.0, f"Reading {path.name}")
+    volume = read_file(path, should_cancel)
+    hounsfield.check(volume.hu)
+    if progress:
+        progress(1.0, "CT read")
+    return volume
+
+
+def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
+    """The series of a folder, or of a DICOM file's folder, the one `read_ct` takes first.
+
+    Only headers are read. A series that `read_ct` would refuse is listed with
+    its `problem`.
+
+    Raises
+    ------
+    CTBMDError
+        Where there is no DICOM image.
+    Cancelled
+    """
+    found, _ = _scan(_existing(path), progress, should_cancel)
+    return found.series
+
+
+def _existing(path) -> Path:
+    path = Path(path)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        raise CTBMDError(f"'{path}' does not exist; check the path.")
+    return path
+
+
+def _scan(path, progress, should_cancel):
+    """Headers of a folder, or of the series that one file belongs to: (Scan, file or None)."""
+    if path.is_dir():
+        files = files_below(path)
+        if not files:
+            raise CTBMDError(f"The folder '{path}' is empty; choose the folder of a CT series.")
+        found = scan(files, progress, should_cancel)
+        if not found.series:
+            raise no_series_error(path, found)
+        return found, None
+    alone = scan([path], None, should_cancel)
+    if alone.other or not (alone.series or alone.damaged):
+        raise CTBMDError(
+            f"'{path.name}' is not a CT image file; give a DICOM folder or file, NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr)."
+        )
+    if alone.damaged:
+        raise CTBMDError(
+            f"The file '{path.name}' is cut off or damaged; copy it again from where it came."
+        )
+    own = alone.series[0]
+    if own.frames[0].index is not None or own.reason not in ("only one slice", None):
+        return alone, None  # multi-frame, or nothing that its neighbours could mend
+    found = scan(files_below(path.parent, recursive=False), progress, should_cancel)
+    stack = [s for s in found.series if any(f.path == path for f in s.frames)]
+    found.series = stack or alone.series
+    return found, path
+
+
+def _read_dicom(path, series_uid, progress, should_cancel) -> CTVolume:
+    def part(start, share):
+        return progress and (lambda done, text: progress(start + share * done, text))
+
+    found, single = _scan(path, part(0.0, _HEADER_SHARE), should_cancel)
+    chosen = _choose(found.series, series_uid)
+    if chosen.problem is not None:
+        raise CTBMDError(_with_others(chosen, found.series))
+    hu = read_pixels(chosen.frames, part(_HEADER_SHARE, _PIXEL_SHARE), should_cancel)
+    hounsfield.check(hu)
+    if progress:
+        progress(1.0, "CT read")
+    facts = acquisition(chosen.header, chosen.groups)
+    folder = path if path.is_dir() else path.parent
+    volume = CTVolume(
+        hu,
+        geometry(chosen.frames),
+        facts,
+        name=facts.patient_id or folder.resolve().name or "CT",
+    )
+    return replace(volume, remarks=_remarks(chosen, found, single))
+
+
+def _choose(series, series_uid) -> SeriesInfo:
+    if series_uid is None:
+        return series[0]
+    named = [item for item in series if item.series_uid == str(series_uid).strip()]
+    if not named:
+        have = "; ".join(f"{item.title} {item.series_uid}" for item in series[:5])
+        raise CTBMDError(f"There is no series {series_uid} here; there are: {have}.")
+    return named[0]
+
+
+def _with_others(chosen, series) -> str:
+    """The chosen series' problem, and what else was looked at when it was not alone."""
+    if len(series) == 1:
+        return chosen.problem
+    others = {item.reason for item in series if item is not chosen and item.reason}
+    also = f", and none of the other {len(series) - 1} can be read" if others else ""
+    start = chosen.title[0].upper() + chosen.title[1:]
+    sentence = chosen.problem[0].lower() + chosen.problem[1:].rstrip(".")
+    return f"{start}{also}: {sentence}."
+
+
+def _remarks(chosen, found, single) -> tuple[str, ...]:
+    used = f"Read {chosen.title}"
+    patients = {item.patient_id for item in found.series}
+    if len(patients) > 1 and chosen.patient_id:
+        used += f" of patient {chosen.patient_id}"
+    left = []
+    for item in found.series:
+        if item is chosen:
+            continue
+        title = item.title
+        if len(patients) > 1 and item.patient_id != chosen.patient_id:
+            title += f" of patient {item.patient_id or 'unknown'}"
+        if item.problem and item.reason not in (item.plane, item.modality):
+            title += f" [{item.reason}]"
+        left.append(title)
+    if left:
+        used += "; left out: " + ", ".join(left[:12])
+        if len(left) > 12:
+            used += f" and {len(left) - 12} more"
+    remarks = [used + "."]
+    if single is not None:
+        remarks.append(
+            f"'{single.name}' is one of {chosen.images} images of its series; all of them were read from its folder."
+        )
+    if found.damaged:
+        names = ", ".join(f"'{p.name}'" for p in found.damaged[:3])
+        more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
+        remarks.append(f"Damaged files were left out: {names}{more}.")
+    return tuple(remarks)

@@ -1,0 +1,530 @@
+"""The DICOM series of a folder, from headers alone: what each is and whether it is a usable CT."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from .errors import Cancelled, CTBMDError
+from .headers import get, nested, number, text
+
+ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+MINIMUM_SLICES = 3
+SPACING_TOLERANCE = 0.05
+TILT_TOLERANCE = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
+
+_TAGS = [
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality",
+    "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
+    "PatientAge", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness", "KVP",
+    "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
+    "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
+    "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
+    "PixelRepresentation", "BitsAllocated", "BitsStored", "RescaleIntercept", "RescaleSlope",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image: a file, or one frame of a multi-frame file.
+
+    Attributes
+    ----------
+    path : Path
+    index : int or None
+        Frame number from 0 in a multi-frame file, None in a single-frame file.
+    position : tuple of 3 float or None
+        ImagePositionPatient, centre of the first pixel, LPS mm.
+    orientation : tuple of 6 float or None
+        ImageOrientationPatient: along a row, down a column, LPS.
+    spacing : tuple of 2 float or None
+        PixelSpacing: between rows, between columns, mm.
+    rows, columns : int
+    slope, intercept : float
+        HU = slope * stored value + intercept.
+    localizer : bool
+    """
+
+    path: Path
+    index: int | None
+    position: tuple | None
+    orientation: tuple | None
+    spacing: tuple | None
+    rows: int
+    columns: int
+    slope: float
+    intercept: float
+    localizer: bool
+    colour: bool
+
+    @property
+    def normal(self) -> np.ndarray | None:
+        if self.orientation is None:
+            return None
+        return np.cross(self.orientation[:3], self.orientation[3:])
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """One stack of parallel images of one series.
+
+    Attributes
+    ----------
+    series_uid : str or None
+    number : str or None
+        SeriesNumber, what the scanner's console shows.
+    description : str or None
+    modality : str or None
+    patient_id, study_uid : str or None
+    plane : {'axial', 'sagittal', 'coronal', 'scout', 'unknown'}
+    images : int
+    problem : str or None
+        The sentence with which `read_ct` refuses it; None when it can be read.
+    reason : str or None
+        The problem in a few words.
+    frames : tuple of Frame
+        Sorted by position along the slice normal where the geometry is known.
+    header : pydicom.Dataset
+        Header of one image, pixels not read.
+    groups : tuple of pydicom.Dataset
+        Shared and first per-frame functional groups of a multi-frame image.
+    """
+
+    series_uid: str | None
+    number: str | None
+    description: str | None
+    modality: str | None
+    patient_id: str | None
+    study_uid: str | None
+    plane: str
+    images: int
+    problem: str | None = None
+    reason: str | None = None
+    frames: tuple = field(default=(), repr=False)
+    header: object = field(default=None, repr=False)
+    groups: tuple = field(default=(), repr=False)
+
+    @property
+    def title(self) -> str:
+        """How the series is called in messages: series 5 'MPR' (sagittal, 38 images)."""
+        parts = ["series"]
+        if self.number:
+            parts.append(self.number)
+        if self.description:
+            parts.append(f"'{self.description}'")
+        what = self.plane if self.modality == "CT" else (self.modality or "unknown modality")
+        images = "1 image" if self.images == 1 else f"{self.images} images"
+        return f"{' '.join(parts)} ({what}, {images})"
+
+    @property
+    def voxels(self) -> int:
+        return sum(frame.rows * frame.columns for frame in self.frames)
+
+
+@dataclass
+class Scan:
+    """What a look through files gave: the series, best first, and what was no DICOM image."""
+
+    series: list[SeriesInfo]
+    damaged: list[Path]
+    other: list[Path]
+
+
+def scan(paths, progress=None, should_cancel=None) -> Scan:
+    """Read the headers of files and sort them into series.
+
+    Parameters
+    ----------
+    paths : list of Path
+    progress : callable(float, str) or None
+    should_cancel : callable() -> bool or None
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    Cancelled
+    """
+    stacks: dict[tuple, list] = {}
+    damaged, other = [], []
+    for count, path in enumerate(paths):
+        if should_cancel and should_cancel():
+            raise Cancelled
+        if progress and count % 16 == 0:
+            progress(count / len(paths), f"Looking through {len(paths)} files")
+        try:
+            header = read_header(path)
+        except (InvalidDicomError, IsADirectoryError):
+            other.append(path)
+            continue
+        except OSError:
+            damaged.append(path)
+            continue
+        except Exception:  # a broken header can raise nearly anything in the parser
+            damaged.append(path)
+            continue
+        if get(header, "SOPClassUID") is None and get(header, "SeriesInstanceUID") is None:
+            (other if _is_directory(header) else damaged).append(path)
+            continue
+        frames, groups = _frames(path, header)
+        if not frames:
+            continue  # structured reports, presentation states: no images
+        for frame in frames:
+            candidates = stacks.setdefault(_stack_key(header, frame), [])
+            for items in candidates:
+                if _parallel(items[0][0], frame):
+                    break
+            else:
+                candidates.append(items := [])
+            items.append((frame, header, groups))
+    series = [_series(items) for candidates in stacks.values() for items in candidates]
+    series = _blame_cut_files(series)
+    series.sort(key=_preference)
+    return Scan(series, damaged, other)
+
+
+def files_below(folder: Path, recursive: bool = True) -> list[Path]:
+    """Files of a folder, hidden ones left out, in a fixed order."""
+    found = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(where, name) for name in sorted(names) if not name.startswith(".")]
+        if not recursive:
+            break
+    return found
+
+
+def read_header(path: Path):
+    """Header of one DICOM file, without the pixels.
+
+    Raises
+    ------
+    InvalidDicomError
+        For a file that is not DICOM.
+    """
+    with open(path, "rb") as stream:
+        start = stream.read(132)
+    if start[128:] == b"DICM":
+        force = False
+    elif start[:2] in (b"\x08\x00", b"\x02\x00") and start[3:4] == b"\x00":
+        force = True  # written without the preamble, as old archives do
+    else:
+        raise InvalidDicomError(str(path))
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=force)
+    if force and get(header, "SOPClassUID") is None:
+        raise InvalidDicomError(str(path))
+    if (
+        get(header, "SOPClassUID") in ENHANCED_CT
+        or (number(get(header, "NumberOfFrames")) or 1) > 1
+    ):
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=force)
+    return header
+
+
+def geometry(frames) -> np.ndarray:
+    """IJK-to-RAS of sorted frames, shape (4, 4), mm."""
+    first, last = frames[0], frames[-1]
+    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    normal = first.normal
+    distance = float(np.dot(np.subtract(last.position, first.position), normal))
+    lps = np.eye(4)
+    lps[:3, 0] = row * first.spacing[1]
+    lps[:3, 1] = column * first.spacing[0]
+    lps[:3, 2] = normal * distance / (len(frames) - 1)
+    lps[:3, 3] = first.position
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+
+
+# -- one file ----------------------------------------------------------------
+def _is_directory(header) -> bool:
+    return get(getattr(header, "file_meta", {}), "MediaStorageSOPClassUID") == (
+        "1.2.840.10008.1.3.10"
+    )
+
+
+def _numbers(value, count) -> tuple | None:
+    try:
+        values = tuple(float(x) for x in value)
+    except (TypeError, ValueError):
+        return None
+    return values if len(values) == count and all(map(math.isfinite, values)) else None
+
+
+def _frames(path, header) -> tuple[list[Frame], tuple]:
+    rows, columns = number(get(header, "Rows")), number(get(header, "Columns"))
+    if not rows or not columns:
+        modality = get(header, "Modality")
+        # A CT header that ends before its matrix size is a cut-off file, and must be seen as one.
+        rows = columns = 0
+        if modality != "CT":
+            return [], ()
+    kind = {str(item).upper() for item in _as_list(get(header, "ImageType"))}
+    common = {
+        "path": path,
+        "rows": int(rows),
+        "columns": int(columns),
+        "localizer": bool(kind & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}),
+        "colour": (number(get(header, "SamplesPerPixel")) or 1) != 1
+        or "MONOCHROME" not in str(get(header, "PhotometricInterpretation") or "MONOCHROME2"),
+    }
+    per_frame = get(header, "PerFrameFunctionalGroupsSequence")
+    if not per_frame:
+        frame = Frame(
+            index=None if (number(get(header, "NumberOfFrames")) or 1) <= 1 else 0,
+            position=_numbers(get(header, "ImagePositionPatient"), 3),
+            orientation=_numbers(get(header, "ImageOrientationPatient"), 6),
+            spacing=_numbers(get(header, "PixelSpacing"), 2),
+            slope=_or(number(get(header, "RescaleSlope")), 1.0),
+            intercept=_or(number(get(header, "RescaleIntercept")), 0.0),
+            **common,
+        )
+        return [frame], ()
+    shared = get(header, "SharedFunctionalGroupsSequence")
+    shared = shared[0] if shared else pydicom.Dataset()
+
+    def find(group, sequence, name):
+        value = nested(group, sequence, name)
+        return nested(shared, sequence, name) if value is None else value
+
+    frames = []
+    for index, group in enumerate(per_frame):
+        frames.append(
+            Frame(
+                index=index,
+                position=_numbers(find(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
+                orientation=_numbers(
+                    find(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6
+                ),
+                spacing=_numbers(find(group, "PixelMeasuresSequence", "PixelSpacing"), 2),
+                slope=_or(
+                    number(find(group, "PixelValueTransformationSequence", "RescaleSlope")), 1.0
+                ),
+                intercept=_or(
+                    number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
+                ),
+                **common,
+            )
+        )
+    return frames, (shared, per_frame[0])
+
+
+def _as_list(value) -> list:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _or(value, default):
+    return default if value is None else value
+
+
+# -- one series --------------------------------------------------------------
+def _stack_key(header, frame) -> tuple:
+    # A series may hold a scout or a second orientation beside the stack it is
+    # named for; those are stacks of their own.
+    return (
+        text(get(header, "SeriesInstanceUID")),
+        text(get(header, "Modality")),
+        frame.localizer,
+        frame.colour,
+        (frame.rows, frame.columns),
+    )
+
+
+def _parallel(a: Frame, b: Frame) -> bool:
+    if a.orientation is None or b.orientation is None:
+        return a.orientation is b.orientation
+    return bool(np.allclose(a.orientation, b.orientation, atol=0.01))
+
+
+def _blame_cut_files(series: list[SeriesInfo]) -> list[SeriesInfo]:
+    """Give a series the problem of its cut-off file rather than list that file as a series."""
+    cut = {item.series_uid: item for item in series if not item.frames[0].rows}
+    whole = [item for item in series if item.frames[0].rows]
+    known = {item.series_uid for item in whole if item.modality == "CT"}
+    result = [item for uid, item in cut.items() if uid not in known]
+    for item in whole:
+        if item.series_uid in cut and item.modality == "CT" and item.plane != "scout":
+            blame = cut[item.series_uid]
+            item = replace(item, problem=blame.problem, reason=blame.reason)
+        result.append(item)
+    return result
+
+
+def _series(items) -> SeriesInfo:
+    frames = [frame for frame, _, _ in items]
+    header, groups = items[0][1], items[0][2]
+    modality = text(get(header, "Modality"))
+    plane = "scout" if frames[0].localizer else _plane(frames[0])
+    problem, reason = _problem(modality, frames)
+    if problem is None or all(f.position and f.orientation for f in frames):
+        normal = frames[0].normal
+        if normal is not None:
+            frames.sort(key=lambda f: float(np.dot(f.position, normal)))
+    if problem is None:
+        problem, reason = _stack_problem(frames)
+    return SeriesInfo(
+        series_uid=text(get(header, "SeriesInstanceUID")),
+        number=text(get(header, "SeriesNumber")),
+        description=text(get(header, "SeriesDescription")),
+        modality=modality,
+        patient_id=text(get(header, "PatientID")),
+        study_uid=text(get(header, "StudyInstanceUID")),
+        plane=plane,
+        images=len(frames),
+        problem=problem,
+        reason=reason,
+        frames=tuple(frames),
+        header=header,
+        groups=groups,
+    )
+
+
+def _plane(frame) -> str:
+    normal = frame.normal
+    if normal is None or not np.linalg.norm(normal) > 0.5:
+        return "unknown"
+    return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(normal)))]
+
+
+def _preference(series: SeriesInfo) -> tuple:
+    return (
+        series.modality != "CT",
+        series.plane == "scout",
+        series.problem is not None,
+        series.plane != "axial",
+        -series.images,
+        -series.voxels,
+        number(series.number) or math.inf,
+        series.series_uid or "",
+    )
+
+
+def _problem(modality, frames) -> tuple[str | None, str | None]:
+    """What forbids reading one image of these at all: (sentence, few words)."""
+    first = frames[0]
+    if modality != "CT":
+        what = f"{modality} images" if modality else "images of unknown modality"
+        return f"These are {what}, not CT; choose a CT series.", modality or "unknown modality"
+    if first.localizer:
+        return (
+            "This is a scout view (localizer), not a CT scan; choose the series with the slices.",
+            "scout",
+        )
+    if first.colour:
+        return (
+            "The images are in colour (such as a screenshot), not CT values; choose the original CT series.",
+            "colour images",
+        )
+    if not first.rows:
+        return (
+            f"The file '{first.path.name}' is cut off or damaged; copy it again from where it came.",
+            "damaged",
+        )
+    if any(f.position is None or f.orientation is None or f.spacing is None for f in frames):
+        return (
+            "The images do not say where they lie in the patient (position, orientation or pixel spacing is missing); export the original CT series.",
+            "no position in the patient",
+        )
+    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    if (
+        abs(np.linalg.norm(row) - 1) > 0.01
+        or abs(np.linalg.norm(column) - 1) > 0.01
+        or abs(row @ column) > 0.01
+    ):
+        return (
+            "The image orientation in the header is not two perpendicular directions; export the original CT series.",
+            "broken orientation",
+        )
+    if min(first.spacing) <= 0 or max(first.spacing) > 20:
+        return (
+            f"The pixel spacing in the header ({first.spacing[0]:g} x {first.spacing[1]:g} mm) cannot be right; export the original CT series.",
+            "broken pixel spacing",
+        )
+    if any(not np.allclose(f.spacing, first.spacing, rtol=1e-3) for f in frames):
+        return (
+            "The pixel spacing changes within the series; export each reconstruction as its own series.",
+            "changing pixel spacing",
+        )
+    if any(f.slope == 0 for f in frames):
+        return (
+            "The rescale slope in the header is 0, so that the values mean nothing; export the original CT series.",
+            "rescale slope 0",
+        )
+    if len(frames) < MINIMUM_SLICES:
+        count = "one slice" if len(frames) == 1 else f"{len(frames)} slices"
+        return (
+            f"The series has only {count}; at least {MINIMUM_SLICES} are needed.",
+            f"only {count}",
+        )
+    return None, None
+
+
+def _stack_problem(frames) -> tuple[str | None, str | None]:
+    """What is wrong with the positions of sorted frames: (sentence, few words)."""
+    positions = np.array([f.position for f in frames])
+    along = positions @ frames[0].normal
+    gaps = np.diff(along)
+    same = np.flatnonzero(gaps < 0.01)
+    if same.size:
+        a, b = frames[same[0]], frames[same[0] + 1]
+        places = f"{same.size} place" + ("s" if same.size > 1 else "")
+        return (
+            f"The series has two images at the same position in {places} (such as {_name(a)} and {_name(b)}); remove copies and keep one phase.",
+            "duplicate slices",
+        )
+    drift = positions - positions[0] - np.outer(along - along[0], frames[0].normal)
+    if np.linalg.norm(drift[-1]) > TILT_TOLERANCE * (along[-1] - along[0]):
+        angle = math.degrees(math.atan(np.linalg.norm(drift[-1]) / (along[-1] - along[0])))
+        return (
+            f"The slices were taken with a tilted gantry ({angle:.0f} degrees); use a series without tilt or one that was resampled.",
+            "tilted gantry",
+        )
+    spacing = float(np.median(gaps))
+    uneven = np.flatnonzero(np.abs(gaps - spacing) > SPACING_TOLERANCE * spacing)
+    if uneven.size:
+        gap = gaps[uneven[0]]
+        if all(
+            gaps[n] > 1.5 * spacing and abs(gaps[n] / spacing - round(gaps[n] / spacing)) < 0.1
+            for n in uneven
+        ):
+            missing = sum(round(gaps[n] / spacing) - 1 for n in uneven)
+            count = "One slice is" if missing == 1 else f"{missing} slices are"
+            return (
+                f"{count} missing: a gap of {gap:.1f} mm after {_name(frames[uneven[0]])} where slices are {spacing:.4g} mm apart; copy the whole series.",
+                "missing slices",
+            )
+        return (
+            f"The slices are not evenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm); use a series with one spacing.",
+            "uneven spacing",
+        )
+    return None, None
+
+
+def _name(frame) -> str:
+    name = f"'{frame.path.name}'"
+    return name if frame.index is None else f"frame {frame.index + 1} of {name}"
+
+
+def no_series_error(where: Path, found: Scan) -> CTBMDError:
+    """The sentence for a folder without a DICOM image."""
+    if found.damaged:
+        return CTBMDError(
+            f"No image in '{where}' can be read: '{found.damaged[0].name}' is cut off or damaged; copy the series again."
+        )
+    volumes = [p for p in found.other if p.name.lower().endswith((".nii", ".nii.gz", ".nrrd"))]
+    if volumes:
+        return CTBMDError(
+            f"The folder '{where}' holds no DICOM images; to read '{volumes[0].name}', give the file itself."
+        )
+    return CTBMDError(
+        f"The folder '{where}' holds no DICOM images; choose the folder of a CT series."
+    )
