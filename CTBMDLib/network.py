@@ -1,0 +1,394 @@
+"""The CNN: one axial image of a vertebra in, its areal BMD in g/cm2 out.
+
+An own design after the published idea (Yasaka et al., Eur Radiol 2020;30:3549).
+A plain regressor learns the population it was trained on; this network is built
+like the measurement instead. A small encoder-decoder draws four maps on the
+image: what counts as bone, what counts for the projected width, where muscle is
+and where fat is. The HU above a reference taken from the patient's own muscle
+and fat is summed over the bone map and divided by the width, as DXA divides
+mineral content by projected area; a bounded factor read from the image's context
+converts that ratio to the vertebra's areal BMD. So the answer follows the mineral.
+
+One definition, `forward`, runs on two sets of operations: NumPy, for a Slicer
+without torch, and torch, for training and for GPUs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ARCHITECTURE = "mineral-sum-1"
+CHANNELS = (12, 24, 32, 48)
+DECODER = (32, 24, 10)
+GROUPS = 4
+HIDDEN = 32
+MAPS = ("bone", "width", "muscle", "fat")
+EPSILON = 1e-5
+
+MUSCLE_PRIOR_HU = (55.0, 30.0)
+FAT_PRIOR_HU = (-100.0, 30.0)
+"""Centre and width of the HU range where muscle and fat are looked for; wide, so
+that a scanner's offset does not hide them."""
+
+
+def parameter_shapes() -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight, in a fixed order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def conv(name, inputs, outputs, kernel=3, norm=True):
+        shapes[f"{name}.weight"] = (outputs, inputs, kernel, kernel)
+        shapes[f"{name}.bias"] = (outputs,)
+        if norm:
+            shapes[f"{name}.norm.weight"] = (outputs,)
+            shapes[f"{name}.norm.bias"] = (outputs,)
+
+    c1, c2, c3, c4 = CHANNELS
+    d3, d2, d1 = DECODER
+    conv("enc1", 2, c1)
+    conv("enc2a", c1, c2)
+    conv("enc2b", c2, c2)
+    conv("enc3a", c2, c3)
+    conv("enc3b", c3, c3)
+    conv("enc4a", c3, c4)
+    conv("enc4b", c4, c4)
+    conv("dec3", c4 + c3, d3)
+    conv("dec2", d3 + c2, d2)
+    conv("narrow", d2, d1, kernel=1, norm=False)
+    conv("dec1", d1 + c1, d1 + 2)
+    conv("maps", d1 + 2, len(MAPS), kernel=1, norm=False)
+    shapes["factor1.weight"] = (HIDDEN, c4 + 5)
+    shapes["factor1.bias"] = (HIDDEN,)
+    shapes["factor2.weight"] = (2, HIDDEN)
+    shapes["factor2.bias"] = (2,)
+    shapes["scale"] = (1,)
+    return shapes
+
+
+def forward(ops, weights: dict, hu, spacing_mm: float, hu_low: float, hu_high: float):
+    """Areal BMD of each image.
+
+    Parameters
+    ----------
+    ops : module-like
+        `NumpyOps` or the torch counterpart.
+    weights : dict
+        Arrays or tensors by the names of `parameter_shapes`.
+    hu : array or tensor, shape (n, rows, columns)
+        HU; rows and columns a multiple of 8.
+    spacing_mm : float
+        Pixel size.
+    hu_low, hu_high : float
+        Window the HU are clipped to.
+
+    Returns
+    -------
+    (bmd, maps)
+        bmd, shape (n,), g/cm2; maps, shape (n, 4, rows, columns): bone and
+        width 0 to 1, muscle and fat attention summing to 1 over the image.
+    """
+
+    def block(name, x):
+        x = ops.conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        x = ops.group_norm(x, weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"])
+        return ops.relu(x)
+
+    hu = ops.clip(hu, hu_low, hu_high)
+    wide = hu / 500.0
+    soft = ops.clip(hu, hu_low, 300.0) / 150.0
+    x1 = block("enc1", ops.stack_channels([wide, soft]))
+    x2 = block("enc2b", block("enc2a", ops.pool(x1)))
+    x3 = block("enc3b", block("enc3a", ops.pool(x2)))
+    x4 = block("enc4b", block("enc4a", ops.pool(x3)))
+    y = block("dec3", ops.concatenate([ops.upsample(x4), x3]))
+    y = block("dec2", ops.concatenate([ops.upsample(y), x2]))
+    y = ops.conv(y, weights["narrow.weight"], weights["narrow.bias"])
+    y = block("dec1", ops.concatenate([ops.upsample(y), x1]))
+    y = ops.conv(y, weights["maps.weight"], weights["maps.bias"])
+
+    bone = ops.sigmoid(y[:, 0])
+    width = ops.sigmoid(y[:, 1])
+    # Smoothed twice, so that noise neither hides tissue nor picks its own tail.
+    smooth = ops.box(ops.box(hu))
+    muscle = ops.attention(y[:, 2] - ((smooth - MUSCLE_PRIOR_HU[0]) / MUSCLE_PRIOR_HU[1]) ** 2)
+    fat = ops.attention(y[:, 3] - ((smooth - FAT_PRIOR_HU[0]) / FAT_PRIOR_HU[1]) ** 2)
+    muscle_hu = ops.total(muscle * smooth)
+    fat_hu = ops.total(fat * smooth)
+
+    pixel_cm = spacing_mm / 10.0
+    width_cm = ops.total_over_columns(ops.max_over_rows(width)) * pixel_cm
+    context = ops.concatenate_features(
+        ops.mean_over_image(x4),
+        [
+            muscle_hu / 50.0,
+            fat_hu / 100.0,
+            (muscle_hu - fat_hu) / 100.0 - 1.5,
+            width_cm - 5.0,
+            ops.total(bone) * pixel_cm**2 / 10.0 - 2.0,
+        ],
+    )
+    hidden = ops.relu(ops.linear(context, weights["factor1.weight"], weights["factor1.bias"]))
+    factors = ops.linear(hidden, weights["factor2.weight"], weights["factor2.bias"])
+    # The HU of a vertebra without mineral: marrow, between muscle and fat.
+    share = ops.sigmoid(factors[:, 1])
+    reference = muscle_hu + share * (fat_hu - muscle_hu)
+    excess = (hu - ops.column(reference)) / 1000.0
+    mineral = ops.total(bone * excess) * pixel_cm**2
+    gain = weights["scale"] * ops.exp(0.7 * ops.tanh(factors[:, 0]))
+    return gain * mineral / (width_cm + 1.0), ops.stack_channels([bone, width, muscle, fat])
+
+
+class NumpyOps:
+    """The operations of `forward` in NumPy; convolution as one matrix product an image."""
+
+    clip = staticmethod(np.clip)
+    exp = staticmethod(np.exp)
+    tanh = staticmethod(np.tanh)
+
+    @staticmethod
+    def stack_channels(parts):
+        return np.stack(parts, axis=1)
+
+    @staticmethod
+    def concatenate(parts):
+        return np.concatenate(parts, axis=1)
+
+    @staticmethod
+    def conv(x, weight, bias):
+        n, c, h, w = x.shape
+        outputs, _, kernel, _ = weight.shape
+        if kernel == 1:
+            columns = x.reshape(n, c, h * w)
+        else:
+            padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+            columns = np.empty((n, c, 9, h, w), dtype=x.dtype)
+            for index in range(9):
+                dy, dx = divmod(index, 3)
+                columns[:, :, index] = padded[:, :, dy : dy + h, dx : dx + w]
+            columns = columns.reshape(n, c * 9, h * w)
+        y = np.matmul(weight.reshape(outputs, -1), columns)
+        y += bias[:, None]
+        return y.reshape(n, outputs, h, w)
+
+    @staticmethod
+    def group_norm(x, weight, bias):
+        n, c, h, w = x.shape
+        grouped = x.reshape(n, GROUPS, -1)
+        mean = grouped.mean(axis=2, keepdims=True)
+        grouped = grouped - mean
+        variance = np.einsum("ngi,ngi->ng", grouped, grouped)[..., None] / grouped.shape[2]
+        grouped /= np.sqrt(variance + np.float32(EPSILON))
+        return grouped.reshape(n, c, h, w) * weight[:, None, None] + bias[:, None, None]
+
+    @staticmethod
+    def relu(x):
+        return np.maximum(x, 0)
+
+    @staticmethod
+    def sigmoid(x):
+        return (1 / (1 + np.exp(-np.clip(x, -60, 60)))).astype(x.dtype)
+
+    @staticmethod
+    def pool(x):
+        return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+
+    @staticmethod
+    def upsample(x):
+        return x.repeat(2, axis=2).repeat(2, axis=3)
+
+    @staticmethod
+    def box(x):
+        p = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        rows = p[:, :-2] + p[:, 1:-1] + p[:, 2:]
+        return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+
+    @staticmethod
+    def attention(x):
+        e = np.exp(x - x.max(axis=(1, 2), keepdims=True))
+        return e / e.sum(axis=(1, 2), keepdims=True)
+
+    @staticmethod
+    def total(x):
+        return x.sum(axis=(1, 2))
+
+    @staticmethod
+    def max_over_rows(x):
+        return x.max(axis=1)
+
+    @staticmethod
+    def total_over_columns(x):
+        return x.sum(axis=1)
+
+    @staticmethod
+    def mean_over_image(x):
+        return x.mean(axis=(2, 3))
+
+    @staticmethod
+    def concatenate_features(x, columns):
+        return np.concatenate([x, np.stack(columns, axis=1)], axis=1)
+
+    @staticmethod
+    def linear(x, weight, bias):
+        return x @ weight.T + bias
+
+    @staticmethod
+    def column(x):
+        return x[:, None, None]
+
+
+def predict_numpy(weights: dict, hu, standard) -> np.ndarray:
+    """BMD of images by NumPy alone; shape (n,), g/cm2."""
+    hu = np.ascontiguousarray(hu, dtype=np.float32)
+    # Batches keep the working set in the cache and the memory small.
+    parts = [
+        forward(
+            NumpyOps,
+            weights,
+            hu[i : i + 8],
+            standard.spacing_mm,
+            standard.hu_low,
+            standard.hu_high,
+        )[0]
+        for i in range(0, len(hu), 8)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def maps_numpy(weights: dict, hu, standard) -> np.ndarray:
+    """The four maps the network draws; shape (n, 4, rows, columns)."""
+    hu = np.ascontiguousarray(hu, dtype=np.float32)
+    return forward(NumpyOps, weights, hu, standard.spacing_mm, standard.hu_low, standard.hu_high)[1]
+
+
+def torch_ops():
+    """The operations of `forward` in torch."""
+    import torch
+    from torch.nn import functional
+
+    class TorchOps:
+        clip = staticmethod(torch.clamp)
+        exp = staticmethod(torch.exp)
+        tanh = staticmethod(torch.tanh)
+        relu = staticmethod(functional.relu)
+        sigmoid = staticmethod(torch.sigmoid)
+        linear = staticmethod(functional.linear)
+
+        @staticmethod
+        def stack_channels(parts):
+            return torch.stack(parts, dim=1)
+
+        @staticmethod
+        def concatenate(parts):
+            return torch.cat(parts, dim=1)
+
+        @staticmethod
+        def conv(x, weight, bias):
+            return functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+
+        @staticmethod
+        def group_norm(x, weight, bias):
+            return functional.group_norm(x, GROUPS, weight, bias, EPSILON)
+
+        @staticmethod
+        def pool(x):
+            return functional.avg_pool2d(x, 2)
+
+        @staticmethod
+        def upsample(x):
+            return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+        @staticmethod
+        def box(x):
+            padded = functional.pad(x[:, None], (1, 1, 1, 1), mode="replicate")
+            return functional.avg_pool2d(padded, 3, stride=1)[:, 0]
+
+        @staticmethod
+        def attention(x):
+            return torch.softmax(x.flatten(1), dim=1).reshape(x.shape)
+
+        @staticmethod
+        def total(x):
+            return x.sum(dim=(1, 2))
+
+        @staticmethod
+        def max_over_rows(x):
+            return x.amax(dim=1)
+
+        @staticmethod
+        def total_over_columns(x):
+            return x.sum(dim=1)
+
+        @staticmethod
+        def mean_over_image(x):
+            return x.mean(dim=(2, 3))
+
+        @staticmethod
+        def concatenate_features(x, columns):
+            return torch.cat([x, torch.stack(columns, dim=1)], dim=1)
+
+        @staticmethod
+        def column(x):
+            return x[:, None, None]
+
+    return TorchOps
+
+
+def build_torch(standard, seed: int | None = None):
+    """The network as a torch module with fresh weights.
+
+    Parameters
+    ----------
+    standard : ImageStandard
+    seed : int, optional
+        Seeds the initial weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        Called with HU of shape (n, rows, columns), answers g/cm2, shape (n,).
+    """
+    import torch
+
+    ops = torch_ops()
+    generator = torch.Generator().manual_seed(seed if seed is not None else torch.seed() % 2**31)
+
+    class MineralSum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.names = list(parameter_shapes())
+            values = []
+            for name, shape in parameter_shapes().items():
+                if name.endswith("norm.weight"):
+                    value = torch.ones(shape)
+                elif name == "scale":
+                    value = torch.full(shape, 3.0)
+                elif len(shape) > 1:
+                    fan_in = int(np.prod(shape[1:]))
+                    value = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
+                    if name in ("maps.weight", "factor2.weight"):
+                        value *= 0.3
+                else:
+                    value = torch.zeros(shape)
+                values.append(torch.nn.Parameter(value))
+            self.values = torch.nn.ParameterList(values)
+
+        def named(self):
+            return dict(zip(self.names, self.values, strict=True))
+
+        def forward(self, hu, with_maps=False):
+            bmd, maps = forward(
+                ops, self.named(), hu, standard.spacing_mm, standard.hu_low, standard.hu_high
+            )
+            return (bmd, maps) if with_maps else bmd
+
+        def set_weights(self, weights):
+            with torch.no_grad():
+                for name, parameter in self.named().items():
+                    parameter.copy_(torch.as_tensor(np.asarray(weights[name])))
+
+        def get_weights(self):
+            return {
+                name: parameter.detach().cpu().numpy().astype(np.float32).copy()
+                for name, parameter in self.named().items()
+            }
+
+    return MineralSum()
