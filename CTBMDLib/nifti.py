@@ -9,12 +9,22 @@ header definition (nifti1.h, J. Neuroimaging Informatics Technology Initiative,
 from __future__ import annotations
 
 import gzip
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from .errors import Cancelled, CTBMDError
+from .errors import CTBMDError
+from .files import (
+    MAX_RATIO,
+    check_shape,
+    check_size,
+    checked_matrix,
+    cut,
+    read_array,
+    read_bytes,
+    stem,
+    zipped,
+)
 from .hounsfield import compact
 from .volume import Acquisition, CTVolume
 
@@ -23,8 +33,6 @@ _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 7
 _COLOUR = (128, 2304)
 _COMPLEX = (32, 1792, 2048)
 _UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-_CHUNK = 8 << 20
-_MAX_RATIO = 1200  # deflate cannot do better than 1032:1
 
 
 def read_nifti(path: Path, should_cancel=None) -> CTVolume:
@@ -47,51 +55,20 @@ def read_nifti(path: Path, should_cancel=None) -> CTVolume:
     """
     header_path, data_path = _pair(path)
     with _stream(header_path) as stream:
-        raw = _read(stream, 540, header_path, exact=False)
-    header = _parse(raw, path)
-    shape = header["shape"]
-    count = int(np.prod(shape, dtype=object))
-    nbytes = count * header["dtype"].itemsize
-    size = data_path.stat().st_size
-    if _zipped(data_path):
-        size *= _MAX_RATIO
-    if nbytes + header["offset"] > size:
-        raise _cut(path)
-    try:
-        values = np.empty(shape[::-1], header["dtype"])
-    except MemoryError:
-        raise CTBMDError(f"'{path.name}' does not fit into the memory of this computer.") from None
+        header = _parse(read_bytes(stream, 540, header_path, exact=False), path)
+    shape, dtype = header["shape"], header["dtype"]
+    available = data_path.stat().st_size * (MAX_RATIO if zipped(data_path) else 1)
+    nbytes = shape[0] * shape[1] * shape[2] * dtype.itemsize
+    check_size(nbytes + header["offset"], available, path)
     with _stream(data_path) as stream:
-        _read(stream, header["offset"], path)
-        view = memoryview(values.reshape(-1)).cast("B")
-        done = 0
-        while done < nbytes:
-            if should_cancel and should_cancel():
-                raise Cancelled
-            try:
-                got = stream.readinto(view[done : done + _CHUNK])
-            except (OSError, EOFError, zlib.error):
-                got = 0
-            if not got:
-                raise _cut(path)
-            done += got
-    if not values.dtype.isnative:
-        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder())
+        read_bytes(stream, header["offset"], path)
+        values = read_array(stream, shape[::-1], dtype, path, should_cancel)
     slope, intercept = header["slope"], header["intercept"]
     if (slope, intercept) != (1.0, 0.0):
         values = values.astype(np.float32)
         values *= slope
         values += intercept
     return CTVolume(compact(values), header["matrix"], Acquisition(), name=stem(path))
-
-
-def stem(path: Path) -> str:
-    """File name without .nii, .nii.gz and the like."""
-    name = path.name
-    for suffix in (".nii.gz", ".img.gz"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return path.stem
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -105,32 +82,8 @@ def _pair(path: Path) -> tuple[Path, Path]:
     raise CTBMDError(f"'{path.name}' is one half of a .hdr/.img pair and the other is missing.")
 
 
-def _zipped(path: Path) -> bool:
-    with open(path, "rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
-
-
 def _stream(path: Path):
-    return gzip.open(path, "rb") if _zipped(path) else open(path, "rb", buffering=0)
-
-
-def _read(stream, count, path, exact=True) -> bytes:
-    try:
-        data = stream.read(count)
-        while len(data) < count:
-            more = stream.read(count - len(data))
-            if not more:
-                break
-            data += more
-    except (OSError, EOFError, zlib.error):
-        raise _cut(path) from None
-    if exact and len(data) < count:
-        raise _cut(path)
-    return data
-
-
-def _cut(path) -> CTBMDError:
-    return CTBMDError(f"'{path.name}' is cut off or damaged; copy it again from where it came.")
+    return gzip.open(path, "rb") if zipped(path) else open(path, "rb", buffering=0)
 
 
 def _parse(raw: bytes, path: Path) -> dict:
@@ -189,18 +142,9 @@ def _nifti2(raw, o) -> dict:
 
 def _fields(h, order, path) -> dict:
     axes = int(h["dim"][0])
-    if not 1 <= axes <= 7 or any(int(n) < 1 for n in h["dim"][1 : axes + 1]):
-        raise _cut(path)
-    dim = [int(n) for n in h["dim"][1 : axes + 1]]
-    if any(n > 1 for n in dim[3:]):
-        raise CTBMDError(
-            f"'{path.name}' is a series of {int(np.prod(dim[3:], dtype=object))} volumes (4-D); export one of them as a 3-D file."
-        )
-    shape = (dim + [1, 1])[:3]
-    if min(shape) == 1:
-        raise CTBMDError(f"'{path.name}' is a single 2-D image; a CT volume is needed.")
-    if shape[2] < 3:
-        raise CTBMDError(f"'{path.name}' has only {shape[2]} slices; at least 3 are needed.")
+    if not 1 <= axes <= 7:
+        raise cut(path)
+    shape = check_shape(h["dim"][1 : axes + 1], path)
     kind = int(h["datatype"])
     if kind in _COLOUR:
         raise CTBMDError(f"'{path.name}' is a colour image, not CT values; export the original CT.")
@@ -210,12 +154,12 @@ def _fields(h, order, path) -> dict:
         )
     offset = float(h["offset"])
     if not (np.isfinite(offset) and 0 <= offset < 1 << 31):
-        raise _cut(path)
+        raise cut(path)
     slope, intercept = float(h["slope"]), float(h["intercept"])
     if slope == 0 or not np.isfinite(slope):
         slope, intercept = 1.0, 0.0  # 'no scaling' by the standard
     return {
-        "shape": tuple(shape),
+        "shape": shape,
         "dtype": np.dtype(order + _TYPES[kind]),
         "offset": max(int(offset), 352) if h["single"] else int(offset),
         "slope": slope,
@@ -252,25 +196,3 @@ def _from_quaternion(h) -> np.ndarray:
     spacing = np.abs(np.asarray(h["pixdim"][1:4], float))
     spacing[2] *= -1.0 if h["pixdim"][0] < 0 else 1.0
     return np.column_stack([rotation * spacing, (x, y, z)])
-
-
-def checked_matrix(matrix, path) -> np.ndarray:
-    """An IJK-to-RAS matrix with plausible spacing and axes at right angles.
-
-    Raises
-    ------
-    CTBMDError
-    """
-    with np.errstate(all="ignore"):
-        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-        fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
-    if not fine:
-        raise CTBMDError(
-            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again."
-        )
-    directions = matrix[:3, :3] / spacing
-    if np.abs(directions.T @ directions - np.eye(3)).max() > 0.01:
-        raise CTBMDError(
-            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first."
-        )
-    return matrix
