@@ -16,6 +16,10 @@ _HEADER_SHARE = 0.2  # of the progress bar
 _PIXEL_SHARE = 0.75
 
 
+class NoSuchSeries(CTBMDError):
+    """The series that was asked for is not in the input."""
+
+
 def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVolume:
     """Read one CT series as a volume in Hounsfield units.
 
@@ -155,7 +159,7 @@ def _choose(series, series_uid) -> SeriesInfo:
     named = [item for item in series if item.series_uid == str(series_uid).strip()]
     if not named:
         have = "; ".join(f"{item.title} {item.series_uid}" for item in series[:5])
-        raise CTBMDError(f"There is no series {series_uid} here; there are: {have}.")
+        raise NoSuchSeries(f"There is no series {series_uid} here; there are: {have}.")
     return named[0]
 
 

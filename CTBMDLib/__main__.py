@@ -1,0 +1,8 @@
+"""`python -m CTBMDLib`: the same as `ctbmd`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

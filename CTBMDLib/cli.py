@@ -1,0 +1,371 @@
+"""The shell's door to the library: ctbmd estimate | levels | batch | model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from . import RESEARCH_USE, __version__
+from .errors import Cancelled, CTBMDError
+
+
+def main(argv=None) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    argv : list of str or None
+        Without the program's name; None takes the shell's.
+
+    Returns
+    -------
+    int
+        0; 2 after one line on stderr for input that cannot be used; 130 when
+        interrupted from the keyboard.
+    """
+    screen = _Screen()
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.run(arguments, screen)
+        sys.stdout.flush()
+        return 0
+    except CTBMDError as error:
+        return screen.fail(str(error))
+    except (Cancelled, KeyboardInterrupt):
+        screen.fail("cancelled; nothing was written.")
+        return 130
+    except BrokenPipeError:  # `ctbmd levels ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return screen.fail("the scan does not fit into the memory of this computer.")
+    except Exception as error:  # never a traceback: the reader of this is no programmer
+        return screen.fail(f"unexpected {type(error).__name__}: {error}; please report it.")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise CTBMDError(f"{message}; see '{self.prog} --help'.")
+
+
+class _Screen:
+    """One progress line on a terminal, none elsewhere; messages on a clean line."""
+
+    def __init__(self):
+        self._shown = False
+        self._live = sys.stderr is not None and sys.stderr.isatty()
+
+    def progress(self, fraction, text) -> None:
+        if self._live:
+            sys.stderr.write(f"\r\x1b[K{round(100 * fraction):3d} % {text}"[:110])
+            sys.stderr.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
+
+    def say(self, text: str = "", stream=None) -> None:
+        self.clear()
+        print(text, file=stream or sys.stdout)
+
+    def fail(self, text: str) -> int:
+        self.clear()
+        text = " ".join(text.split())
+        print(f"ctbmd: {text}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ctbmd",
+        description=f"Areal bone mineral density from an unenhanced abdominal CT. {RESEARCH_USE}",
+    )
+    parser.add_argument("--version", action="version", version=f"ctbmd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    estimate = commands.add_parser(
+        "estimate", help="bone density of L1-L4 as a table", description="Estimate one CT."
+    )
+    _add_input(estimate)
+    estimate.add_argument("--levels", metavar="FILE", help="levels.json, found and corrected")
+    estimate.add_argument(
+        "--sex", choices=("F", "M"), type=str.upper, help="where the header is silent or wrong"
+    )
+    estimate.add_argument("--age", type=_age, metavar="N", help="age in years")
+    estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
+    _add_model(estimate)
+    _add_output(estimate, required=False)
+    estimate.set_defaults(run=_estimate)
+
+    levels = commands.add_parser(
+        "levels",
+        help="find the lumbar levels",
+        description="Find the lumbar levels, to be corrected by hand and given to 'ctbmd estimate --levels'.",
+    )
+    _add_input(levels)
+    levels.add_argument("--output", metavar="levels.json", help="JSON file; else printed")
+    levels.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    levels.set_defaults(run=_levels)
+
+    batch = commands.add_parser(
+        "batch",
+        help="many CTs into one table",
+        description="Estimate every case of a folder (a subfolder, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, levels, series_uid (only path is needed). Interrupted, the same command goes on where it stopped.",
+    )
+    batch.add_argument("source", metavar="FOLDER_OR_CSV")
+    _add_model(batch)
+    _add_output(batch, required=True)
+    batch.set_defaults(run=_batch)
+
+    model = commands.add_parser("model", help="show, check or calibrate a model bundle")
+    actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="the card of the bundle")
+    show.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
+    show.set_defaults(run=_model_show)
+    check = actions.add_parser("check", help="whether the bundle is whole and computes")
+    check.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
+    check.set_defaults(run=_model_check)
+    calibrate = actions.add_parser(
+        "calibrate", help="fit the bundle to a site's own DXA", description="Site calibration."
+    )
+    calibrate.add_argument("pairs", metavar="pairs.csv")
+    calibrate.add_argument("--output", metavar="DIR", required=True, help="the new bundle")
+    calibrate.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
+    calibrate.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
+    calibrate.set_defaults(run=_model_calibrate)
+    return parser
+
+
+def _add_input(parser) -> None:
+    parser.add_argument("input", metavar="INPUT", help="DICOM folder or file, NIfTI or NRRD")
+    parser.add_argument(
+        "--series", metavar="UID", help="SeriesInstanceUID, where there are several"
+    )
+
+
+def _add_model(parser) -> None:
+    parser.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument(
+        "--reference", metavar="NAME_OR_FILE", help="reference table for T-scores (none without it)"
+    )
+
+
+def _add_output(parser, required) -> None:
+    parser.add_argument(
+        "--output", metavar="results.csv", required=required, help=".csv, .tsv or .json"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _age(text) -> float:
+    value = float(text)
+    if not 0 <= value <= 130:
+        raise argparse.ArgumentTypeError(f"an age of {text} years is not possible")
+    return value
+
+
+_age.__name__ = "age"  # argparse names the type in its message
+
+
+def _bundle(arguments):
+    from .bundle import ModelBundle, default_bundle_folder
+
+    return ModelBundle.load(arguments.model or default_bundle_folder())
+
+
+def _reference(arguments):
+    from .reference import ReferenceTable
+
+    return ReferenceTable.load(arguments.reference) if arguments.reference else None
+
+
+def _estimate(arguments, screen) -> None:
+    from .batch import check_output
+    from .cases import not_found, open_case
+    from .estimate import estimate
+    from .export import format_table, write_result
+
+    if arguments.output:
+        check_output(arguments.output, arguments.overwrite)
+    bundle, reference = _bundle(arguments), _reference(arguments)
+    volume, selection = open_case(
+        arguments.input,
+        levels=arguments.levels,
+        series_uid=arguments.series,
+        progress=lambda done, text: screen.progress(0.8 * done, text),
+    )
+    result = estimate(
+        volume,
+        selection,
+        bundle,
+        case=arguments.case,
+        sex=arguments.sex,
+        age=arguments.age,
+        reference=reference,
+        device=arguments.device,
+        progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
+    )
+    if arguments.output:
+        write_result(result, arguments.output, arguments.overwrite)
+    for remark in volume.remarks:
+        screen.say(remark)
+    screen.say(format_table(result).rstrip("\n"))
+    missing = not_found(selection)
+    if missing:
+        screen.say(f"Levels without a value, because they were not found: {', '.join(missing)}.")
+    if arguments.output:
+        screen.say(f"Written: {arguments.output}")
+
+
+def _levels(arguments, screen) -> None:
+    from .cases import not_found, open_case
+    from .export import write_text
+
+    output = arguments.output and Path(arguments.output)
+    if output:
+        if output.suffix.lower() != ".json":
+            raise CTBMDError(f"'{output.name}' must end in .json.")
+        if output.exists() and not arguments.overwrite:
+            raise CTBMDError(f"'{output}' exists already; name another file or add --overwrite.")
+    volume, selection = open_case(
+        arguments.input, series_uid=arguments.series, progress=screen.progress
+    )
+    if output:
+        write_text(output, selection.to_json(), arguments.overwrite)
+    # Without --output the JSON is what stdout is for, and the rest must not get into it.
+    stream = sys.stdout if output else sys.stderr
+    for remark in volume.remarks:
+        screen.say(remark, stream)
+    if output:
+        for item in selection:
+            place = ", ".join(f"{x:.1f}" for x in item.ras)
+            sure = "" if item.confidence is None else f"  confidence {item.confidence:.2f}"
+            screen.say(f"{item.level:<4} R A S {place} mm{sure}", stream)
+    missing = not_found(selection)
+    if missing:
+        screen.say(f"Not found: {', '.join(missing)}.", stream)
+    if selection.numbering_uncertain:
+        screen.say(
+            "The numbering is uncertain: neither the sacrum nor a rib is in view; check the labels.",
+            stream,
+        )
+    for note in selection.notes:
+        screen.say(note, stream)
+    if output:
+        screen.say(f"Written: {output}")
+    else:
+        screen.say(selection.to_json().rstrip("\n"))
+
+
+def _batch(arguments, screen) -> None:
+    from .batch import run_batch
+
+    def on_case(case, result, failure):
+        if failure:
+            screen.say(f"{case.title}: failed: {failure}")
+        elif result.total is None:
+            screen.say(f"{case.title}: {len(result.levels)} levels, no L1-L4 value")
+        else:
+            total = result.total
+            screen.say(
+                f"{case.title}: L1-L4 {total.bmd_g_cm2:.3f} g/cm2 ({total.bmd_low:.3f} - {total.bmd_high:.3f})"
+            )
+
+    try:
+        report = run_batch(
+            arguments.source,
+            arguments.output,
+            _bundle(arguments),
+            overwrite=arguments.overwrite,
+            reference=_reference(arguments),
+            device=arguments.device,
+            progress=screen.progress,
+            on_case=on_case,
+        )
+    except KeyboardInterrupt:
+        screen.say("Interrupted; the same command goes on where it stopped.")
+        raise
+    if report.resumed:
+        screen.say(f"{report.resumed} cases were taken over from an interrupted run.")
+    screen.say(f"{len(report.results)} cases written to {report.output}")
+    if report.failures:
+        screen.say(f"{len(report.failures)} cases failed, listed in {report.failures_file}")
+    screen.say(RESEARCH_USE)
+
+
+def _model_show(arguments, screen) -> None:
+    bundle = _bundle(arguments)
+    screen.say(f"folder: {bundle.folder}")
+    for line in _lines(bundle.card):
+        screen.say(line)
+    screen.say(RESEARCH_USE)
+
+
+def _lines(card, indent=0):
+    """A card as indented 'key: value' lines."""
+    pad = "  " * indent
+    for key, value in card.items():
+        if isinstance(value, dict):
+            yield f"{pad}{key}:"
+            yield from _lines(value, indent + 1)
+        elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+            yield f"{pad}{key}:"
+            for item in value:
+                yield f"{pad}  {json.dumps(item, ensure_ascii=False)}"
+        elif isinstance(value, list):
+            yield f"{pad}{key}: {', '.join(str(item) for item in value)}"
+        else:
+            yield f"{pad}{key}: {'unknown' if value is None else value}"
+
+
+def _model_check(arguments, screen) -> None:
+    import importlib.util
+
+    import numpy as np
+
+    bundle = _bundle(arguments)
+    size = bundle.standard.size_px
+    # A smooth image with bone in its middle; the figure means nothing, its finiteness does.
+    y, x = np.mgrid[:size, :size] / (size - 1) - 0.5
+    image = (40 + 300 * np.exp(-(x**2 + y**2) / 0.02)).astype(np.float32)[None]
+    plain = bundle.predict(image, "cpu", "numpy")
+    if not np.isfinite(plain).all():
+        raise CTBMDError(f"The model in '{bundle.folder}' does not compute; copy the bundle again.")
+    screen.say(f"{bundle.name} {bundle.version} (population: {bundle.population})")
+    screen.say(f"weights: whole, SHA-256 {bundle.card['weights_sha256']}")
+    screen.say(f"NumPy: computes, {len(plain)} members")
+    if importlib.util.find_spec("torch") is None:
+        screen.say("PyTorch: not installed, NumPy is used")
+        return
+    difference = float(np.abs(bundle.predict(image, "cpu", "torch") - plain).max())
+    if difference > 1e-4:
+        raise CTBMDError(
+            f"PyTorch and NumPy disagree by {difference:.2g} g/cm2 on the model in '{bundle.folder}'; use --device cpu and report it."
+        )
+    screen.say(f"PyTorch: computes, differs from NumPy by at most {difference:.1e} g/cm2")
+
+
+def _model_calibrate(arguments, screen) -> None:
+    from .calibrate import calibrate
+
+    report = calibrate(
+        arguments.pairs,
+        _bundle(arguments),
+        arguments.output,
+        overwrite=arguments.overwrite,
+        progress=screen.progress,
+    )
+    screen.say(str(report).rstrip("\n"))
+    screen.say(f"Written: {arguments.output}")
+    screen.say(RESEARCH_USE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
