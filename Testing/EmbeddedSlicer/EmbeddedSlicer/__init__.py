@@ -1,0 +1,108 @@
+"""A 3D Slicer scripted module, run without 3D Slicer.
+
+The MRML scene, its nodes and logics are Slicer's own, from the PyPI package
+`slicer-core`; Qt is PySide6, shown to the module as PythonQt shows Qt to
+Slicer's Python; the rest of the application that a module touches is stood in
+for here. A stand-in does what Slicer's does or raises.
+
+>>> import EmbeddedSlicer
+>>> app = EmbeddedSlicer.start()
+>>> widget = EmbeddedSlicer.open_module("CTBMD/CTBMD.py")
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+_app = None
+
+
+def start(*, main_window=True, testing=False, settings_folder=None):
+    """Make the application; a second call returns the one there is.
+
+    Parameters
+    ----------
+    main_window : bool
+        False runs as `Slicer --no-main-window`: no window, no views, no layout manager.
+    testing : bool
+        As `Slicer --testing`: message boxes are logged and not shown.
+    settings_folder : path, optional
+        Where settings are kept; a temporary folder by default.
+
+    Returns
+    -------
+    EmbeddedSlicer.application.qSlicerApplication
+        The PySide6 object; the module sees its PythonQt face as `slicer.app`.
+
+    Raises
+    ------
+    EmbeddedSlicer.rendering.NoOpenGL
+        Where VTK cannot render here.
+    """
+    global _app
+    if _app is not None:
+        return _app
+    if sys.platform.startswith("linux"):
+        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if main_window:
+        from . import rendering
+
+        rendering.choose_backend()
+    _publish_python()
+    from . import application
+
+    _app = application.qSlicerApplication(settings_folder, testing)
+    application.publish(_app)
+    if main_window:
+        from .layout import qSlicerLayoutManager
+        from .window import qSlicerMainWindow
+
+        _app._layout_manager = qSlicerLayoutManager(_app.applicationLogic(), parent=_app)
+        _app._main_window = qSlicerMainWindow(_app)
+        _app._main_window.show()
+    _app.startupCompleted.emit()
+    atexit.register(_app._close)
+    return _app
+
+
+def _publish_python():
+    """Put `qt`, `ctk` and the parts of `slicer` that are Python where imports find them."""
+    import vtkmodules.vtkRenderingContextOpenGL2
+    import vtkmodules.vtkRenderingFreeType
+    import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
+
+    import slicer
+
+    slicer.__path__.append(str(Path(__file__).parent / "slicer_modules"))
+    from . import qt_module
+
+    sys.modules["qt"], sys.modules["ctk"] = qt_module.qt, qt_module.ctk
+
+
+def open_module(path):
+    """Load a scripted module from its .py and open its panel.
+
+    Returns
+    -------
+    object
+        The module's Python widget (an instance of its `<Name>Widget`).
+    """
+    module = _app.moduleManager()._load(path)
+    if _app._main_window is not None:
+        _app._main_window._open(module.name)
+    return module.widgetRepresentation().self()
+
+
+def screenshot(path, widget=None):
+    """Save the main window (or a widget) as a PNG, after letting it draw."""
+    from . import pythonqt
+
+    target = pythonqt.unwrap(widget) if widget is not None else _app._main_window
+    for _ in range(3):
+        _app.processEvents()
+    if not target.grab().save(str(path)):
+        raise OSError(f"Cannot write the picture {path}")

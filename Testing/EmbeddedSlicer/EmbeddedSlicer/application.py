@@ -1,0 +1,173 @@
+"""`slicer.app`: the scene, its logics, settings and the managers that hang on it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import types
+
+import slicer
+import slicer.util
+from PySide6 import QtCore, QtWidgets
+from PySide6.QtCore import Property, Signal
+from vtkmodules.vtkCommonCore import vtkCollection
+
+from . import mrml_widgets, pythonqt, scripted
+from .io_manager import qSlicerIOManager
+
+# The Slicer whose Python interface is stood in for.
+VERSION = (5, 10, 0)
+
+# name in slicer.modules: logic class of slicer-core
+LOGICS = {
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Plots": "vtkSlicerPlotsLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Texts": "vtkSlicerTextsLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+    "Data": "vtkSlicerDataModuleLogic",
+}
+
+
+class qSlicerCommandOptions(QtCore.QObject):
+    """The few of Slicer's command-line options that Python code asks for."""
+
+    runPythonAndExit = Property(bool, lambda self: False)
+    noMainWindow = Property(bool, lambda self: self.parent()._main_window is None)
+    isTestingEnabled = Property(bool, lambda self: self.parent().testingEnabled())
+
+
+class qSlicerApplication(QtWidgets.QApplication):
+    """The application object; make it with `EmbeddedSlicer.start`."""
+
+    startupCompleted = Signal()
+
+    def __init__(self, settings_folder, testing):
+        super().__init__(["EmbeddedSlicer"])
+        self.setApplicationName("Slicer")
+        self.setApplicationDisplayName("EmbeddedSlicer")
+        self.setOrganizationName("EmbeddedSlicer")
+        self.setApplicationVersion(".".join(map(str, VERSION)))
+        self._testing = testing
+        self._main_window = None
+        self._layout_manager = None
+        self._temporary = tempfile.mkdtemp(prefix="EmbeddedSlicer-")
+        ini = QtCore.QSettings.Format.IniFormat
+        QtCore.QSettings.setDefaultFormat(ini)
+        QtCore.QSettings.setPath(
+            ini, QtCore.QSettings.Scope.UserScope, str(settings_folder or self._temporary)
+        )
+        self._settings = QtCore.QSettings()
+        self._options = qSlicerCommandOptions(self)
+        self._make_scene()
+        self._modules = scripted.qSlicerModuleManager(self)
+        self._io = qSlicerIOManager(self._scene, self._logic, self)
+
+    def _make_scene(self):
+        self._scene = slicer.vtkMRMLScene()
+        self._logic = slicer.vtkSlicerApplicationLogic()
+        self._logic.SetTemporaryPath(self._temporary)
+        self._logic.SetMRMLScene(self._scene)
+        self._logic.SetSliceLogics(vtkCollection())
+        self._logic.SetViewLogics(vtkCollection())
+        self._logic.GetColorLogic().SetMRMLScene(self._scene)
+        self._logic.GetColorLogic().AddDefaultColorNodes()
+        self._logic.SetModuleLogic("Colors", self._logic.GetColorLogic())
+        crosshair = slicer.vtkMRMLCrosshairNode()
+        crosshair.SetCrosshairName("default")
+        self._scene.AddNode(crosshair)
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self._scene, True)
+        self._logics = {}
+        for name, class_name in LOGICS.items():
+            logic = getattr(slicer, class_name)()
+            logic.SetMRMLApplicationLogic(self._logic)
+            logic.SetMRMLScene(self._scene)
+            self._logic.SetModuleLogic(name, logic)
+            self._logics[name] = logic
+
+    # -- properties -------------------------------------------------------------
+    temporaryPath = Property(str, lambda self: self._temporary)
+    majorVersion = Property(int, lambda self: VERSION[0])
+    minorVersion = Property(int, lambda self: VERSION[1])
+    revision = Property(str, lambda self: "EmbeddedSlicer")
+    os = Property(str, lambda self: sys.platform)
+    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
+
+    # -- methods ----------------------------------------------------------------
+    def mrmlScene(self):
+        return self._scene
+
+    def applicationLogic(self):
+        return self._logic
+
+    def moduleLogic(self, name):
+        return self._logics.get(name)
+
+    def moduleManager(self):
+        return self._modules
+
+    def coreIOManager(self):
+        return self._io
+
+    def ioManager(self):
+        return self._io
+
+    def layoutManager(self):
+        return self._layout_manager
+
+    def settings(self):
+        return self._settings
+
+    def userSettings(self):
+        return self._settings
+
+    def revisionUserSettings(self):
+        return self._settings
+
+    def commandOptions(self):
+        return self._options
+
+    def testingEnabled(self):
+        return self._testing
+
+    def moduleDocumentationUrl(self, name):
+        return f"{self.documentationBaseUrl}user_guide/modules/{name.lower()}.html"
+
+    def _close(self):
+        """End in the order Slicer does: modules, scene, views."""
+        if self._scene is None:
+            return
+        self._modules._unload_all()
+        if self._layout_manager is not None:
+            self._layout_manager._close()
+        if self._main_window is not None:
+            self._main_window.hide()
+
+
+def publish(app):
+    """Fill the package `slicer` with what a module finds in it."""
+    slicer.app = pythonqt.wrap(app)
+    slicer.mrmlScene = app.mrmlScene()
+    slicer.modules = types.ModuleType("slicer.modules")
+    sys.modules["slicer.modules"] = slicer.modules
+    slicer.moduleNames = types.SimpleNamespace()
+    slicer.selfTests = {}
+    for name, value in {**mrml_widgets.CLASSES, **_core_classes()}.items():
+        setattr(slicer, name, pythonqt.qt_class(value))
+    for name, logic in app._logics.items():
+        app._modules._add(name, scripted.qSlicerCoreModule(name, logic, app))
+
+
+def _core_classes():
+    return {
+        cls.__name__: cls
+        for cls in (
+            scripted.qSlicerScriptedLoadableModule,
+            scripted.qSlicerScriptedLoadableModuleWidget,
+            qSlicerApplication,
+        )
+    }

@@ -1,0 +1,39 @@
+"""The modules `qt` and `ctk` that a Slicer module imports."""
+
+from __future__ import annotations
+
+import enum
+import types
+
+from PySide6 import QtCore, QtGui, QtNetwork, QtPrintSupport, QtSvg, QtUiTools, QtWidgets
+
+from . import ctk_widgets, pythonqt, ui_loader
+
+# Qt's own, by the parts that Slicer's `qt` has. QtTest is not among them.
+_PARTS = (QtCore, QtGui, QtWidgets, QtNetwork, QtPrintSupport, QtSvg, QtUiTools)
+# What PySide6 adds to Qt, or what Slicer's Qt 5.15 has not.
+_ABSENT = {"QtMsgType", "QEnum", "QFlag", "QmlElement", "QtCriticalMsg"}
+
+
+class _QtModule(types.ModuleType):
+    def __getattr__(self, name):
+        if name == "QUiLoader":
+            return pythonqt.qt_class(ui_loader.QUiLoader)
+        if name.startswith("Q") and name not in _ABSENT:
+            for part in _PARTS:
+                value = getattr(part, name, None)
+                if isinstance(value, type) and not issubclass(value, enum.Enum):
+                    return pythonqt.qt_class(value)
+        raise AttributeError(f"module 'qt' has no attribute '{name}'")
+
+
+class _CtkModule(types.ModuleType):
+    def __getattr__(self, name):
+        value = ctk_widgets.CLASSES.get(name)
+        if value is None:
+            raise AttributeError(f"module 'ctk' has no attribute '{name}' (no stand-in is made)")
+        return pythonqt.qt_class(value)
+
+
+qt = _QtModule("qt", "Qt as PythonQt shows it, over PySide6.")
+ctk = _CtkModule("ctk", "CTK as PythonQt shows it.")

@@ -1,0 +1,209 @@
+"""`slicer.ScriptedLoadableModule`: the base classes of scripted modules."""
+
+import logging
+import os
+import sys
+import unittest
+
+import ctk
+import qt
+
+import slicer
+
+__all__ = [
+    "ScriptedLoadableModule",
+    "ScriptedLoadableModuleLogic",
+    "ScriptedLoadableModuleTest",
+    "ScriptedLoadableModuleWidget",
+]
+
+
+class ScriptedLoadableModule:
+    """What a module says of itself, on `parent`."""
+
+    def __init__(self, parent):
+        super().__init__()
+        self.parent = parent
+        self.moduleName = type(self).__name__
+        parent.title = ""
+        parent.categories = []
+        parent.dependencies = []
+        parent.contributors = []
+        parent.helpText = ""
+        parent.acknowledgementText = ""
+        for extension in (".svg", ".png"):
+            icon = self.resourcePath(f"Icons/{self.moduleName}{extension}")
+            if os.path.isfile(icon):
+                parent.icon = qt.QIcon(icon)
+                break
+        if not hasattr(slicer, "selfTests"):
+            slicer.selfTests = {}
+        slicer.selfTests[self.moduleName] = self.runTest
+
+    def resourcePath(self, filename):
+        return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
+
+    def getDefaultModuleDocumentationLink(self, docPage=None):
+        if docPage:
+            url = slicer.app.documentationBaseUrl + docPage
+        else:
+            url = slicer.app.moduleDocumentationUrl(self.moduleName)
+        return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
+
+    def runTest(self, msec=100, **kwargs):
+        """Run the class <moduleName>Test of the module's file."""
+        name = f"{self.moduleName}Test"
+        test_class = getattr(sys.modules[type(self).__module__], name, None)
+        if test_class is None:
+            raise AssertionError(f"Test case class not found: {type(self).__module__}.{name}")
+        test = test_class()
+        test.messageDelay = msec
+        test.runTest(**kwargs)
+
+
+class ScriptedLoadableModuleWidget:
+    """A module's panel: `parent` is its widget, `layout` that widget's layout."""
+
+    def __init__(self, parent=None):
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Widget")
+        self.developerMode = slicer.util.settingsValue(
+            "Developer/DeveloperMode", False, converter=slicer.util.toBool
+        )
+        if parent is None:
+            self.parent = slicer.qMRMLWidget()
+            self.parent.setLayout(qt.QVBoxLayout())
+            self.parent.setMRMLScene(slicer.mrmlScene)
+        else:
+            self.parent = parent
+        self.layout = self.parent.layout()
+        if parent is None:
+            self.setup()
+            self.parent.show()
+        slicer.app.moduleManager().connect(
+            "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+        )
+
+    def resourcePath(self, filename):
+        folder = os.path.dirname(slicer.util.modulePath(self.moduleName))
+        return os.path.join(folder, "Resources", filename)
+
+    def cleanup(self):
+        pass
+
+    def _onModuleAboutToBeUnloaded(self, moduleName):
+        if moduleName == self.moduleName:
+            self.cleanup()
+            slicer.app.moduleManager().disconnect(
+                "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+            )
+
+    def setupDeveloperSection(self):
+        """Reload and test buttons, in developer mode only."""
+        if not self.developerMode:
+            return
+        self.reloadCollapsibleButton = ctk.ctkCollapsibleButton()
+        self.reloadCollapsibleButton.text = "Reload && Test"
+        self.layout.addWidget(self.reloadCollapsibleButton)
+        form = qt.QFormLayout(self.reloadCollapsibleButton)
+        row = qt.QHBoxLayout()
+        self.reloadButton = qt.QPushButton("Reload")
+        self.reloadButton.toolTip = "Reload this module."
+        self.reloadButton.connect("clicked()", self.onReload)
+        self.reloadAndTestButton = qt.QPushButton("Reload and Test")
+        self.reloadAndTestButton.connect("clicked()", self.onReloadAndTest)
+        row.addWidget(self.reloadButton)
+        row.addWidget(self.reloadAndTestButton)
+        form.addRow(row)
+
+    def setup(self):
+        self.setupDeveloperSection()
+
+    def onReload(self):
+        print(f"\nReloading module: {self.moduleName}\n")
+        slicer.util.reloadScriptedModule(self.moduleName)
+
+    def onTest(self, **kwargs):
+        with slicer.util.tryWithErrorDisplay("Test failed."):
+            slicer.selfTests[self.moduleName](**kwargs)
+
+    def onReloadAndTest(self, **kwargs):
+        with slicer.util.tryWithErrorDisplay("Reload and Test failed."):
+            self.onReload()
+            slicer.selfTests[self.moduleName](**kwargs)
+
+
+class ScriptedLoadableModuleLogic:
+    """A module's work; keeps its state in a parameter node of the scene."""
+
+    def __init__(self, parent=None):
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Logic")
+        self.isSingletonParameterNode = True
+
+    def getParameterNode(self):
+        """The module's vtkMRMLScriptedModuleNode, made where there is none."""
+        if self.isSingletonParameterNode:
+            node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+            if node is not None:
+                # closing a scene can clear the attribute
+                if node.GetAttribute("ModuleName") != self.moduleName:
+                    node.SetAttribute("ModuleName", self.moduleName)
+                return node
+        else:
+            nodes = self.getAllParameterNodes()
+            if nodes:
+                return nodes[0]
+        return slicer.mrmlScene.AddNode(self.createParameterNode())
+
+    def getAllParameterNodes(self):
+        return [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+            if node.GetAttribute("ModuleName") == self.moduleName
+        ]
+
+    def createParameterNode(self):
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
+        node.UnRegister(None)
+        if self.isSingletonParameterNode:
+            node.SetSingletonTag(self.moduleName)
+        node.SetAttribute("ModuleName", self.moduleName)
+        node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
+        return node
+
+
+class ScriptedLoadableModuleTest(unittest.TestCase):
+    """A module's tests; runTest runs every method with 'test' in its name."""
+
+    def __init__(self, *args, **kwargs):
+        self.moduleTestNames = []
+        super().__init__(*args, **kwargs)
+        self.enableScreenshots = False
+        if not self.moduleTestNames:
+            self.moduleTestNames = [
+                name for name in dir(self) if "test" in name and callable(getattr(self, name))
+            ]
+
+    def delayDisplay(self, message, requestedDelay=None, msec=None):
+        msec = getattr(self, "messageDelay", msec)
+        msec = requestedDelay if msec is None else msec
+        slicer.util.delayDisplay(message, 100 if msec is None else msec)
+
+    def setUp(self):
+        pass
+
+    def tearDown(self):
+        pass
+
+    def runTest(self):
+        if not self.moduleTestNames:
+            logging.warning("No test is defined in %s", type(self).__name__)
+            return
+        self.setUpClass()
+        for name in self.moduleTestNames:
+            self.setUp()
+            logging.info("Running %s", name)
+            getattr(self, name)()
+            self.tearDown()
+        self.tearDownClass()

@@ -1,0 +1,85 @@
+"""Qt's UI loader with the stand-ins for CTK and qMRML widgets in it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from PySide6 import QtCore, QtUiTools
+
+from . import ctk_widgets, mrml_widgets
+
+
+class UiError(RuntimeError):
+    """A .ui names a widget that no stand-in is made for."""
+
+
+class QUiLoader(QtUiTools.QUiLoader):
+    """Loads a .ui; what is between stand-ins, scene signals above all, is connected here.
+
+    Qt's own loader looks signals up in C++ by their C++ types, and PySide6 has
+    no way to declare `mrmlSceneChanged(vtkMRMLScene*)`.
+    """
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._classes = {**ctk_widgets.CLASSES, **mrml_widgets.CLASSES}
+        self._unknown = []
+
+    def createWidget(self, class_name, parent=None, name=""):
+        made = self._classes.get(class_name)
+        if made is not None:
+            widget = made(parent) if parent is not None else made()
+            widget.setObjectName(name)
+            return widget
+        if class_name not in self.availableWidgets() and class_name != "Line":
+            self._unknown.append(class_name)
+        return super().createWidget(class_name, parent, name)
+
+    def load(self, device, parent=None):
+        """The widget of a .ui file.
+
+        Raises
+        ------
+        UiError
+            Where a custom widget has no stand-in: nothing is put in its place.
+        """
+        text = bytes(device.readAll())
+        root = ET.fromstring(text)
+        connections = []
+        block = root.find("connections")
+        if block is not None:
+            connections = [
+                tuple(item.findtext(part, "") for part in ("sender", "signal", "receiver", "slot"))
+                for item in block.findall("connection")
+            ]
+            root.remove(block)
+        self._unknown = []
+        buffer = QtCore.QBuffer()
+        buffer.setData(ET.tostring(root))
+        buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
+        widget = super().load(buffer, parent)
+        if self._unknown:
+            names = ", ".join(sorted(set(self._unknown)))
+            raise UiError(f"The .ui names widgets EmbeddedSlicer has no stand-in for: {names}.")
+        for connection in connections:
+            self._connect(widget, *connection)
+        return widget
+
+    def _connect(self, top, sender, signal, receiver, slot):
+        from . import pythonqt
+
+        ends = []
+        for name in (sender, receiver):
+            found = top if top.objectName() == name else top.findChild(QtCore.QObject, name)
+            if found is None:
+                raise UiError(f"The .ui connects '{name}', which is not in it.")
+            ends.append(pythonqt.wrap(found))
+        source, target = ends
+        slot_name = slot.partition("(")[0]
+        if not callable(getattr(target, slot_name, None)) and not hasattr(
+            type(target._pyside()), slot_name
+        ):
+            raise UiError(f"The .ui connects to {slot} of '{receiver}', which has no such slot.")
+        function = getattr(target._pyside(), slot_name)
+        if not source.connect(signal, lambda *args: function(*args)):
+            raise UiError(f"The .ui connects {signal} of '{sender}', which has no such signal.")

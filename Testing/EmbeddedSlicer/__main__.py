@@ -1,0 +1,6 @@
+"""Run a module: `python Testing/EmbeddedSlicer --module CTBMD/CTBMD.py --volume ct.nii.gz`."""
+
+from EmbeddedSlicer.command import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())
