@@ -1,0 +1,220 @@
+"""The CTBMD module of 3D Slicer: areal bone mineral density from an abdominal CT.
+
+This file holds the four classes Slicer asks for; the parts of the panel are in
+`CTBMDPanel`, and everything that decides a value is in `CTBMDLib`, which the
+command line uses as well.
+"""
+
+import os
+import sys
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class CTBMD(ScriptedLoadableModule):
+    """What Slicer shows of the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("CT Bone Mineral Density")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        parent.dependencies = []
+        parent.contributors = ["CTBMD developers"]
+        parent.helpText = _(
+            "Estimates the areal bone mineral density (g/cm²) of the lumbar vertebrae L1-L4 from an "
+            "unenhanced abdominal CT. Choose the CT, press 'Find lumbar slices', check the slices and "
+            "move those that are wrong, press 'Estimate BMD', export the table.<br><br>"
+            "<b>Research use only, not a medical device.</b> The model that comes with the module was "
+            "trained on simulated CT; its accuracy on patients is not known."
+        )
+        parent.acknowledgementText = _(
+            "After the idea of Yasaka K, Akai H, Kunimatsu A, Kiryu S, Abe O. Prediction of bone "
+            "mineral density from computed tomography: application of deep learning with a "
+            "convolutional neural network. Eur Radiol 2020;30(6):3549-3557, "
+            "doi 10.1007/s00330-020-06677-0. The network, its training and its weights are CTBMD's own."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Offer the virtual patient in the Sample Data module."""
+    from CTBMDPanel import sample
+
+    icons = os.path.join(os.path.dirname(__file__), "Resources", "Icons")
+    sample.register(os.path.join(icons, "CTBMD.png"))
+
+
+class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's life: made, entered, left, scene closed, thrown away."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+
+    def setup(self):
+        """Build the panel from its .ui file; nothing needs to be loaded for it."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from CTBMDPanel.panel import Panel
+
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CTBMD.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = CTBMDLogic()
+        self.panel = Panel(self.ui, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def cleanup(self):
+        """The application closes or the module is reloaded."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.cleanup()
+
+    def enter(self):
+        self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def exit(self):
+        """Another module is shown: the widgets no longer follow the parameter node."""
+        self.panel.disconnectGui()
+
+    def onSceneStartClose(self, caller=None, event=None):
+        self.panel.setParameterNode(None)
+
+    def onSceneEndClose(self, caller=None, event=None):
+        if self.parent.isEntered:
+            self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def onSceneEndImport(self, caller=None, event=None):
+        """A scene was loaded: show what it holds."""
+        if self.parent.isEntered:
+            self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def onReload(self):
+        """Developer's reload: the library and the panel are read again as well."""
+        for name in list(sys.modules):
+            if name.split(".")[0] in ("CTBMDLib", "CTBMDPanel"):
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class CTBMDLogic(ScriptedLoadableModuleLogic):
+    """From nodes to the library and back; works without the panel.
+
+    Examples
+    --------
+    >>> logic = CTBMDLogic()
+    >>> selection = logic.findLevels(volumeNode)
+    >>> result = logic.estimate(volumeNode, selection)
+    >>> logic.export(result, "results.csv")
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._bundle = None
+
+    def getParameterNode(self):
+        from CTBMDPanel.parameters import CTBMDParameterNode
+
+        return CTBMDParameterNode(super().getParameterNode())
+
+    def volume(self, volumeNode):
+        """The CT of a volume node as the library has it; refuses what is no CT."""
+        from CTBMDPanel import volumes
+
+        return volumes.ctVolume(volumeNode)
+
+    def bundle(self, folder=""):
+        """The model bundle in a folder, '' for the one that comes with the module."""
+        from CTBMDLib.bundle import ModelBundle, default_bundle_folder
+
+        folder = os.path.abspath(folder or default_bundle_folder())
+        if self._bundle is None or str(self._bundle.folder) != folder:
+            self._bundle = ModelBundle.load(folder)
+        return self._bundle
+
+    def reference(self, name=""):
+        """A reference table by name or file, None for ''."""
+        from CTBMDLib.reference import ReferenceTable
+
+        return ReferenceTable.load(name) if name else None
+
+    def findLevels(self, volumeNode, progress=None, shouldCancel=None):
+        """Find the lumbar levels of a volume node; returns a LevelSelection."""
+        return self.findWork(volumeNode)(progress, shouldCancel)
+
+    def findWork(self, volumeNode, segmentationNode=None):
+        """The finding as a function of (progress, should_cancel) that needs no MRML."""
+        from CTBMDLib.locate import find_levels
+        from CTBMDPanel import segmentations
+
+        if segmentationNode is not None:
+            return segmentations.levelsWork(segmentationNode, volumeNode)
+        volume = self.volume(volumeNode)
+        return lambda progress, should_cancel: find_levels(
+            volume, progress=progress, should_cancel=should_cancel
+        )
+
+    def estimate(self, volumeNode, selection, **options):
+        """Estimate the BMD of a selection; returns a BMDResult. Options as `estimateWork`."""
+        return self.estimateWork(volumeNode, selection, **options)(None, None)
+
+    def estimateWork(
+        self, volumeNode, selection, sex=None, reference="", modelFolder="", device="auto"
+    ):
+        """The estimate as a function of (progress, should_cancel) that needs no MRML."""
+        from CTBMDLib.estimate import estimate
+
+        volume = self.volume(volumeNode)
+        bundle = self.bundle(modelFolder)
+        table = self.reference(reference)
+        return lambda progress, should_cancel: estimate(
+            volume,
+            selection,
+            bundle,
+            sex=sex,
+            reference=table,
+            device=device,
+            progress=progress,
+            should_cancel=should_cancel,
+        )
+
+    def fillTable(self, tableNode, result):
+        """Write a result into a table node."""
+        from CTBMDPanel import results
+
+        results.fillTable(tableNode, result)
+
+    def export(self, result, path, overwrite=False):
+        """Write a result to a .csv, .tsv, .json or .txt file; returns the path."""
+        from CTBMDPanel import exporting
+
+        return exporting.write(result, path, overwrite)
+
+
+class CTBMDTest(ScriptedLoadableModuleTest):
+    """The whole path on the sample CT, in Slicer's test runner and in EmbeddedSlicer."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        from CTBMDPanel import selftest
+
+        for test in selftest.TESTS:
+            self.setUp()
+            test(self)

@@ -1,0 +1,197 @@
+"""Makes the widgets of CTBMD.ui show a panel's state; writes nothing to the scene."""
+
+import qt
+from slicer.i18n import tr as _
+
+from CTBMDLib import quality
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.levels import ORDER
+from CTBMDLib.reference import list_tables
+
+from . import leveltable, modelcard, pytorch, results, views, volumes
+
+
+class Display:
+    """Shows a `panel.Panel`.
+
+    Attributes
+    ----------
+    updating : bool
+        True while widgets are being set, so that their signals are no user's doing.
+    """
+
+    def __init__(self, panel):
+        self.panel = panel
+        self.ui = panel.ui
+        self.updating = False
+        self._model = None
+        self._volumeState = None
+        self._prepare()
+
+    def _prepare(self):
+        ui = self.ui
+        ui.researchUseLabel.setText(modelcard.researchUse(None))
+        for bar in (ui.findProgressBar, ui.estimateProgressBar):
+            bar.setVisible(False)
+        for name in ORDER:
+            ui.levelCombo.addItem(name)
+        ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
+        ui.referenceCombo.addItem(_("none (no T-score)"), "")
+        for table in list_tables():
+            ui.referenceCombo.addItem(table.title, table.name)
+
+    def update(self):
+        """Show everything anew."""
+        if self.updating:
+            return
+        self.updating = True
+        try:
+            self._volume()
+            self._notes()
+            self._settings()
+            self._result()
+            self._modelCard()
+            self.buttons()
+            self.slider()
+        finally:
+            self.updating = False
+
+    def forget(self):
+        """Look at the volume again at the next update."""
+        self._volumeState = None
+
+    def _volume(self):
+        node, ui = self.panel.volumeNode, self.ui
+        state = None if node is None else (node.GetID(), node.GetName())
+        ui.sampleButton.setVisible(node is None)
+        if state == self._volumeState and state is not None:
+            return
+        self._volumeState = state
+        line, warning = _("Choose the CT to measure, or load the sample."), ""
+        if node is not None:
+            try:
+                volume = self.panel.logic.volume(node)
+                line = volumes.facts(volume)
+                found = [x.text for x in quality.check_volume(volume) if x.severity == "warning"]
+                warning = "\n".join(found)
+            except CTBMDError as error:
+                line, warning = "", str(error)
+        setText(ui.factsLabel, line)
+        setText(ui.volumeWarningLabel, warning)
+
+    def _notes(self):
+        selection = self.panel.controller.selection
+        lines = [leveltable.numbering(selection), *selection.notes]
+        setText(self.ui.levelNotesLabel, "\n".join(line for line in lines if line))
+
+    def slider(self):
+        """The slider of the selected level."""
+        slider, level = self.ui.sliceSlider, self.panel.levelTable.level
+        selection = self.panel.controller.selection
+        limits = views.sRange(self.panel.volumeNode)
+        there = level is not None and level in selection and limits is not None
+        text = _("Slice of {level}:").format(level=level) if there else _("Slice:")
+        setText(self.ui.sliceLabel, text)
+        slider.setEnabled(there and not self.panel.runner.busy)
+        if not there:
+            return
+        s_mm = selection[level].ras[2]
+        # CTK's sliders have the range as properties, not as slots.
+        blocked = slider.blockSignals(True)
+        slider.setProperty("minimum", min(limits[0], s_mm))
+        slider.setProperty("maximum", max(limits[1], s_mm))
+        slider.setValue(s_mm)
+        slider.blockSignals(blocked)
+
+    def _settings(self):
+        ui, parameters = self.ui, self.panel.parameterNode
+        setText(ui.torchLabel, pytorch.status())
+        if parameters is None:
+            return
+        wanted = parameters.referenceTable
+        index = ui.referenceCombo.findData(wanted)
+        if index < 0:
+            ui.referenceCombo.addItem(wanted.replace("\\", "/").split("/")[-1], wanted)
+            index = ui.referenceCombo.findData(wanted)
+        if ui.referenceCombo.currentIndex != index:
+            ui.referenceCombo.setCurrentIndex(index)
+        if ui.modelPathEdit.currentPath != parameters.modelFolder:
+            ui.modelPathEdit.setCurrentPath(parameters.modelFolder)
+
+    def _result(self):
+        ui, result, parameters = self.ui, self.panel.result, self.panel.parameterNode
+        table = parameters.resultTable if parameters is not None else None
+        shown = result is not None
+        if ui.resultView.mrmlTableNode() is not table:
+            ui.resultView.setMRMLTableNode(table)
+            ui.resultView.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+            ui.resultView.verticalHeader().setVisible(False)
+        ui.resultView.setVisible(shown)
+        setText(ui.staleLabel, self.panel.staleReason())
+        text = results.summary(result) if shown else _("There are no results yet.")
+        setText(ui.summaryLabel, text)
+        setText(ui.findingsLabel, results.findings(result) if shown else "")
+
+    def _modelCard(self):
+        parameters = self.panel.parameterNode
+        folder = parameters.modelFolder if parameters is not None else ""
+        if folder == self._model:
+            return
+        self._model = folder
+        try:
+            card = self.panel.logic.bundle(folder).card
+            self.ui.modelCardBrowser.setPlainText(modelcard.cardText(card))
+        except CTBMDError as error:
+            card = None
+            self.ui.modelCardBrowser.setPlainText(str(error))
+        setText(self.ui.researchUseLabel, modelcard.researchUse(card))
+
+    def buttons(self):
+        """Texts and enabled states of everything that can be pressed."""
+        ui, panel = self.ui, self.panel
+        parameters, runner = panel.parameterNode, panel.runner
+        there = parameters is not None
+        idle = there and not runner.busy
+        ready = there and panel.volumeNode is not None
+        selection, level = panel.controller.selection, panel.levelTable.level
+        chosen = ready and idle and level is not None
+        name = ui.levelCombo.currentText
+
+        segmentation = parameters.segmentation if there else None
+        find = _("Take slices from the segmentation") if segmentation else _("Find lumbar slices")
+        for button, text, possible in (
+            (ui.findButton, find, ready),
+            (ui.estimateButton, _("Estimate BMD"), ready and panel.controller.measurable()),
+        ):
+            mine = runner.busy and button is runner.button
+            button.setText(_("Cancel") if mine else text)
+            button.setEnabled(mine or (idle and possible))
+
+        for widget in (ui.useSliceButton, ui.shiftUpButton, ui.shiftDownButton, ui.removeButton):
+            widget.setEnabled(chosen)
+        ui.renameButton.setEnabled(chosen and name != level)
+        ui.addButton.setEnabled(ready and idle and name not in selection)
+        ui.undoButton.setEnabled(ready and idle and panel.controller.canUndo)
+        for widget in (
+            ui.inputSelector,
+            ui.sampleButton,
+            ui.segmentationSelector,
+            ui.levelTable,
+            ui.levelCombo,
+            ui.sexCombo,
+            ui.referenceCombo,
+            ui.referenceFileButton,
+            ui.modelPathEdit,
+            ui.deviceCombo,
+            ui.installTorchButton,
+        ):
+            widget.setEnabled(idle)
+        for widget in (ui.exportButton, ui.copyButton):
+            widget.setEnabled(idle and panel.result is not None)
+
+
+def setText(label, text):
+    """Text of a label that takes no room while it is empty."""
+    if label.text != text:
+        label.setText(text)
+    label.setVisible(bool(text))

@@ -1,0 +1,141 @@
+"""The table of chosen levels: QTableWidget in, edits out."""
+
+import qt
+from slicer.i18n import tr as _
+
+from .signal import Signal
+
+USE, LEVEL, S, CONFIDENCE, SOURCE = range(5)
+
+
+class LevelTable:
+    """Shows a LevelSelection and reports what a person does with it.
+
+    Signals
+    -------
+    picked(level) : a row was clicked or reached by the arrow keys.
+    included(level, bool) : a check box was changed.
+    """
+
+    def __init__(self, table):
+        self.table = table
+        self.picked = Signal()
+        self.included = Signal()
+        self._filling = False
+        self._levels = []
+        table.setColumnCount(5)
+        table.setHorizontalHeaderLabels(
+            [_("Use"), _("Vertebra"), _("Slice S (mm)"), _("Confidence"), _("Chosen by")]
+        )
+        table.verticalHeader().setVisible(False)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setStretchLastSection(True)
+        table.cellChanged.connect(self._onCellChanged)
+        table.cellClicked.connect(self._onCellClicked)
+        table.currentCellChanged.connect(self._onCurrentCellChanged)
+
+    @property
+    def level(self):
+        """The selected level's name, or None."""
+        row = self.table.currentRow()
+        return self._levels[row] if 0 <= row < len(self._levels) else None
+
+    @property
+    def row(self):
+        return self.table.currentRow()
+
+    def selectRow(self, row):
+        """Select a row without showing its slice."""
+        self._filling = True
+        try:
+            self.table.setCurrentCell(row, LEVEL)
+        finally:
+            self._filling = False
+
+    def show(self, selection, level=None):
+        """Show a selection and select `level`, or stay where it was."""
+        level = level or self.level
+        self._filling = True
+        try:
+            self._levels = [item.level for item in selection]
+            if self.table.rowCount != len(self._levels):
+                self.table.setRowCount(len(self._levels))
+            for row, item in enumerate(selection):
+                use = self._cell(row, USE, "")
+                use.setCheckState(qt.Qt.Checked if item.included else qt.Qt.Unchecked)
+                self._cell(row, LEVEL, item.level)
+                self._cell(row, S, f"{item.ras[2]:.1f}")
+                self._cell(row, CONFIDENCE, confidence(item))
+                self._cell(row, SOURCE, source(item))
+            if level in self._levels:
+                self.table.setCurrentCell(self._levels.index(level), LEVEL)
+            elif self._levels:
+                self.table.setCurrentCell(0, LEVEL)
+        finally:
+            self._filling = False
+
+    def showPosition(self, level, s_mm):
+        """Show where a point is while it is being dragged."""
+        if level in self._levels:
+            self._filling = True
+            try:
+                self._cell(self._levels.index(level), S, f"{s_mm:.1f}")
+            finally:
+                self._filling = False
+
+    def _cell(self, row, column, text):
+        item = self.table.item(row, column)
+        if item is None:
+            item = qt.QTableWidgetItem()
+            self.table.setItem(row, column, item)
+        if item.text() != text:
+            item.setText(text)
+        return item
+
+    def _onCellChanged(self, row, column):
+        if self._filling or column != USE or not 0 <= row < len(self._levels):
+            return
+        checked = self.table.item(row, USE).checkState() == qt.Qt.Checked
+        self.included.emit(self._levels[row], checked)
+
+    def _onCellClicked(self, row, column):
+        if not self._filling and 0 <= row < len(self._levels):
+            self.picked.emit(self._levels[row])
+
+    def _onCurrentCellChanged(self, row, column, previousRow, previousColumn):
+        if not self._filling and row != previousRow and 0 <= row < len(self._levels):
+            self.picked.emit(self._levels[row])
+
+
+def confidence(item):
+    """Confidence of a level in words."""
+    return "-" if item.confidence is None else f"{100 * item.confidence:.0f} %"
+
+
+def source(item):
+    """How a level was chosen, in words."""
+    return {
+        "found": _("found in the CT"),
+        "moved": _("moved by hand"),
+        "added": _("added by hand"),
+        "segment": _("segmentation"),
+    }[item.source]
+
+
+def numbering(selection):
+    """Plain words on what decided the numbering, '' where there is nothing to say."""
+    if not selection.levels:
+        return ""
+    if selection.numbering_uncertain:
+        return _(
+            "Numbering uncertain: neither the sacrum nor the last rib is in view. "
+            "Check the labels and correct them with 'Labels up' or 'Labels down'."
+        )
+    return {
+        "sacrum": _("Numbered from the sacrum upwards."),
+        "rib": _("Numbered from the last rib downwards."),
+        "both": _("Numbered from the sacrum and the last rib, which agree."),
+        "segment": _("Numbered by the segmentation."),
+        "user": _("Numbered by hand."),
+    }.get(selection.numbering, "")

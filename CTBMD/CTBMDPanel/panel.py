@@ -1,0 +1,417 @@
+"""The panel: what happens on each click and on each change of the scene."""
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.levels import LUMBAR, LevelSelection
+
+from . import exporting, pytorch, results, sample, views, volumes
+from .display import Display
+from .leveltable import LevelTable
+from .parameters import Sex
+from .runner import Runner
+from .selection import SelectionController
+
+
+class Panel(VTKObservationMixin):
+    """Connects the widgets of CTBMD.ui with the logic and the scene.
+
+    Parameters
+    ----------
+    ui : object
+        The named widgets of CTBMD.ui.
+    logic : CTBMDLogic
+
+    Attributes
+    ----------
+    parameterNode : CTBMDParameterNode or None
+        None while a scene is being closed.
+    volumeNode : vtkMRMLScalarVolumeNode or None
+    controller : SelectionController
+    runner : Runner
+    result : BMDResult or None
+        What is shown under '4. Results and export'.
+    """
+
+    def __init__(self, ui, logic):
+        VTKObservationMixin.__init__(self)
+        self.ui = ui
+        self.logic = logic
+        self.parameterNode = None
+        self.volumeNode = None
+        self.result = None
+        self.controller = SelectionController()
+        self.levelTable = LevelTable(ui.levelTable)
+        self.runner = Runner(ui.statusLabel)
+        self._volumeID = None
+        self._guiTag = None
+        self._inputs = None
+        self._resultText = None
+        self.display = Display(self)
+        self._connect()
+        self.display.update()
+
+    def _connect(self):
+        ui, controller = self.ui, self.controller
+        ui.sampleButton.clicked.connect(self.onLoadSample)
+        ui.findButton.clicked.connect(self.onFind)
+        ui.useSliceButton.clicked.connect(self.onUseSlice)
+        ui.undoButton.clicked.connect(self.onUndo)
+        ui.shiftUpButton.clicked.connect(self.onShiftUp)
+        ui.shiftDownButton.clicked.connect(self.onShiftDown)
+        ui.renameButton.clicked.connect(self.onRename)
+        ui.addButton.clicked.connect(self.onAdd)
+        ui.removeButton.clicked.connect(self.onRemove)
+        ui.levelCombo.currentIndexChanged.connect(self.onNameChosen)
+        ui.sliceSlider.valueChanged.connect(self.onSlider)
+        ui.sliceSlider.valueIsChanging.connect(self.onSliderMoving)
+        ui.referenceCombo.currentIndexChanged.connect(self.onReference)
+        ui.referenceFileButton.clicked.connect(self.onReferenceFile)
+        ui.estimateButton.clicked.connect(self.onEstimate)
+        ui.exportButton.clicked.connect(self.onExport)
+        ui.copyButton.clicked.connect(self.onCopy)
+        ui.modelPathEdit.currentPathChanged.connect(self.onModelFolder)
+        ui.installTorchButton.clicked.connect(self.onInstallTorch)
+        self.levelTable.picked.connect(self.onLevelPicked)
+        self.levelTable.included.connect(self.onIncluded)
+        controller.changed.connect(self.onSelectionChanged)
+        controller.dragging.connect(self.onDragging)
+        controller.refused.connect(self.showError)
+        self.runner.changed.connect(self.display.update)
+        self.runner.failed.connect(self.showError)
+
+    def cleanup(self):
+        """Let go of everything; the widgets are about to be destroyed."""
+        self.setParameterNode(None)
+        for signal in (
+            self.controller.changed,
+            self.controller.dragging,
+            self.controller.refused,
+            self.runner.changed,
+            self.runner.failed,
+        ):
+            signal.disconnectAll()
+
+    # -- parameter node -------------------------------------------------------------
+    def setParameterNode(self, parameterNode):
+        """Show a parameter node's state; None while a scene is being closed."""
+        self.runner.abandon()
+        self.disconnectGui()
+        self.removeObservers()
+        self.volumeNode = self._volumeID = None
+        self.result = self._inputs = self._resultText = None
+        self.parameterNode = parameterNode
+        self.display.forget()
+        if parameterNode is not None:
+            if parameterNode.inputVolume is None:
+                parameterNode.inputVolume = firstVolume()
+            self._observeVolume(parameterNode.inputVolume)
+            if parameterNode.sex == Sex.UNKNOWN:
+                self._adoptSex()
+            self._guiTag = parameterNode.connectGui(self.ui)
+            node = parameterNode.parameterNode
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
+        self.controller.setParameterNode(parameterNode)
+        self.onParameters()
+
+    def disconnectGui(self):
+        """The module is left: widgets stop writing to the parameter node."""
+        if self.parameterNode is not None and self._guiTag is not None:
+            self.parameterNode.disconnectGui(self._guiTag)
+        self._guiTag = None
+
+    def onParameters(self, caller=None, event=None):
+        """Something in the parameter node is another than before."""
+        parameters = self.parameterNode
+        if parameters is not None:
+            if idOf(parameters.inputVolume) != self._volumeID:
+                self._onOtherVolume(parameters.inputVolume)
+                return
+            self.controller.refresh()
+            if parameters.result != self._resultText:
+                self._resultText = parameters.result
+                self.result, self._inputs = results.fromText(parameters.result)
+        self.display.update()
+
+    # -- 1. CT volume -----------------------------------------------------------------
+    def _observeVolume(self, node):
+        old = self.volumeNode
+        if old is not None:
+            self.removeObserver(old, old.ImageDataModifiedEvent, self.onVoxelsChanged)
+            self.removeObserver(old, old.TransformModifiedEvent, self.onPlaceChanged)
+        self.volumeNode, self._volumeID = node, idOf(node)
+        self.display.forget()
+        if node is not None:
+            self.addObserver(node, node.ImageDataModifiedEvent, self.onVoxelsChanged)
+            self.addObserver(node, node.TransformModifiedEvent, self.onPlaceChanged)
+
+    def _onOtherVolume(self, node):
+        """Another CT is chosen: its own sex, no levels yet, shown in the views."""
+        self.runner.abandon()
+        self._observeVolume(node)
+        self._adoptSex()
+        if self.controller.selection.levels:
+            self.controller.replace(LevelSelection())
+        if node is not None:
+            slicer.util.setSliceViewerLayers(background=node, fit=True)
+        self.onParameters()
+
+    def _adoptSex(self):
+        code = None if self.volumeNode is None else volumes.acquisition(self.volumeNode).sex
+        self.parameterNode.sex = Sex.fromCode(code)
+
+    def onVoxelsChanged(self, caller=None, event=None):
+        self.display.forget()
+        if self.result is not None and not self.parameterNode.imageChanged:
+            self.parameterNode.imageChanged = True
+        self.display.update()
+
+    def onPlaceChanged(self, caller=None, event=None):
+        self.display.forget()
+        self.display.update()
+
+    def onLoadSample(self):
+        try:
+            with slicer.util.WaitCursor():
+                node = sample.load()
+        except CTBMDError as error:
+            self.showError(str(error))
+            return
+        self.parameterNode.inputVolume = node
+
+    # -- 2. lumbar slices -------------------------------------------------------------
+    def onFind(self):
+        if self.runner.cancelledBy(self.ui.findButton):
+            return
+        parameters = self.parameterNode
+        try:
+            with slicer.util.WaitCursor():
+                work = self.logic.findWork(parameters.inputVolume, parameters.segmentation)
+        except CTBMDError as error:
+            self.showError(str(error))
+            return
+        self.runner.start(work, self.onFound, self.ui.findButton, self.ui.findProgressBar)
+
+    def onFound(self, selection):
+        if not selection.levels and not selection.notes:
+            selection.notes = (_("No lumbar vertebra was found in this volume."),)
+        self.controller.replace(selection)
+        names = [item.level for item in selection]
+        first = next((level for level in LUMBAR if level in names), names[0] if names else None)
+        if first is not None:
+            self._pick(first)
+
+    def onSelectionChanged(self):
+        self.levelTable.show(self.controller.selection)
+        self.display.update()
+
+    def _pick(self, level):
+        self.levelTable.show(self.controller.selection, level)
+        self.onLevelPicked(level)
+
+    def onLevelPicked(self, level):
+        views.jumpTo(self.controller.selection[level].ras)
+        self.display.update()
+
+    def onIncluded(self, level, included):
+        self.controller.edit("include", level, included)
+
+    def onDragging(self, level, ras):
+        self.levelTable.showPosition(level, ras[2])
+        views.jumpTo(ras, axialOnly=True)
+
+    def onSlider(self, value):
+        level = self.levelTable.level
+        if self.display.updating or level is None:
+            return
+        if self.controller.edit("use_slice", level, float(value)):
+            views.jumpTo(self.controller.selection[level].ras)
+
+    def onSliderMoving(self, value):
+        level = self.levelTable.level
+        if not self.display.updating and level is not None:
+            r, a, _s = self.controller.selection[level].ras
+            views.jumpTo((r, a, float(value)), axialOnly=True)
+
+    def onUseSlice(self):
+        s_mm, level = self._shownS(), self.levelTable.level
+        if s_mm is not None and level is not None:
+            self.controller.edit("use_slice", level, s_mm)
+
+    def _shownS(self):
+        s_mm = views.axialS()
+        if s_mm is None:
+            self.showError(_("No axial slice is shown; set the red slice view to axial."))
+        return s_mm
+
+    def onUndo(self):
+        self.controller.undo()
+
+    def onShiftUp(self):
+        self._shift(-1)
+
+    def onShiftDown(self):
+        self._shift(1)
+
+    def _shift(self, steps):
+        row = self.levelTable.row
+        if self.controller.edit("shift", steps):
+            self.levelTable.selectRow(row)
+            self.display.update()
+
+    def onRename(self):
+        level, name = self.levelTable.level, self.ui.levelCombo.currentText
+        if level is not None and level != name and self.controller.edit("relabel", level, name):
+            self._pick(name)
+
+    def onAdd(self):
+        s_mm = self._shownS()
+        if s_mm is None:
+            return
+        bounds = [0.0] * 6
+        self.volumeNode.GetRASBounds(bounds)
+        middle = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
+        name = self.ui.levelCombo.currentText
+        if self.controller.edit("add", name, self.controller.positionAt(s_mm, middle)):
+            self._pick(name)
+
+    def onRemove(self):
+        if self.levelTable.level is not None:
+            self.controller.edit("remove", self.levelTable.level)
+
+    def onNameChosen(self, index=None):
+        self.controller.wishedName = self.ui.levelCombo.currentText
+        self.display.buttons()
+
+    # -- 3. bone density -----------------------------------------------------------------
+    def onReference(self, index=None):
+        if not self.display.updating and self.parameterNode is not None:
+            combo = self.ui.referenceCombo
+            self.parameterNode.referenceTable = str(combo.itemData(combo.currentIndex) or "")
+
+    def onReferenceFile(self):
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Choose a reference table"), "", _("Tables (*.json)")
+        )
+        if not path:
+            return
+        try:
+            self.logic.reference(path)
+        except CTBMDError as error:
+            self.showError(str(error))
+            return
+        self.parameterNode.referenceTable = path
+
+    def onEstimate(self):
+        if self.runner.cancelledBy(self.ui.estimateButton):
+            return
+        parameters = self.parameterNode
+        # The estimate is about the levels as they are now, whatever is edited meanwhile.
+        selection = LevelSelection.from_json(self.controller.selection.to_json())
+        inputs = self._inputsNow()
+        try:
+            with slicer.util.WaitCursor():
+                work = self.logic.estimateWork(
+                    parameters.inputVolume,
+                    selection,
+                    sex=parameters.sex.code,
+                    reference=parameters.referenceTable,
+                    modelFolder=parameters.modelFolder,
+                    device=parameters.device.value,
+                )
+        except CTBMDError as error:
+            self.showError(str(error))
+            return
+
+        def onDone(result):
+            self.onEstimated(result, inputs)
+
+        self.runner.start(work, onDone, self.ui.estimateButton, self.ui.estimateProgressBar)
+
+    def onEstimated(self, result, inputs):
+        parameters = self.parameterNode
+        table = parameters.resultTable
+        if table is None:
+            table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Bone density"))
+        self.logic.fillTable(table, result)
+        with slicer.util.NodeModify(parameters):
+            parameters.resultTable = table
+            parameters.imageChanged = False
+            parameters.result = results.toText(result, inputs)
+        # The scene keeps no images; the result at hand still has those that were read.
+        self.result = result
+        self.ui.resultsSection.setProperty("collapsed", False)
+
+    def _inputsNow(self):
+        parameters, node = self.parameterNode, self.volumeNode
+        return {
+            "volume": self._volumeID,
+            "name": node.GetName() if node is not None else "",
+            "geometry": volumes.geometry(node),
+            "levels": self.controller.fingerprint(),
+            "sex": parameters.sex.code,
+            "reference": parameters.referenceTable,
+            "model": parameters.modelFolder,
+        }
+
+    def staleReason(self):
+        """Why the results no longer fit what is chosen, or ''."""
+        if self.result is None or self.parameterNode is None:
+            return ""
+        return results.staleReason(self._inputs, self._inputsNow(), self.parameterNode.imageChanged)
+
+    # -- 4. results and export -----------------------------------------------------------
+    def onExport(self):
+        answer = exporting.askPath(self.result)
+        if answer is None:
+            return
+        path, overwrite = answer
+        try:
+            exporting.write(self.result, path, overwrite)
+        except CTBMDError as error:
+            self.showError(str(error))
+            return
+        self._say(_("Saved '{path}'.").format(path=path))
+
+    def onCopy(self):
+        exporting.copy(self.result)
+        self._say(_("The results are on the clipboard."))
+
+    def _say(self, sentence):
+        self.ui.statusLabel.setText(sentence)
+        slicer.util.showStatusMessage(sentence, 5000)
+
+    # -- advanced -------------------------------------------------------------------------
+    def onModelFolder(self, path):
+        if not self.display.updating and self.parameterNode is not None:
+            self.parameterNode.modelFolder = str(path)
+
+    def onInstallTorch(self):
+        try:
+            pytorch.install()
+        except CTBMDError as error:
+            self.showError(str(error))
+        self.display.update()
+
+    def showError(self, sentence):
+        """One sentence, in a dialog where there is a window."""
+        self.ui.statusLabel.setText(sentence)
+        slicer.util.errorDisplay(sentence)
+
+
+def idOf(node):
+    return None if node is None else node.GetID()
+
+
+def firstVolume():
+    """The first CT of the scene, to save a click; None where there is none."""
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
+        node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+        if not node.IsA("vtkMRMLLabelMapVolumeNode"):
+            return node
+    return None

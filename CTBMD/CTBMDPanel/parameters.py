@@ -1,0 +1,80 @@
+"""Everything the panel remembers, kept in the scene."""
+
+import enum
+from typing import Annotated, Union
+
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Default, parameterNodeWrapper
+
+
+class Sex(enum.Enum):
+    """Sex for the T-score; the scene keeps the name, the combo box shows the label."""
+
+    UNKNOWN = 0
+    FEMALE = 1
+    MALE = 2
+
+    def label(self):
+        return {0: _("unknown"), 1: _("female"), 2: _("male")}[self.value]
+
+    @property
+    def code(self):
+        """'F', 'M' or None, as the library has it."""
+        return {0: None, 1: "F", 2: "M"}[self.value]
+
+    @classmethod
+    def fromCode(cls, code):
+        return {"F": cls.FEMALE, "M": cls.MALE}.get(code, cls.UNKNOWN)
+
+
+class Device(enum.Enum):
+    """Where the network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+    def label(self):
+        return {
+            "auto": _("automatic"),
+            "cpu": _("processor (CPU)"),
+            "cuda": _("NVIDIA GPU (CUDA)"),
+            "mps": _("Apple GPU (MPS)"),
+        }[self.value]
+
+
+@parameterNodeWrapper
+class CTBMDParameterNode:
+    """State of the panel.
+
+    inputVolume : the CT.
+    segmentation : segmentation or label volume to take the levels from, or None.
+    levelPoints : one labelled control point per level.
+    resultTable : the results as shown.
+    levels : the LevelSelection as JSON (source, confidence, included, axis, height).
+    result : the BMDResult as JSON with what it was made from, '' when there is none.
+    imageChanged : the voxels changed after the estimate.
+    sex, referenceTable : for the T-score; '' is no table.
+    modelFolder : a model bundle, '' for the one that comes with the module.
+    device : where the network runs.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    segmentation: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+    levelPoints: vtkMRMLMarkupsFiducialNode
+    resultTable: vtkMRMLTableNode
+    levels: str = ""
+    result: str = ""
+    imageChanged: bool = False
+    sex: Annotated[Sex, Default(Sex.UNKNOWN)]
+    referenceTable: str = ""
+    modelFolder: str = ""
+    device: Annotated[Device, Default(Device.AUTO)]

@@ -1,0 +1,66 @@
+"""The selection as control points in the views."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from CTBMDLib.levels import LUMBAR, ORDER
+
+
+def createNode():
+    """A new fiducial list for the levels, made to be read in slice views."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Lumbar levels"))
+    node.CreateDefaultDisplayNodes()
+    node.SetControlPointLabelFormat("new %d")
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.SetPointLabelsVisibility(True)
+        display.SetTextScale(4.0)
+        display.SetUseGlyphScale(False)
+        display.SetGlyphSize(5.0)
+        display.SetSliceProjection(True)
+        display.SetSliceProjectionOpacity(0.6)
+    return node
+
+
+def defined(node):
+    """(index, label, world RAS) of every placed control point."""
+    result = []
+    position = [0.0, 0.0, 0.0]
+    for index in range(node.GetNumberOfControlPoints()):
+        if node.GetNthControlPointPositionStatus(index) != node.PositionDefined:
+            continue
+        node.GetNthControlPointPositionWorld(index, position)
+        result.append((index, node.GetNthControlPointLabel(index), tuple(position)))
+    return result
+
+
+def write(node, selection):
+    """Make the control points those of the selection, touching only what differs."""
+    wanted = {item.level: item for item in selection}
+    with slicer.util.NodeModify(node):
+        seen = set()
+        for index in reversed(range(node.GetNumberOfControlPoints())):
+            label = node.GetNthControlPointLabel(index)
+            if label in wanted and label not in seen:
+                seen.add(label)
+            else:
+                node.RemoveNthControlPoint(index)
+        for level, item in wanted.items():
+            if level not in seen:
+                node.AddControlPoint(list(item.ras), level)
+        position = [0.0, 0.0, 0.0]
+        for index in range(node.GetNumberOfControlPoints()):
+            item = wanted[node.GetNthControlPointLabel(index)]
+            node.GetNthControlPointPositionWorld(index, position)
+            if max(abs(a - b) for a, b in zip(position, item.ras, strict=True)) > 1e-4:
+                node.SetNthControlPointPositionWorld(index, *item.ras)
+            if node.GetNthControlPointSelected(index) != item.included:
+                node.SetNthControlPointSelected(index, item.included)
+
+
+def freeName(taken, wished=None):
+    """A level name for a point that a user placed without one, or None."""
+    for level in (wished, *LUMBAR, *ORDER):
+        if level in ORDER and level not in taken:
+            return level
+    return None

@@ -1,0 +1,166 @@
+"""A BMDResult as a table node, as words, and as what a saved scene keeps of it."""
+
+import json
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from CTBMDLib import export
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.estimate import TOTAL, BMDResult
+
+
+def columns():
+    """(column, title, unit, description) in the order of the panel's table."""
+    return [
+        ("level", _("Vertebra"), "", _("Vertebra, or L1-L4 for the mean of the included ones")),
+        ("bmd_g_cm2", _("BMD"), "g/cm2", _("Areal bone mineral density, estimated from the CT")),
+        ("bmd_low", _("Low"), "g/cm2", _("Lower end of the 90 % interval")),
+        ("bmd_high", _("High"), "g/cm2", _("Upper end of the 90 % interval")),
+        ("t_score", _("T-score"), "", _("From the chosen reference table; needs the sex")),
+        ("trabecular_hu", _("HU"), "HU", _("Mean HU of the trabecular bone inside the body")),
+        ("slice_s_mm", _("Slice S"), "mm", _("Position of the middle image along the patient")),
+        ("images", _("Images"), "", _("Axial images that were read")),
+        ("selection", _("Chosen by"), "", _("How the slice was chosen")),
+        ("findings", _("Findings"), "", _("What to know before using the value")),
+        ("category", _("Category"), "", _("Empty for a model trained on simulated CT")),
+        ("case", _("Case"), "", _("Patient identifier or volume name")),
+        ("series_uid", _("Series"), "", _("DICOM Series Instance UID")),
+        ("model", _("Model"), "", _("Name of the model bundle")),
+        ("model_version", _("Version"), "", _("Version of the model bundle")),
+        ("model_population", _("Trained on"), "", _("What the model was trained on")),
+    ]
+
+
+_DECIMALS = {"bmd_g_cm2": 3, "bmd_low": 3, "bmd_high": 3}
+_SHOWN = {"t_score": 1, "trabecular_hu": 0, "slice_s_mm": 1}
+
+
+def fillTable(node, result):
+    """Write a result into a vtkMRMLTableNode, the L1-L4 row last.
+
+    BMD columns are numbers, so that they can be plotted; the others are texts,
+    because an unknown value must read 'unknown' and not as a number.
+    """
+    rows = export.to_rows(result)
+    unknown = _("unknown")
+    with slicer.util.NodeModify(node):
+        node.RemoveAllColumns()
+        node.SetUseColumnTitleAsColumnHeader(True)
+        node.SetLocked(True)
+        for name, title, unit, description in columns():
+            if name in _DECIMALS:
+                array = vtk.vtkDoubleArray()
+                for row in rows:
+                    array.InsertNextValue(row[name])
+            else:
+                array = vtk.vtkStringArray()
+                for row in rows:
+                    array.InsertNextValue(_text(name, row[name], unknown))
+            array.SetName(name)
+            node.AddColumn(array)
+            node.SetColumnTitle(name, f"{title} ({unit})" if unit and unit != title else title)
+            node.SetColumnDescription(name, description)
+            if unit:
+                node.SetColumnUnitLabel(name, unit)
+        node.Modified()
+
+
+def _text(name, value, unknown):
+    if name == "level" and value == TOTAL:
+        return _("L1-L4 mean")
+    if value is None:
+        return "" if name in ("slice_s_mm", "category") else unknown
+    if name in _SHOWN:
+        return f"{value:.{_SHOWN[name]}f}"
+    return str(value)
+
+
+def summary(result):
+    """The L1-L4 value in one sentence, or why there is none."""
+    total = result.total
+    if total is None:
+        return result.total_reason or _("There is no L1-L4 value.")
+    text = _(
+        "<b>{level} ({how}): {bmd:.3f} g/cm²</b>, 90 % interval {low:.3f} to {high:.3f}."
+    ).format(
+        level=TOTAL,
+        how=total.selection,
+        bmd=total.bmd_g_cm2,
+        low=total.bmd_low,
+        high=total.bmd_high,
+    )
+    if total.t_score is not None:
+        text += " " + _("T-score {t:.1f} (reference {name}).").format(
+            t=total.t_score, name=result.reference
+        )
+    elif result.reference is None:
+        text += " " + _("No T-score: no reference table is chosen.")
+    elif result.sex is None:
+        text += " " + _("No T-score: the sex is unknown.")
+    if total.category:
+        text += " " + _("Category: {c}.").format(c=total.category)
+    return text
+
+
+def findings(result):
+    """The findings in words, warnings first, and the disclaimer."""
+    ordered = sorted(result.findings, key=lambda item: item.severity != "warning")
+    texts = []
+    for item in ordered:
+        if item.text not in texts:
+            texts.append(item.text)
+    return "\n".join([*(f"• {text}" for text in texts), result.disclaimer])
+
+
+def report(result):
+    """A text report to file or to paste."""
+    return export.report_text(result)
+
+
+def toText(result, inputs):
+    """JSON for the parameter node: the result and what it was made from."""
+    return json.dumps({"inputs": inputs, "result": result.to_dict()})
+
+
+def fromText(text):
+    """(BMDResult, inputs), or (None, None) where there is none or it cannot be read."""
+    if not text:
+        return None, None
+    try:
+        data = json.loads(text)
+        return BMDResult.from_dict(data["result"]), data["inputs"]
+    except (ValueError, KeyError, TypeError, CTBMDError):
+        return None, None
+
+
+def staleReason(inputs, now, imageChanged):
+    """Why a result no longer fits what is chosen, as a sentence, or ''.
+
+    Parameters
+    ----------
+    inputs, now : dict
+        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`; those of
+        the estimate and those of the panel.
+    imageChanged : bool
+        The voxels were changed after the estimate.
+    """
+    again = _("press 'Estimate BMD' again")
+    if now["volume"] != inputs["volume"]:
+        return _("Out of date: these results belong to the volume '{name}'; {again}.").format(
+            name=inputs["name"], again=again
+        )
+    if imageChanged or now["geometry"] != inputs["geometry"]:
+        return _("Out of date: the volume has changed since this estimate; {again}.").format(
+            again=again
+        )
+    if now["levels"] != inputs["levels"]:
+        return _("Out of date: the slices have changed since this estimate; {again}.").format(
+            again=again
+        )
+    if any(now[key] != inputs[key] for key in ("sex", "reference", "model")):
+        return _("Out of date: the settings have changed since this estimate; {again}.").format(
+            again=again
+        )
+    return ""

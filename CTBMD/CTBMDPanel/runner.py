@@ -1,0 +1,90 @@
+"""One piece of long work at a time: its button turns into Cancel, its bar moves."""
+
+from slicer.i18n import tr as _
+
+from .job import Job
+from .signal import Signal
+
+STEPS = 1000
+"""Maximum of the progress bars in CTBMD.ui."""
+
+
+class Runner:
+    """Runs jobs for the panel.
+
+    Parameters
+    ----------
+    statusLabel : QLabel
+        Where the library's progress texts are shown.
+
+    Signals
+    -------
+    changed() : work has begun or ended.
+    failed(sentence) : the work could not be done.
+    """
+
+    def __init__(self, statusLabel):
+        self.statusLabel = statusLabel
+        self.changed = Signal()
+        self.failed = Signal()
+        self.button = None
+        self._bar = None
+        self._job = None
+
+    @property
+    def busy(self):
+        return self._job is not None
+
+    def start(self, work, onDone, button, bar):
+        """Run `work(progress, should_cancel)`; its value goes to `onDone`."""
+        self.button, self._bar = button, bar
+        self.statusLabel.setText("")
+        bar.setValue(0)
+        bar.setVisible(True)
+        self._job = Job(
+            work,
+            lambda value: self._end(lambda: onDone(value)),
+            lambda sentence, unexpected: self._end(lambda: self._fail(sentence, unexpected)),
+            lambda: self._end(self._sayCancelled),
+            self._onProgress,
+        )
+        self.changed.emit()
+        self._job.start()
+
+    def cancelledBy(self, button):
+        """Whether a click on `button` was about running work; its own button cancels it."""
+        if self._job is None:
+            return False
+        if button is self.button:
+            self._job.cancel()
+            button.setEnabled(False)
+            self.statusLabel.setText(_("Cancelling..."))
+        return True
+
+    def abandon(self):
+        """Stop without a word, for a scene or module that is being closed."""
+        if self._job is not None:
+            self._job.abandon()
+            self._end(lambda: None)
+
+    def _end(self, then):
+        self._job = self.button = None
+        self.statusLabel.setText("")
+        self._bar.setVisible(False)
+        then()
+        self.changed.emit()
+
+    def _fail(self, sentence, unexpected):
+        if unexpected:
+            sentence = _("This did not work ({why}); see the error log for details.").format(
+                why=sentence
+            )
+        self.failed.emit(sentence)
+
+    def _sayCancelled(self):
+        self.statusLabel.setText(_("Cancelled; nothing was changed."))
+
+    def _onProgress(self, fraction, text):
+        self._bar.setValue(round(STEPS * fraction))
+        if not self._job.cancelling:
+            self.statusLabel.setText(text)

@@ -1,0 +1,237 @@
+"""The level selection in three places that agree: library object, scene, views.
+
+The library's LevelSelection holds the rules of editing. Its JSON in the
+parameter node is what a saved scene keeps, and the control points are what a
+person sees and drags.
+"""
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.levels import MEASURED, LevelSelection
+
+from . import points
+from .signal import Signal
+
+SAME_MM = 0.02
+"""Positions closer than this are equal: the JSON keeps 0.01 mm."""
+
+
+class SelectionController(VTKObservationMixin):
+    """Owner of the selection.
+
+    Signals
+    -------
+    changed() : the selection is another one than before.
+    dragging(level, ras) : a point is being dragged; the edit follows on release.
+    refused(sentence) : an edit was not possible.
+    """
+
+    def __init__(self):
+        VTKObservationMixin.__init__(self)
+        self.changed = Signal()
+        self.dragging = Signal()
+        self.refused = Signal()
+        self.selection = LevelSelection()
+        self.wishedName = None
+        self._parameterNode = None
+        self._pointsNode = None
+        self._earlier = []
+        self._writing = False
+        self._interacting = False
+
+    # -- life ------------------------------------------------------------------
+    def setParameterNode(self, parameterNode):
+        """Show the state of a parameter node; None lets go of the scene."""
+        self._observePoints(None)
+        self._parameterNode = parameterNode
+        self._earlier = []
+        self._interacting = False
+        self.selection = LevelSelection()
+        if parameterNode is not None:
+            self._read()
+        self.changed.emit()
+
+    def refresh(self):
+        """Follow the parameter node where something else has changed it."""
+        if self._parameterNode is None or self._writing:
+            return
+        if self._parameterNode.levelPoints is not self._pointsNode:
+            self._observePoints(self._parameterNode.levelPoints)
+            self._syncFromPoints()
+        if self._parameterNode.levels != self._kept():
+            self._read()
+            self.changed.emit()
+
+    def _kept(self):
+        empty = not self.selection.levels and not self.selection.notes
+        return "" if empty else self.selection.to_json()
+
+    def _read(self):
+        text = self._parameterNode.levels
+        try:
+            self.selection = LevelSelection.from_json(text) if text else LevelSelection()
+        except CTBMDError as error:
+            self.selection = LevelSelection()
+            self.refused.emit(str(error))
+        node = self._parameterNode.levelPoints
+        self._observePoints(node)
+        if node is None:
+            if self.selection.levels:
+                self._write()
+            return
+        # Points may have been dragged while this module was not there to see it.
+        there = {label: ras for _index, label, ras in points.defined(node)}
+        here = dict(self.selection.to_points())
+        moved = there.keys() != here.keys() or any(
+            max(abs(a - b) for a, b in zip(there[k], here[k], strict=True)) > SAME_MM for k in here
+        )
+        if moved:
+            self._syncFromPoints()
+        else:
+            self._write()
+
+    # -- edits -----------------------------------------------------------------
+    def replace(self, selection):
+        """Take another selection; undo brings the present one back."""
+        if self.selection.levels:
+            self._earlier.append(self.selection)
+        self.selection = selection
+        self._commit()
+
+    def edit(self, name, *arguments):
+        """Call an edit of LevelSelection by name; False where it is refused."""
+        try:
+            getattr(self.selection, name)(*arguments)
+        except CTBMDError as error:
+            self.refused.emit(str(error))
+            return False
+        self._commit()
+        return True
+
+    def undo(self):
+        if self.selection.can_undo:
+            self.selection.undo()
+        elif self._earlier:
+            self.selection = self._earlier.pop()
+        else:
+            return
+        self._commit()
+
+    @property
+    def canUndo(self):
+        return self.selection.can_undo or bool(self._earlier)
+
+    def positionAt(self, s_mm, fallback):
+        """RAS for a new level at S = `s_mm`: on the line of its neighbours.
+
+        Parameters
+        ----------
+        s_mm : float
+        fallback : sequence of 3 float
+            RAS taken where no level is there yet.
+        """
+        have = sorted((item.ras for item in self.selection), key=lambda ras: ras[2])
+        if not have:
+            return (fallback[0], fallback[1], s_mm)
+        below = [ras for ras in have if ras[2] <= s_mm]
+        above = [ras for ras in have if ras[2] > s_mm]
+        if not below or not above:
+            near = have[0] if not below else have[-1]
+            return (near[0], near[1], s_mm)
+        low, high = below[-1], above[0]
+        t = (s_mm - low[2]) / (high[2] - low[2])
+        return (low[0] + t * (high[0] - low[0]), low[1] + t * (high[1] - low[1]), s_mm)
+
+    def measurable(self):
+        """Whether at least one included level of L1-L4 is there."""
+        return any(item.included and item.level in MEASURED for item in self.selection)
+
+    def fingerprint(self):
+        """What of the selection decides the result, JSON-ready."""
+        return [
+            [item.level, [round(x, 2) for x in item.ras], item.included] for item in self.selection
+        ]
+
+    # -- to the scene ------------------------------------------------------------
+    def _commit(self):
+        self._write()
+        self.changed.emit()
+
+    def _write(self):
+        if self._parameterNode is None:
+            return
+        self._writing = True
+        try:
+            node = self._parameterNode.levelPoints
+            if node is None and self.selection.levels:
+                node = points.createNode()
+            if node is not None:
+                points.write(node, self.selection)
+            with slicer.util.NodeModify(self._parameterNode):
+                self._parameterNode.levelPoints = node
+                self._parameterNode.levels = self._kept()
+            self._observePoints(node)
+        finally:
+            self._writing = False
+
+    # -- from the views ------------------------------------------------------------
+    def _observePoints(self, node):
+        if node is self._pointsNode:
+            return
+        self.removeObservers()
+        self._pointsNode = node
+        if node is None:
+            return
+        self.addObserver(node, node.PointStartInteractionEvent, self._onStartInteraction)
+        self.addObserver(node, node.PointEndInteractionEvent, self._onEndInteraction)
+        self.addObserver(node, node.PointModifiedEvent, self._onPointsChanged)
+        self.addObserver(node, node.PointPositionDefinedEvent, self._onPointsChanged)
+        self.addObserver(node, node.PointRemovedEvent, self._onPointsChanged)
+
+    def _onStartInteraction(self, caller=None, event=None):
+        self._interacting = True
+
+    def _onEndInteraction(self, caller=None, event=None):
+        self._interacting = False
+        self._syncFromPoints()
+
+    def _onPointsChanged(self, caller=None, event=None):
+        if self._writing or self._pointsNode is None:
+            return
+        if not self._interacting:
+            self._syncFromPoints()
+            return
+        for _index, label, ras in points.defined(self._pointsNode):
+            if label not in self.selection:
+                continue
+            old = self.selection[label].ras
+            if max(abs(a - b) for a, b in zip(ras, old, strict=True)) > SAME_MM:
+                self.dragging.emit(label, ras)
+
+    def _syncFromPoints(self):
+        node = self._pointsNode
+        if node is None or self._parameterNode is None or self._writing:
+            return
+        named, nameless = {}, []
+        for index, label, ras in points.defined(node):
+            if label in self.selection and label not in named:
+                named[label] = ras
+            else:
+                nameless.append((index, ras))
+        for _index, ras in nameless:
+            taken = set(named) | {item.level for item in self.selection}
+            name = points.freeName(taken, self.wishedName)
+            if name is None:
+                self.refused.emit(_("Every vertebra has its point already."))
+                break
+            named[name] = ras
+        try:
+            changed = self.selection.update_from_points(named.items())
+        except CTBMDError as error:
+            self.refused.emit(str(error))
+            changed = False
+        if changed or nameless:
+            self._commit()

@@ -1,0 +1,23 @@
+"""A plain-Python signal: a list of callables."""
+
+
+class Signal:
+    """Calls every connected function; the same in PythonQt and in PySide6."""
+
+    def __init__(self):
+        self._slots = []
+
+    def connect(self, slot):
+        if slot not in self._slots:
+            self._slots.append(slot)
+
+    def disconnect(self, slot):
+        if slot in self._slots:
+            self._slots.remove(slot)
+
+    def disconnectAll(self):
+        self._slots.clear()
+
+    def emit(self, *arguments):
+        for slot in list(self._slots):
+            slot(*arguments)

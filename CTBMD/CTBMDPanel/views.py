@@ -1,0 +1,50 @@
+"""The slice views: which slice is shown, and showing another."""
+
+import slicer
+import vtk
+
+
+def axialS(scene=None):
+    """S in mm of the axial slice shown now, or None where none is axial.
+
+    The red view is asked first.
+    """
+    node = axialSliceNode(scene)
+    return None if node is None else node.GetSliceToRAS().GetElement(2, 3)
+
+
+def axialSliceNode(scene=None):
+    """The slice node of an axial view, the red one by preference, or None."""
+    scene = scene or slicer.mrmlScene
+    nodes = [
+        scene.GetNthNodeByClass(index, "vtkMRMLSliceNode")
+        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode"))
+    ]
+    nodes.sort(key=lambda node: node.GetLayoutName() != "Red")
+    for node in nodes:
+        if abs(node.GetSliceToRAS().GetElement(2, 2)) > 0.98:
+            return node
+    return None
+
+
+def jumpTo(ras, axialOnly=False):
+    """Show a place in the slice views, without moving them sideways."""
+    if axialOnly:
+        node = axialSliceNode()
+        if node is not None:
+            node.JumpSliceByOffsetting(*ras)
+        return
+    slicer.vtkMRMLSliceNode.JumpAllSlices(
+        slicer.mrmlScene, ras[0], ras[1], ras[2], slicer.vtkMRMLSliceNode.OffsetJumpSlice
+    )
+
+
+def sRange(volumeNode):
+    """Lowest and highest S in mm of a volume node, or None."""
+    if volumeNode is None:
+        return None
+    bounds = [0.0] * 6
+    volumeNode.GetRASBounds(bounds)
+    if not vtk.vtkMath.AreBoundsInitialized(bounds) or bounds[5] <= bounds[4]:
+        return None
+    return bounds[4], bounds[5]

@@ -1,0 +1,156 @@
+"""A volume node as the library's CTVolume, and what is known of the scan."""
+
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import pydicom
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from CTBMDLib import headers, hounsfield
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.volume import Acquisition, CTVolume
+
+ACQUISITION = "CTBMD.Acquisition"
+"""Node attribute with the facts as JSON, for volumes that CTBMD itself loaded."""
+
+
+def ctVolume(node):
+    """The CT of a volume node, in world coordinates.
+
+    The voxels are not copied.
+
+    Raises
+    ------
+    CTBMDError
+        Where the node holds no three-dimensional scalar image or is under a
+        transform that bends it.
+    """
+    if node is None:
+        raise CTBMDError(_("No CT volume is chosen; choose one under '1. CT volume'."))
+    if node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0:
+        raise CTBMDError(
+            _("The volume '{name}' holds no image; choose another one.").format(name=node.GetName())
+        )
+    array = slicer.util.arrayFromVolume(node)
+    if array.ndim != 3:
+        raise CTBMDError(
+            _("The volume '{name}' is a colour image; choose a CT.").format(name=node.GetName())
+        )
+    if min(array.shape) < 2:
+        raise CTBMDError(
+            _(
+                "The volume '{name}' is a single image; choose a CT series of several slices."
+            ).format(name=node.GetName())
+        )
+    facts = acquisition(node)
+    if facts.modality not in (None, "CT"):
+        raise CTBMDError(
+            _("The volume '{name}' is {modality}, not CT; choose a CT.").format(
+                name=node.GetName(), modality=facts.modality
+            )
+        )
+    hounsfield.check(array)
+    return CTVolume(array, ijkToWorld(node), facts, node.GetName())
+
+
+def ijkToWorld(node):
+    """IJK to world RAS of a volume node, ndarray (4, 4)."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    result = slicer.util.arrayFromVTKMatrix(matrix)
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise CTBMDError(
+                _(
+                    "The volume '{name}' is under a transform that bends it; harden or remove the transform."
+                ).format(name=node.GetName())
+            )
+        transform.GetMatrixTransformToWorld(matrix)
+        result = slicer.util.arrayFromVTKMatrix(matrix) @ result
+    return result
+
+
+def geometry(node):
+    """Place and size of a volume node as a JSON-ready list, to see whether they changed."""
+    if node is None or node.GetImageData() is None:
+        return []
+    try:
+        matrix = [round(float(x), 4) for x in ijkToWorld(node).ravel()]
+    except CTBMDError:
+        return [node.GetParentTransformNode().GetID()]
+    return [*matrix, *node.GetImageData().GetDimensions()]
+
+
+def acquisition(node):
+    """What is known of the scan; everything unknown is None.
+
+    Facts come from the DICOM file the volume was loaded from, by way of
+    Slicer's DICOM database. A NIfTI or NRRD file has none.
+    """
+    kept = node.GetAttribute(ACQUISITION)
+    if kept:
+        try:
+            known = {field.name for field in dataclasses.fields(Acquisition)}
+            return Acquisition(**{k: v for k, v in json.loads(kept).items() if k in known})
+        except (ValueError, TypeError, AttributeError):
+            logging.warning("CTBMD: the scan facts kept with %s are not readable", node.GetName())
+    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if not uids or not database:
+        return Acquisition()
+    path = database.fileForInstance(uids[0])
+    if not path:
+        return Acquisition()
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+    except Exception:  # moved, deleted or damaged since it was imported: then it is unknown
+        logging.warning("CTBMD: the DICOM file of %s cannot be read", node.GetName())
+        return Acquisition()
+    groups = [
+        item
+        for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+        for item in (headers.get(header, name) or [])[:1]
+    ]
+    return headers.acquisition(header, groups)
+
+
+def facts(volume):
+    """One line about a CTVolume for a radiologist; 'unknown' where it is unknown."""
+    a = volume.acquisition
+    unknown = _("unknown")
+    spacing = " x ".join(f"{x:.2f}" for x in volume.spacing_mm)
+    parts = [
+        f"{a.kvp:g} kVp" if a.kvp else _("kVp {x}").format(x=unknown),
+        _("kernel {x}").format(x=a.kernel or unknown),
+        _("slice thickness {x:g} mm").format(x=a.slice_thickness_mm)
+        if a.slice_thickness_mm
+        else _("slice thickness {x}").format(x=unknown),
+        _("voxels {x} mm").format(x=spacing),
+        _("sex {x}").format(x=a.sex or unknown),
+        _("age {x:.0f}").format(x=a.age_years)
+        if a.age_years is not None
+        else _("age {x}").format(x=unknown),
+        _("contrast {x}").format(x=a.contrast_agent or unknown),
+    ]
+    return ", ".join(parts) + "."
+
+
+def addVolumeNode(volume):
+    """Put a CTVolume into the scene as a scalar volume; facts go with it."""
+    node = slicer.util.addVolumeFromArray(
+        np.ascontiguousarray(volume.hu), volume.ijk_to_ras, volume.name, "vtkMRMLScalarVolumeNode"
+    )
+    node.SetAttribute(ACQUISITION, json.dumps(dataclasses.asdict(volume.acquisition)))
+    display = node.GetDisplayNode()
+    if display is None:
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+    if display is not None:
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(700, 150)  # bone and soft tissue both to be seen
+    return node
