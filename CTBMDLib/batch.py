@@ -267,6 +267,8 @@ def _settings(bundle, reference) -> dict:
 def _run(case, bundle, reference, device, progress, should_cancel) -> BMDResult:
     if should_cancel and should_cancel():
         raise Cancelled
+    if not case.path:
+        raise CTBMDError("The row names no path.")
     sex, age = None, None
     if case.sex:
         sex = case.sex.strip().upper()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.uid import ExplicitVRBigEndian
 from scipy import ndimage
 
 from .errors import Cancelled, CTBMDError
@@ -122,11 +123,29 @@ def _decode(path, frames, places):
     count = int(number(get(data, "NumberOfFrames")) or 1)
     syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     compressed = bool(syntax is not None and syntax.is_compressed and syntax.is_encapsulated)
-    bits = number(get(data, "BitsAllocated"))
-    if not compressed and "PixelData" in data:
-        expected = rows * columns * count * int(bits or 0) // 8
-        if len(data.PixelData or b"") < expected or not expected:
+    bits = int(number(get(data, "BitsAllocated")) or 0)
+    if not compressed and "PixelData" in data and bits in (8, 16, 32):
+        # Straight from the file's bytes: pixel_array would copy them once more.
+        order = ">" if syntax == ExplicitVRBigEndian else "<"
+        sign = "i" if number(get(data, "PixelRepresentation")) == 1 else "u"
+        dtype = np.dtype(f"{order}{sign}{bits // 8}")
+        if len(data.PixelData or b"") < rows * columns * count * dtype.itemsize:
             raise _cut(path)
+        pixels = np.frombuffer(data.PixelData, dtype, rows * columns * count)
+        pixels = pixels.reshape(count, rows, columns)
+    else:
+        pixels = _decoded(data, path, syntax)
+    wanted = [frames[k].index or 0 for k in places]
+    if pixels.shape[1:] != (rows, columns) or max(wanted) >= len(pixels):
+        raise _cut(path)
+    stored_bits = int(number(get(data, "BitsStored")) or bits)
+    padding = _padding(data, pixels.dtype, stored_bits)
+    for k, index in zip(places, wanted, strict=True):
+        yield k, _meaningful_bits(pixels[index], stored_bits), padding
+
+
+def _decoded(data, path, syntax) -> np.ndarray:
+    """Frames through pydicom's decoders, shape (N, J, I)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -135,14 +154,7 @@ def _decode(path, frames, places):
         if isinstance(error, NotImplementedError) or "missing" in str(error):
             raise CTBMDError(_missing_decoder(syntax)) from None
         raise _cut(path) from None
-    pixels = pixels.reshape((-1, *pixels.shape[-2:]))
-    wanted = [frames[k].index or 0 for k in places]
-    if pixels.shape[1:] != (rows, columns) or max(wanted) >= len(pixels):
-        raise _cut(path)
-    stored_bits = int(number(get(data, "BitsStored")) or bits or 16)
-    padding = _padding(data, pixels.dtype, stored_bits)
-    for k, index in zip(places, wanted, strict=True):
-        yield k, _meaningful_bits(pixels[index], stored_bits), padding
+    return pixels.reshape((-1, *pixels.shape[-2:]))
 
 
 def _meaningful_bits(values, stored) -> np.ndarray:

@@ -9,7 +9,8 @@ from . import hounsfield
 from .errors import Cancelled, CTBMDError
 from .headers import acquisition
 from .pixels import read_pixels
-from .series import SeriesInfo, files_below, geometry, no_series_error, scan
+from .series import SeriesInfo, files_below, no_series_error, scan
+from .stack import geometry
 from .volume import CTVolume
 
 _HEADER_SHARE = 0.2  # of the progress bar
@@ -68,7 +69,10 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
         raise Cancelled
     if progress:
         progress(0.0, f"Reading {path.name}")
-    volume = read_file(path, should_cancel)
+    try:
+        volume = read_file(path, should_cancel)
+    except OSError as error:
+        raise CTBMDError(f"'{path}' cannot be read ({error.strerror or error}).") from None
     hounsfield.check(volume.hu)
     if progress:
         progress(1.0, "CT read")
@@ -92,6 +96,8 @@ def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
 
 
 def _existing(path) -> Path:
+    if not str(path).strip():
+        raise CTBMDError("No path was given; name a DICOM folder or file, NIfTI or NRRD.")
     path = Path(path)
     try:
         exists = path.exists()
@@ -137,7 +143,7 @@ def _read_dicom(path, series_uid, progress, should_cancel) -> CTVolume:
     found, single = _scan(path, part(0.0, _HEADER_SHARE), should_cancel)
     chosen = _choose(found.series, series_uid)
     if chosen.problem is not None:
-        raise CTBMDError(_with_others(chosen, found.series))
+        raise CTBMDError(_refusal(chosen, found.series, series_uid is not None))
     hu = read_pixels(chosen.frames, part(_HEADER_SHARE, _PIXEL_SHARE), should_cancel)
     hounsfield.check(hu)
     if progress:
@@ -163,15 +169,14 @@ def _choose(series, series_uid) -> SeriesInfo:
     return named[0]
 
 
-def _with_others(chosen, series) -> str:
-    """The chosen series' problem, and what else was looked at when it was not alone."""
+def _refusal(chosen, series, named) -> str:
+    """The chosen series' problem, and which one it is where there are several."""
     if len(series) == 1:
         return chosen.problem
-    others = {item.reason for item in series if item is not chosen and item.reason}
-    also = f", and none of the other {len(series) - 1} can be read" if others else ""
-    start = chosen.title[0].upper() + chosen.title[1:]
-    sentence = chosen.problem[0].lower() + chosen.problem[1:].rstrip(".")
-    return f"{start}{also}: {sentence}."
+    problem = chosen.problem[0].lower() + chosen.problem[1:]
+    if named:
+        return f"{chosen.title[0].upper()}{chosen.title[1:]}: {problem}"
+    return f"None of the {len(series)} series here can be read; the nearest is {chosen.title}: {problem}"
 
 
 def _remarks(chosen, found, single) -> tuple[str, ...]:

@@ -13,12 +13,10 @@ from pydicom.errors import InvalidDicomError
 
 from .errors import Cancelled, CTBMDError
 from .headers import get, nested, number, text
+from .stack import Frame, image_problem, plane, stack_problem
 
+CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-MINIMUM_SLICES = 3
-SPACING_TOLERANCE = 0.05
-TILT_TOLERANCE = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
-
 _TAGS = [
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality",
     "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
@@ -28,46 +26,6 @@ _TAGS = [
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
     "PixelRepresentation", "BitsAllocated", "BitsStored", "RescaleIntercept", "RescaleSlope",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image: a file, or one frame of a multi-frame file.
-
-    Attributes
-    ----------
-    path : Path
-    index : int or None
-        Frame number from 0 in a multi-frame file, None in a single-frame file.
-    position : tuple of 3 float or None
-        ImagePositionPatient, centre of the first pixel, LPS mm.
-    orientation : tuple of 6 float or None
-        ImageOrientationPatient: along a row, down a column, LPS.
-    spacing : tuple of 2 float or None
-        PixelSpacing: between rows, between columns, mm.
-    rows, columns : int
-    slope, intercept : float
-        HU = slope * stored value + intercept.
-    localizer : bool
-    """
-
-    path: Path
-    index: int | None
-    position: tuple | None
-    orientation: tuple | None
-    spacing: tuple | None
-    rows: int
-    columns: int
-    slope: float
-    intercept: float
-    localizer: bool
-    colour: bool
-
-    @property
-    def normal(self) -> np.ndarray | None:
-        if self.orientation is None:
-            return None
-        return np.cross(self.orientation[:3], self.orientation[3:])
 
 
 @dataclass(frozen=True)
@@ -116,8 +74,8 @@ class SeriesInfo:
         parts = ["series"]
         if self.number:
             parts.append(self.number)
-        if self.description:
-            parts.append(f"'{self.description}'")
+        if self.description and self.description.strip(" ,"):
+            parts.append(f"'{self.description.strip(' ,')}'")
         what = self.plane if self.modality == "CT" else (self.modality or "unknown modality")
         images = "1 image" if self.images == 1 else f"{self.images} images"
         return f"{' '.join(parts)} ({what}, {images})"
@@ -161,6 +119,8 @@ def scan(paths, progress=None, should_cancel=None) -> Scan:
         if progress and count % 16 == 0:
             progress(count / len(paths), f"Looking through {len(paths)} files")
         try:
+            if not path.is_file():  # a pipe would wait for ever
+                continue
             header = read_header(path)
         except (InvalidDicomError, IsADirectoryError):
             other.append(path)
@@ -176,7 +136,11 @@ def scan(paths, progress=None, should_cancel=None) -> Scan:
             continue
         frames, groups = _frames(path, header)
         if not frames:
-            continue  # structured reports, presentation states: no images
+            # Structured reports and presentation states are no images; a CT
+            # that ends before its matrix size has been cut off.
+            if get(header, "SOPClassUID") in (CT_STORAGE, *ENHANCED_CT):
+                damaged.append(path)
+            continue
         for frame in frames:
             candidates = stacks.setdefault(_stack_key(header, frame), [])
             for items in candidates:
@@ -229,20 +193,6 @@ def read_header(path: Path):
     return header
 
 
-def geometry(frames) -> np.ndarray:
-    """IJK-to-RAS of sorted frames, shape (4, 4), mm."""
-    first, last = frames[0], frames[-1]
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    normal = first.normal
-    distance = float(np.dot(np.subtract(last.position, first.position), normal))
-    lps = np.eye(4)
-    lps[:3, 0] = row * first.spacing[1]
-    lps[:3, 1] = column * first.spacing[0]
-    lps[:3, 2] = normal * distance / (len(frames) - 1)
-    lps[:3, 3] = first.position
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
-
-
 # -- one file ----------------------------------------------------------------
 def _is_directory(header) -> bool:
     return get(getattr(header, "file_meta", {}), "MediaStorageSOPClassUID") == (
@@ -261,11 +211,10 @@ def _numbers(value, count) -> tuple | None:
 def _frames(path, header) -> tuple[list[Frame], tuple]:
     rows, columns = number(get(header, "Rows")), number(get(header, "Columns"))
     if not rows or not columns:
-        modality = get(header, "Modality")
-        # A CT header that ends before its matrix size is a cut-off file, and must be seen as one.
-        rows = columns = 0
-        if modality != "CT":
+        # A CT that ends before its matrix size must be missed by its series.
+        if get(header, "Modality") != "CT" or get(header, "SeriesInstanceUID") is None:
             return [], ()
+        rows = columns = 0
     kind = {str(item).upper() for item in _as_list(get(header, "ImageType"))}
     common = {
         "path": path,
@@ -331,6 +280,7 @@ def _stack_key(header, frame) -> tuple:
     # A series may hold a scout or a second orientation beside the stack it is
     # named for; those are stacks of their own.
     return (
+        text(get(header, "PatientID")),
         text(get(header, "SeriesInstanceUID")),
         text(get(header, "Modality")),
         frame.localizer,
@@ -363,14 +313,14 @@ def _series(items) -> SeriesInfo:
     frames = [frame for frame, _, _ in items]
     header, groups = items[0][1], items[0][2]
     modality = text(get(header, "Modality"))
-    plane = "scout" if frames[0].localizer else _plane(frames[0])
-    problem, reason = _problem(modality, frames)
+    kind = "scout" if frames[0].localizer else plane(frames[0])
+    problem, reason = image_problem(modality, frames)
     if problem is None or all(f.position and f.orientation for f in frames):
         normal = frames[0].normal
         if normal is not None:
             frames.sort(key=lambda f: float(np.dot(f.position, normal)))
     if problem is None:
-        problem, reason = _stack_problem(frames)
+        problem, reason = stack_problem(frames)
     return SeriesInfo(
         series_uid=text(get(header, "SeriesInstanceUID")),
         number=text(get(header, "SeriesNumber")),
@@ -378,7 +328,7 @@ def _series(items) -> SeriesInfo:
         modality=modality,
         patient_id=text(get(header, "PatientID")),
         study_uid=text(get(header, "StudyInstanceUID")),
-        plane=plane,
+        plane=kind,
         images=len(frames),
         problem=problem,
         reason=reason,
@@ -386,13 +336,6 @@ def _series(items) -> SeriesInfo:
         header=header,
         groups=groups,
     )
-
-
-def _plane(frame) -> str:
-    normal = frame.normal
-    if normal is None or not np.linalg.norm(normal) > 0.5:
-        return "unknown"
-    return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(normal)))]
 
 
 def _preference(series: SeriesInfo) -> tuple:
@@ -406,112 +349,6 @@ def _preference(series: SeriesInfo) -> tuple:
         number(series.number) or math.inf,
         series.series_uid or "",
     )
-
-
-def _problem(modality, frames) -> tuple[str | None, str | None]:
-    """What forbids reading one image of these at all: (sentence, few words)."""
-    first = frames[0]
-    if modality != "CT":
-        what = f"{modality} images" if modality else "images of unknown modality"
-        return f"These are {what}, not CT; choose a CT series.", modality or "unknown modality"
-    if first.localizer:
-        return (
-            "This is a scout view (localizer), not a CT scan; choose the series with the slices.",
-            "scout",
-        )
-    if first.colour:
-        return (
-            "The images are in colour (such as a screenshot), not CT values; choose the original CT series.",
-            "colour images",
-        )
-    if not first.rows:
-        return (
-            f"The file '{first.path.name}' is cut off or damaged; copy it again from where it came.",
-            "damaged",
-        )
-    if any(f.position is None or f.orientation is None or f.spacing is None for f in frames):
-        return (
-            "The images do not say where they lie in the patient (position, orientation or pixel spacing is missing); export the original CT series.",
-            "no position in the patient",
-        )
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    if (
-        abs(np.linalg.norm(row) - 1) > 0.01
-        or abs(np.linalg.norm(column) - 1) > 0.01
-        or abs(row @ column) > 0.01
-    ):
-        return (
-            "The image orientation in the header is not two perpendicular directions; export the original CT series.",
-            "broken orientation",
-        )
-    if min(first.spacing) <= 0 or max(first.spacing) > 20:
-        return (
-            f"The pixel spacing in the header ({first.spacing[0]:g} x {first.spacing[1]:g} mm) cannot be right; export the original CT series.",
-            "broken pixel spacing",
-        )
-    if any(not np.allclose(f.spacing, first.spacing, rtol=1e-3) for f in frames):
-        return (
-            "The pixel spacing changes within the series; export each reconstruction as its own series.",
-            "changing pixel spacing",
-        )
-    if any(f.slope == 0 for f in frames):
-        return (
-            "The rescale slope in the header is 0, so that the values mean nothing; export the original CT series.",
-            "rescale slope 0",
-        )
-    if len(frames) < MINIMUM_SLICES:
-        count = "one slice" if len(frames) == 1 else f"{len(frames)} slices"
-        return (
-            f"The series has only {count}; at least {MINIMUM_SLICES} are needed.",
-            f"only {count}",
-        )
-    return None, None
-
-
-def _stack_problem(frames) -> tuple[str | None, str | None]:
-    """What is wrong with the positions of sorted frames: (sentence, few words)."""
-    positions = np.array([f.position for f in frames])
-    along = positions @ frames[0].normal
-    gaps = np.diff(along)
-    same = np.flatnonzero(gaps < 0.01)
-    if same.size:
-        a, b = frames[same[0]], frames[same[0] + 1]
-        places = f"{same.size} place" + ("s" if same.size > 1 else "")
-        return (
-            f"The series has two images at the same position in {places} (such as {_name(a)} and {_name(b)}); remove copies and keep one phase.",
-            "duplicate slices",
-        )
-    drift = positions - positions[0] - np.outer(along - along[0], frames[0].normal)
-    if np.linalg.norm(drift[-1]) > TILT_TOLERANCE * (along[-1] - along[0]):
-        angle = math.degrees(math.atan(np.linalg.norm(drift[-1]) / (along[-1] - along[0])))
-        return (
-            f"The slices were taken with a tilted gantry ({angle:.0f} degrees); use a series without tilt or one that was resampled.",
-            "tilted gantry",
-        )
-    spacing = float(np.median(gaps))
-    uneven = np.flatnonzero(np.abs(gaps - spacing) > SPACING_TOLERANCE * spacing)
-    if uneven.size:
-        gap = gaps[uneven[0]]
-        if all(
-            gaps[n] > 1.5 * spacing and abs(gaps[n] / spacing - round(gaps[n] / spacing)) < 0.1
-            for n in uneven
-        ):
-            missing = sum(round(gaps[n] / spacing) - 1 for n in uneven)
-            count = "One slice is" if missing == 1 else f"{missing} slices are"
-            return (
-                f"{count} missing: a gap of {gap:.1f} mm after {_name(frames[uneven[0]])} where slices are {spacing:.4g} mm apart; copy the whole series.",
-                "missing slices",
-            )
-        return (
-            f"The slices are not evenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm); use a series with one spacing.",
-            "uneven spacing",
-        )
-    return None, None
-
-
-def _name(frame) -> str:
-    name = f"'{frame.path.name}'"
-    return name if frame.index is None else f"frame {frame.index + 1} of {name}"
 
 
 def no_series_error(where: Path, found: Scan) -> CTBMDError:

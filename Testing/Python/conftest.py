@@ -1,0 +1,25 @@
+"""What all tests share: the source tree on the path, and where the real scans are."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# The tree under test comes first, whatever is installed.
+sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """A function from a name in the shared data to its path; skips where it is missing."""
+
+    def path(name: str) -> Path:
+        found = SHARED_DATA / name
+        if not found.exists():
+            pytest.skip(f"missing real CT: {found}")
+        return found
+
+    return path
