@@ -18,8 +18,8 @@ from __future__ import annotations
 import numpy as np
 
 ARCHITECTURE = "mineral-sum-1"
-CHANNELS = (12, 24, 32, 48)
-DECODER = (32, 24, 10)
+CHANNELS = (8, 16, 32, 48)
+DECODER = (32, 16, 6)
 GROUPS = 4
 HIDDEN = 32
 MAPS = ("bone", "width", "muscle", "fat")
