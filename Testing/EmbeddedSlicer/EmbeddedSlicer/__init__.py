@@ -71,11 +71,10 @@ def start(*, main_window=True, testing=False, settings_folder=None):
 
 def _publish_python():
     """Put `qt`, `ctk` and the parts of `slicer` that are Python where imports find them."""
+    import slicer
     import vtkmodules.vtkRenderingContextOpenGL2
     import vtkmodules.vtkRenderingFreeType
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
-
-    import slicer
 
     slicer.__path__.append(str(Path(__file__).parent / "slicer_modules"))
     from . import qt_module

@@ -12,7 +12,7 @@ from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal
 from vtkmodules.vtkCommonCore import vtkCollection
 
-from . import mrml_widgets, pythonqt, scripted
+from . import pythonqt, scripted, stand_ins
 from .io_manager import qSlicerIOManager
 
 # The Slicer whose Python interface is stood in for.
@@ -156,8 +156,10 @@ def publish(app):
     sys.modules["slicer.modules"] = slicer.modules
     slicer.moduleNames = types.SimpleNamespace()
     slicer.selfTests = {}
-    for name, value in {**mrml_widgets.CLASSES, **_core_classes()}.items():
-        setattr(slicer, name, pythonqt.qt_class(value))
+    for name, value in {**stand_ins.CLASSES, **_core_classes()}.items():
+        if name.startswith("q"):
+            setattr(slicer, name, pythonqt.qt_class(value))
+    slicer.dicomDatabase = None
     for name, logic in app._logics.items():
         app._modules._add(name, scripted.qSlicerCoreModule(name, logic, app))
 

@@ -1,4 +1,4 @@
-"""Stand-ins for the CTK widgets a module's .ui may name.
+"""Stand-ins for CTK's containers and buttons.
 
 Properties, signals and slots carry CTK's names and types; what is not here
 raises. Sources for the behaviour: the headers of CTK's Libs/Widgets.
@@ -7,7 +7,7 @@ raises. Sources for the behaviour: the headers of CTK's Libs/Widgets.
 from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
-from PySide6.QtCore import Property, Signal, Slot
+from PySide6.QtCore import Property, Signal
 from PySide6.QtCore import Qt as _Qt
 
 
@@ -36,11 +36,8 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def _button_height(self):
         return QtGui.QFontMetrics(self.font()).height() + 8
 
-    def collapsed(self):
-        return not self.isChecked()
-
-    @Slot(bool)
-    def setCollapsed(self, collapsed):
+    # CTK's setCollapsed is no slot, so Python in Slicer has only the property.
+    def _set_collapsed(self, collapsed):
         self.setChecked(not collapsed)
 
     def _set_collapsed_height(self, height):
@@ -51,7 +48,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self._flat = flat
         self.update()
 
-    collapsed = Property(bool, collapsed, setCollapsed, notify=contentsCollapsed)
+    collapsed = Property(
+        bool, lambda self: not self.isChecked(), _set_collapsed, notify=contentsCollapsed
+    )
     collapsedHeight = Property(int, lambda self: self._collapsed_height, _set_collapsed_height)
     flat = Property(bool, lambda self: self._flat, _set_flat)
 
@@ -139,12 +138,135 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         )
         painter.drawItemText(
             QtCore.QRect(side + 14, 0, self.width() - side - 18, height),
-            _Qt.AlignmentFlag.AlignLeft | _Qt.AlignmentFlag.AlignVCenter | _Qt.TextFlag.TextShowMnemonic,
+            _Qt.AlignmentFlag.AlignLeft
+            | _Qt.AlignmentFlag.AlignVCenter
+            | _Qt.TextFlag.TextShowMnemonic,
             self.palette(),
             self.isEnabled(),
             self.text(),
             QtGui.QPalette.ColorRole.ButtonText,
         )
+
+
+class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
+    """A group box that hides its contents when unchecked."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._hidden_here = []
+        self._collapsed_height = 14
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.toggled.connect(self._expand)
+
+    def _set_collapsed(self, collapsed):
+        self.setChecked(not collapsed)
+
+    def _set_collapsed_height(self, height):
+        self._collapsed_height = height
+
+    collapsed = Property(bool, lambda self: not self.isChecked(), _set_collapsed)
+    collapsedHeight = Property(int, lambda self: self._collapsed_height, _set_collapsed_height)
+
+    def _expand(self, expand):
+        if expand:
+            for child in self._hidden_here:
+                child.show()
+            self._hidden_here = []
+            self.setMaximumHeight(16777215)
+            return
+        for child in self.findChildren(
+            QtWidgets.QWidget, options=_Qt.FindChildOption.FindDirectChildrenOnly
+        ):
+            if not child.isHidden():
+                self._hidden_here.append(child)
+                child.hide()
+        self.setMaximumHeight(QtGui.QFontMetrics(self.font()).height() + self._collapsed_height)
+
+
+class ctkPushButton(QtWidgets.QPushButton):
+    """A push button whose text can stand left, right or centred."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._alignment = _Qt.AlignmentFlag.AlignHCenter | _Qt.AlignmentFlag.AlignVCenter
+
+    def _set_alignment(self, alignment):
+        self._alignment = alignment
+        side = "left" if alignment & _Qt.AlignmentFlag.AlignLeft else "center"
+        if alignment & _Qt.AlignmentFlag.AlignRight:
+            side = "right"
+        self.setStyleSheet(f"text-align: {side};")
+
+    buttonTextAlignment = Property(_Qt.AlignmentFlag, lambda self: self._alignment, _set_alignment)
+
+
+class ctkMenuButton(ctkPushButton):
+    """A push button with an arrow for its menu, as QPushButton.setMenu makes it."""
+
+
+class ctkCheckBox(QtWidgets.QCheckBox):
+    """A check box that can show an icon as its indicator."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._indicator = QtGui.QIcon()
+
+    def _set_indicator(self, icon):
+        self._indicator = icon
+        self.setIcon(icon)
+
+    indicatorIcon = Property(QtGui.QIcon, lambda self: self._indicator, _set_indicator)
+
+
+class ctkExpandableWidget(QtWidgets.QFrame):
+    """A frame with a size grip at its lower edge."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._grip = QtWidgets.QSizeGrip(self)
+
+    def resizeEvent(self, event):
+        super().resizeEvent(event)
+        hint = self._grip.sizeHint()
+        self._grip.setGeometry(
+            self.width() - hint.width(), self.height() - hint.height(), hint.width(), hint.height()
+        )
+
+
+class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
+    """A text browser as high as its text."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.setVerticalScrollBarPolicy(_Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.textChanged.connect(self._fit)
+
+    def _fit(self):
+        document = self.document().clone()
+        document.setTextWidth(self.viewport().width())
+        self.setFixedHeight(round(document.size().height()) + 2 * self.frameWidth())
+
+    def resizeEvent(self, event):
+        super().resizeEvent(event)
+        self._fit()
+
+
+class ctkMessageBox(QtWidgets.QMessageBox):
+    """A message box with CTK's 'Don't show again'."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._key = ""
+
+    def _set_key(self, key):
+        self._key = key
+
+    def _get_dont(self):
+        return bool(self._key) and QtCore.QSettings().contains(self._key)
+
+    dontShowAgainSettingsKey = Property(str, lambda self: self._key, _set_key)
+    dontShowAgain = Property(bool, _get_dont)
 
 
 CLASSES = {

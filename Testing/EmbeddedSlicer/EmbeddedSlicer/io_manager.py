@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import slicer
 from PySide6 import QtCore
 from vtkmodules.vtkCommonCore import vtkCommand, vtkStringArray
 
@@ -144,5 +143,3 @@ def _stem(name):
 def _say(messages, text):
     if messages is not None:
         messages.AddMessage(vtkCommand.ErrorEvent, text)
-
-

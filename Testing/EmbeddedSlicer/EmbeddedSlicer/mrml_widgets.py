@@ -306,9 +306,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def setCurrentNodeIndex(self, index):
         self._select(self.nodeFromIndex(index))
 
-    currentNodeID = Property(
-        str, _get_current_id, setCurrentNodeID, notify=currentNodeIDChanged
-    )
+    currentNodeID = Property(str, _get_current_id, setCurrentNodeID, notify=currentNodeIDChanged)
 
     # -- new, renamed and removed nodes -----------------------------------------
     def setNodeTypeLabel(self, label, node_type):
@@ -323,7 +321,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if node is None:
             return node_type
         node.UnRegister(None)
-        return node.GetTypeDisplayName() if hasattr(node, "GetTypeDisplayName") else node.GetNodeTagName()
+        return (
+            node.GetTypeDisplayName()
+            if hasattr(node, "GetTypeDisplayName")
+            else node.GetNodeTagName()
+        )
 
     def addNode(self, node_type=None):
         if self._scene is None:
@@ -371,4 +373,3 @@ CLASSES = {
     for name, value in list(globals().items())
     if isinstance(value, type) and name.startswith("qMRML")
 }
-

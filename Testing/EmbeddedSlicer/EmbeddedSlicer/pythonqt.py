@@ -406,9 +406,7 @@ class PythonQtInstanceWrapper(metaclass=QtClassType):
                 return
         if instance is not None and not name.startswith("_") and hasattr(instance, name):
             kind = (
-                "Signal"
-                if isinstance(getattr(instance, name), QtCore.SignalInstance)
-                else "Slot"
+                "Signal" if isinstance(getattr(instance, name), QtCore.SignalInstance) else "Slot"
             )
             raise AttributeError(
                 f"{kind} '{name}' can not be overwritten on {type(self).__name__} object"
@@ -510,8 +508,7 @@ def _connect(self, signal, *args):
     found = _signal_of(self, signal)
     if found is None:
         print(
-            f"PythonQt: QObject::connect() signal '{signal}' does not exist on "
-            f"{self.className()}",
+            f"PythonQt: QObject::connect() signal '{signal}' does not exist on {self.className()}",
             file=sys.stderr,
         )
         return False

@@ -7,7 +7,7 @@ import types
 
 from PySide6 import QtCore, QtGui, QtNetwork, QtPrintSupport, QtSvg, QtUiTools, QtWidgets
 
-from . import ctk_widgets, pythonqt, ui_loader
+from . import pythonqt, stand_ins, ui_loader
 
 # Qt's own, by the parts that Slicer's `qt` has. QtTest is not among them.
 _PARTS = (QtCore, QtGui, QtWidgets, QtNetwork, QtPrintSupport, QtSvg, QtUiTools)
@@ -29,8 +29,8 @@ class _QtModule(types.ModuleType):
 
 class _CtkModule(types.ModuleType):
     def __getattr__(self, name):
-        value = ctk_widgets.CLASSES.get(name)
-        if value is None:
+        value = stand_ins.CLASSES.get(name)
+        if value is None or not name.startswith("ctk"):
             raise AttributeError(f"module 'ctk' has no attribute '{name}' (no stand-in is made)")
         return pythonqt.qt_class(value)
 

@@ -82,6 +82,8 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self._self = None
         self._entered = False
 
+    isEntered = Property(bool, lambda self: self._entered)
+
     def self(self):
         return self._self
 

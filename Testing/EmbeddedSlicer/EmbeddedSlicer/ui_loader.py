@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 from PySide6 import QtCore, QtUiTools
 
-from . import ctk_widgets, mrml_widgets
+from . import stand_ins
 
 
 class UiError(RuntimeError):
@@ -22,7 +22,7 @@ class QUiLoader(QtUiTools.QUiLoader):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._classes = {**ctk_widgets.CLASSES, **mrml_widgets.CLASSES}
+        self._classes = stand_ins.CLASSES
         self._unknown = []
 
     def createWidget(self, class_name, parent=None, name=""):
@@ -53,6 +53,8 @@ class QUiLoader(QtUiTools.QUiLoader):
                 for item in block.findall("connection")
             ]
             root.remove(block)
+        for flags in root.iter("set"):
+            _as_number(flags)
         self._unknown = []
         buffer = QtCore.QBuffer()
         buffer.setData(ET.tostring(root))
@@ -83,3 +85,13 @@ class QUiLoader(QtUiTools.QUiLoader):
         function = getattr(target._pyside(), slot_name)
         if not source.connect(signal, lambda *args: function(*args)):
             raise UiError(f"The .ui connects {signal} of '{sender}', which has no such signal.")
+
+
+def _as_number(element):
+    """Make a set of a stand-in's flags a number: PySide6 can declare no such C++ flags."""
+    names = (element.text or "").split("|")
+    scope = names[0].partition("::")[0]
+    flags = getattr(stand_ins.CLASSES.get(scope), "_FILTERS", None)
+    if flags is not None:
+        element.tag = "number"
+        element.text = str(sum({flags[name.split("::")[-1]] for name in names}))

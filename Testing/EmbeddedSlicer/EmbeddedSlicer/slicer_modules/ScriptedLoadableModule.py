@@ -7,7 +7,6 @@ import unittest
 
 import ctk
 import qt
-
 import slicer
 
 __all__ = [
