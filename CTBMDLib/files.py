@@ -89,6 +89,10 @@ def read_array(stream, shape_kji, dtype, path: Path, should_cancel=None) -> np.n
         if not got:
             raise cut(path)
         done += got
+    try:
+        stream.read(1)  # lets a packed stream compare its checksum
+    except _BROKEN:
+        raise cut(path) from None
     if not values.dtype.isnative:
         values = values.byteswap(inplace=True).view(values.dtype.newbyteorder())
     return values

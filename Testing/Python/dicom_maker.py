@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -148,8 +149,7 @@ def write_series(
         lps_positions(len(hu), orientation, spacing=spacing) if positions is None else positions
     )
     for k, plane in enumerate(hu):
-        data = Dataset()
-        data.update(shared)
+        data = copy.deepcopy(shared)
         number = k if order is None else order[k]
         data.SOPInstanceUID = uid(patient, series, k)
         data.InstanceNumber = number + 1
