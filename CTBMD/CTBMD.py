@@ -213,8 +213,26 @@ class CTBMDTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
+        for name in ("test_nothingLoaded", "test_transform", "test_wholePath", "test_panel"):
+            self.setUp()
+            getattr(self, name)()
+
+    def test_nothingLoaded(self):
         from CTBMDPanel import selftest
 
-        for test in selftest.TESTS:
-            self.setUp()
-            test(self)
+        selftest.nothingLoaded(self)
+
+    def test_transform(self):
+        from CTBMDPanel import selftest
+
+        selftest.underTransform(self)
+
+    def test_wholePath(self):
+        from CTBMDPanel import selftest
+
+        selftest.wholePath(self)
+
+    def test_panel(self):
+        from CTBMDPanel import selftest
+
+        selftest.panelPath(self)

@@ -9,6 +9,7 @@ from CTBMDLib.levels import ORDER
 from CTBMDLib.reference import list_tables
 
 from . import leveltable, modelcard, pytorch, results, views, volumes
+from .words import setText
 
 
 class Display:
@@ -31,8 +32,13 @@ class Display:
     def _prepare(self):
         ui = self.ui
         ui.researchUseLabel.setText(modelcard.researchUse(None))
-        for bar in (ui.findProgressBar, ui.estimateProgressBar):
-            bar.setVisible(False)
+        for widget in (
+            ui.findProgressBar,
+            ui.findStatusLabel,
+            ui.estimateProgressBar,
+            ui.estimateStatusLabel,
+        ):
+            widget.setVisible(False)
         for name in ORDER:
             ui.levelCombo.addItem(name)
         ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
@@ -188,10 +194,3 @@ class Display:
             widget.setEnabled(idle)
         for widget in (ui.exportButton, ui.copyButton):
             widget.setEnabled(idle and panel.result is not None)
-
-
-def setText(label, text):
-    """Text of a label that takes no room while it is empty."""
-    if label.text != text:
-        label.setText(text)
-    label.setVisible(bool(text))

@@ -33,6 +33,8 @@ class Panel(VTKObservationMixin):
     volumeNode : vtkMRMLScalarVolumeNode or None
     controller : SelectionController
     runner : Runner
+    lastError : str
+        The sentence that was shown last, for scripts and tests.
     result : BMDResult or None
         What is shown under '4. Results and export'.
     """
@@ -43,10 +45,11 @@ class Panel(VTKObservationMixin):
         self.logic = logic
         self.parameterNode = None
         self.volumeNode = None
+        self.lastError = ""
         self.result = None
         self.controller = SelectionController()
         self.levelTable = LevelTable(ui.levelTable)
-        self.runner = Runner(ui.statusLabel)
+        self.runner = Runner()
         self._volumeID = None
         self._guiTag = None
         self._inputs = None
@@ -194,7 +197,8 @@ class Panel(VTKObservationMixin):
         except CTBMDError as error:
             self.showError(str(error))
             return
-        self.runner.start(work, self.onFound, self.ui.findButton, self.ui.findProgressBar)
+        ui = self.ui
+        self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
 
     def onFound(self, selection):
         if not selection.levels and not selection.notes:
@@ -330,7 +334,10 @@ class Panel(VTKObservationMixin):
         def onDone(result):
             self.onEstimated(result, inputs)
 
-        self.runner.start(work, onDone, self.ui.estimateButton, self.ui.estimateProgressBar)
+        ui = self.ui
+        self.runner.start(
+            work, onDone, ui.estimateButton, ui.estimateProgressBar, ui.estimateStatusLabel
+        )
 
     def onEstimated(self, result, inputs):
         parameters = self.parameterNode
@@ -382,7 +389,6 @@ class Panel(VTKObservationMixin):
         self._say(_("The results are on the clipboard."))
 
     def _say(self, sentence):
-        self.ui.statusLabel.setText(sentence)
         slicer.util.showStatusMessage(sentence, 5000)
 
     # -- advanced -------------------------------------------------------------------------
@@ -399,7 +405,7 @@ class Panel(VTKObservationMixin):
 
     def showError(self, sentence):
         """One sentence, in a dialog where there is a window."""
-        self.ui.statusLabel.setText(sentence)
+        self.lastError = sentence
         slicer.util.errorDisplay(sentence)
 
 

@@ -4,6 +4,7 @@ from slicer.i18n import tr as _
 
 from .job import Job
 from .signal import Signal
+from .words import setText
 
 STEPS = 1000
 """Maximum of the progress bars in CTBMD.ui."""
@@ -12,33 +13,27 @@ STEPS = 1000
 class Runner:
     """Runs jobs for the panel.
 
-    Parameters
-    ----------
-    statusLabel : QLabel
-        Where the library's progress texts are shown.
-
     Signals
     -------
     changed() : work has begun or ended.
     failed(sentence) : the work could not be done.
     """
 
-    def __init__(self, statusLabel):
-        self.statusLabel = statusLabel
+    def __init__(self):
         self.changed = Signal()
         self.failed = Signal()
         self.button = None
-        self._bar = None
+        self._bar = self._label = None
         self._job = None
 
     @property
     def busy(self):
         return self._job is not None
 
-    def start(self, work, onDone, button, bar):
+    def start(self, work, onDone, button, bar, label):
         """Run `work(progress, should_cancel)`; its value goes to `onDone`."""
-        self.button, self._bar = button, bar
-        self.statusLabel.setText("")
+        self.button, self._bar, self._label = button, bar, label
+        setText(label, "")
         bar.setValue(0)
         bar.setVisible(True)
         self._job = Job(
@@ -58,7 +53,7 @@ class Runner:
         if button is self.button:
             self._job.cancel()
             button.setEnabled(False)
-            self.statusLabel.setText(_("Cancelling..."))
+            setText(self._label, _("Cancelling..."))
         return True
 
     def abandon(self):
@@ -69,7 +64,7 @@ class Runner:
 
     def _end(self, then):
         self._job = self.button = None
-        self.statusLabel.setText("")
+        setText(self._label, "")
         self._bar.setVisible(False)
         then()
         self.changed.emit()
@@ -82,9 +77,9 @@ class Runner:
         self.failed.emit(sentence)
 
     def _sayCancelled(self):
-        self.statusLabel.setText(_("Cancelled; nothing was changed."))
+        setText(self._label, _("Cancelled; nothing was changed."))
 
     def _onProgress(self, fraction, text):
         self._bar.setValue(round(STEPS * fraction))
         if not self._job.cancelling:
-            self.statusLabel.setText(text)
+            setText(self._label, text)

@@ -1,0 +1,141 @@
+"""`make demo`: the panel in EmbeddedSlicer on the sample CT, from the CT to the exported table.
+
+Writes results.csv, panel.png (the whole window) and slices.png (the images the
+network saw), prints the table, and leaves the window open where there is a display.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Testing" / "EmbeddedSlicer"))
+
+WINDOW = (1440, 960)
+PATIENCE_S = 300
+HU_WINDOW = (-250.0, 550.0)
+TILE = 220
+MARGIN = 8
+CAPTION = 22
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "demo")
+    parser.add_argument("--no-window", action="store_true", help="end when the files are written")
+    options = parser.parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+
+    import EmbeddedSlicer
+    from EmbeddedSlicer.rendering import NoOpenGL
+
+    try:
+        app = EmbeddedSlicer.start()
+    except NoOpenGL as error:
+        print(error, file=sys.stderr)
+        return 2
+    widget = EmbeddedSlicer.open_module(ROOT / "CTBMD" / "CTBMD.py")
+    app._main_window.resize(*WINDOW)
+    try:
+        result = run(widget)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    widget.logic.export(result, options.output / "results.csv", overwrite=True)
+    show_results(app, widget)
+    EmbeddedSlicer.screenshot(options.output / "panel.png")
+    draw_slices(result, options.output / "slices.png")
+
+    from CTBMDLib.export import format_table
+
+    print(format_table(result))
+    for name in ("results.csv", "panel.png", "slices.png"):
+        print(f"written: {options.output / name}")
+    if options.no_window or app.platformName() == "offscreen":
+        return 0
+    print("Close the window to end.")
+    return app.exec()
+
+
+def run(widget):
+    """Press the panel's buttons, as a user does; returns the BMDResult."""
+    ui, panel = widget.ui, widget.panel
+    ui.sampleButton.click()
+    _stop_on_error(panel, panel.volumeNode is not None)
+    ui.findButton.click()
+    _wait(panel)
+    _stop_on_error(panel, len(panel.controller.selection) > 0)
+    ui.estimateButton.click()
+    _wait(panel)
+    _stop_on_error(panel, panel.result is not None)
+    return panel.result
+
+
+def _wait(panel):
+    from CTBMDPanel.job import waitFor
+
+    if not waitFor(lambda: not panel.runner.busy, PATIENCE_S):
+        raise RuntimeError(f"The demo did not come to an end within {PATIENCE_S} s.")
+
+
+def _stop_on_error(panel, good):
+    if not good:
+        why = panel.lastError or panel.ui.levelNotesLabel.text or "The demo failed."
+        raise RuntimeError(why)
+
+
+def show_results(app, widget):
+    """Bring the results into view in the panel."""
+    for _ in range(3):
+        app.processEvents()
+    area = app._main_window._scroll
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+
+
+def draw_slices(result, path):
+    """The images the network saw, a row for each vertebra, as a PNG."""
+    from PySide6 import QtCore, QtGui
+
+    columns = max(len(images.hu) for images in result.images.values())
+    width = MARGIN + columns * (TILE + MARGIN)
+    height = MARGIN + len(result.images) * (TILE + CAPTION + MARGIN) + CAPTION
+    picture = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
+    picture.fill(QtCore.Qt.GlobalColor.white)
+    painter = QtGui.QPainter(picture)
+    values = {row.level: row.bmd_g_cm2 for row in result.levels}
+    top = MARGIN
+    for level, images in result.images.items():
+        for column, (hu, s_mm) in enumerate(zip(images.hu, images.s_mm, strict=True)):
+            left = MARGIN + column * (TILE + MARGIN)
+            caption = f"{level}  S {s_mm:.1f} mm"
+            if column == columns - 1:
+                caption += f"   {values[level]:.3f} g/cm²"
+            box = QtCore.QRect(left, top, TILE, CAPTION)
+            painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignLeft, caption)
+            painter.drawImage(QtCore.QRect(left, top + CAPTION, TILE, TILE), _grey(hu))
+        top += TILE + CAPTION + MARGIN
+    low, high = HU_WINDOW
+    note = f"Images as the network reads them, shown from {low:.0f} to {high:.0f} HU. {result.disclaimer}"
+    painter.drawText(MARGIN, top + CAPTION // 2, note)
+    painter.end()
+    if not picture.save(str(path)):
+        raise RuntimeError(f"Cannot write '{path}'.")
+
+
+def _grey(hu):
+    """An HU image, row 0 anterior and column 0 patient right, as a grey QImage."""
+    import numpy as np
+    from PySide6 import QtGui
+
+    low, high = HU_WINDOW
+    grey = np.clip((np.nan_to_num(hu, nan=low) - low) / (high - low), 0, 1)
+    grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
+    rows, columns = grey.shape
+    image = QtGui.QImage(grey.data, columns, rows, columns, QtGui.QImage.Format.Format_Grayscale8)
+    return image.copy()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
