@@ -38,7 +38,7 @@ def open_case(
 
     chosen = None if levels is None else load_levels(levels)
     wanted = series_uid or (chosen.series_uid if chosen else None)
-    if wanted and Path(path).is_file() and not _is_dicom_name(path):
+    if not series_uid and Path(path).is_file() and not _is_dicom_name(path):
         wanted = None  # NIfTI and NRRD have no series; the check below answers for them
     try:
         volume = read_ct(

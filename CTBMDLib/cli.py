@@ -340,7 +340,7 @@ def _model_check(arguments, screen) -> None:
         raise CTBMDError(f"The model in '{bundle.folder}' does not compute; copy the bundle again.")
     screen.say(f"{bundle.name} {bundle.version} (population: {bundle.population})")
     screen.say(f"weights: whole, SHA-256 {bundle.card['weights_sha256']}")
-    screen.say(f"NumPy: computes, {len(plain)} members")
+    screen.say(f"NumPy: computes, members: {len(plain)}")
     if importlib.util.find_spec("torch") is None:
         screen.say("PyTorch: not installed, NumPy is used")
         return
