@@ -13,6 +13,8 @@ from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal, Slot
 from PySide6.QtCore import Qt as _Qt
 
+from . import dialogs
+
 
 class ctkDoubleSpinBox(QtWidgets.QDoubleSpinBox):
     """A spin box for numbers; Qt's own does what the module may ask of CTK's."""
@@ -263,13 +265,13 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 
     def browse(self):
         """Ask for a file, or for a folder where `filters` has no Files."""
-        ask = QtWidgets.QFileDialog
         if self._values["filters"] & 0x002:
-            path, _kind = ask.getOpenFileName(
-                self, "Select a file", self.currentPath, ";;".join(self._values["nameFilters"])
-            )
+            kinds = ";;".join(self._values["nameFilters"])
+            arguments = [self, "Select a file", self.currentPath, kinds]
+            path = dialogs.run_file_dialog("getOpenFileName", arguments)
         else:
-            path = ask.getExistingDirectory(self, "Select a directory", self.currentPath)
+            arguments = [self, "Select a directory", self.currentPath]
+            path = dialogs.run_file_dialog("getExistingDirectory", arguments)
         if path:
             self.setCurrentPath(path)
 
@@ -347,7 +349,9 @@ class ctkDirectoryButton(QtWidgets.QWidget):
         self._show()
 
     def browse(self):
-        path = QtWidgets.QFileDialog.getExistingDirectory(self, self._caption, self._directory)
+        path = dialogs.run_file_dialog(
+            "getExistingDirectory", [self, self._caption, self._directory]
+        )
         if path:
             self._set_directory(path)
             self.directorySelected.emit(path)

@@ -95,12 +95,12 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         return super().eventFilter(child, event)
 
     def minimumSizeHint(self):
-        return self._hint(QtCore.QSize(0, 0), "minimumSize")
+        return self._hint("totalMinimumSize")
 
     def sizeHint(self):
-        return self._hint(super().sizeHint(), "sizeHint")
+        return self._hint("totalSizeHint")
 
-    def _hint(self, size, which):
+    def _hint(self, which):
         metrics = QtGui.QFontMetrics(self.font())
         width = metrics.horizontalAdvance(self.text()) + 2 * metrics.height() + 12
         height = self._button_height()
@@ -109,7 +109,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         elif self.layout() is not None:
             inner = getattr(self.layout(), which)()
             return QtCore.QSize(max(width, inner.width()), max(height, inner.height()))
-        return QtCore.QSize(max(width, size.width()), height)
+        return QtCore.QSize(width, height)
 
     def hitButton(self, position):
         return position.y() <= self._button_height()

@@ -11,6 +11,8 @@ import slicer
 from PySide6 import QtWidgets
 from PySide6.QtCore import Property, Signal, Slot
 
+from . import dialogs
+
 SCENE_SIGNATURE = {"mrmlSceneChanged": {"vtkMRMLScene*": "mrmlSceneChanged"}}
 
 
@@ -361,10 +363,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         node = self._current
         if node is None:
             return
-        text, accepted = QtWidgets.QInputDialog.getText(
-            self, "Rename", "New name:", QtWidgets.QLineEdit.EchoMode.Normal, node.GetName()
-        )
-        if accepted:
+        text = dialogs.run_text_dialog(self, "Rename", "New name:", node.GetName())
+        if text is not None:
             node.SetName(text)
 
 

@@ -1,0 +1,152 @@
+"""Modal dialogs, and how a test answers them.
+
+Without a person a modal dialog would wait for ever. Where nobody can see it
+(Qt's `offscreen` platform, or `nobody` set by a test), a dialog takes the next
+answer that was prepared for it, and raises where there is none.
+
+>>> with answering("Ok", "/tmp/results.csv") as shown:
+...     click(exportButton)
+>>> shown[0].text
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PySide6 import QtCore, QtWidgets
+
+nobody = False
+_answers: list = []
+_shown: list = []
+
+
+class NobodyAnswers(RuntimeError):
+    """A modal dialog was opened and no answer was prepared."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A dialog that was opened: its kind, text, title and details."""
+
+    kind: str
+    text: str
+    title: str = ""
+    details: str = ""
+
+
+@contextmanager
+def answering(*answers):
+    """Prepare answers for the dialogs to come, in order.
+
+    Parameters
+    ----------
+    *answers
+        For a message box the name of a button ('Ok', 'Cancel', 'Yes' ...); for
+        a file dialog the path, '' for Cancel; for a text dialog the text or None.
+
+    Yields
+    ------
+    list of Shown
+        Filled as dialogs open.
+
+    Raises
+    ------
+    AssertionError
+        At the end, where an answer was not asked for.
+    """
+    shown = []
+    before = list(_answers)
+    _answers[:] = list(answers)
+    _shown.append(shown)
+    try:
+        yield shown
+        if _answers:
+            raise AssertionError(f"No dialog asked for {_answers}; shown were {shown}.")
+    finally:
+        _shown.remove(shown)
+        _answers[:] = before
+
+
+def is_answered():
+    """Whether a dialog is answered here rather than by a person."""
+    app = QtWidgets.QApplication.instance()
+    return nobody or bool(_shown) or app.platformName() in ("offscreen", "minimal")
+
+
+def _answer(record):
+    for shown in _shown:
+        shown.append(record)
+    if not _answers:
+        raise NobodyAnswers(
+            f"A {record.kind} was opened and nobody can answer it: {record.title} {record.text}"
+        )
+    return _answers.pop(0)
+
+
+def run_message_box(box):
+    """exec() of a QMessageBox: the standard button pressed."""
+    if not is_answered():
+        return box.exec()
+    name = _answer(Shown("message box", box.text(), box.windowTitle(), box.detailedText()))
+    button = QtWidgets.QMessageBox.StandardButton[name]
+    if not box.standardButtons() & button:
+        raise NobodyAnswers(f"The message box '{box.text()}' has no button {name}.")
+    return button.value
+
+
+def run_message(name, args):
+    """The static QMessageBox.question, information, warning and critical."""
+    if not is_answered():
+        return getattr(QtWidgets.QMessageBox, name)(*args)
+    texts = [arg for arg in args if isinstance(arg, str)] + ["", ""]
+    chosen = _answer(Shown("message box", texts[1], texts[0]))
+    return QtWidgets.QMessageBox.StandardButton[chosen]
+
+
+def run_file_dialog(name, args):
+    """The static QFileDialog functions: a path ('' for Cancel), or a list of them."""
+    if not is_answered():
+        result = getattr(QtWidgets.QFileDialog, name)(*args)
+        return result[0] if isinstance(result, tuple) else result
+    texts = [arg for arg in args if isinstance(arg, str)] + [""]
+    answer = _answer(Shown("file dialog", texts[0], name))
+    return list(answer) if isinstance(answer, (list, tuple)) else str(answer)
+
+
+def run_text_dialog(parent, title, label, text):
+    """A name asked for: the text, or None for Cancel."""
+    if not is_answered():
+        answer, accepted = QtWidgets.QInputDialog.getText(
+            parent, title, label, QtWidgets.QLineEdit.EchoMode.Normal, text
+        )
+        return answer if accepted else None
+    return _answer(Shown("text dialog", label, title))
+
+
+def run_dialog(dialog):
+    """exec() of any other dialog: answered by 'accept', 'reject' or a function of the dialog.
+
+    Without an answer the dialog runs, because some close themselves; one that
+    is still open after half a minute is closed and the sentence raised.
+    """
+    if not is_answered():
+        return dialog.exec()
+    if not _answers:
+        late = []
+        watch = QtCore.QTimer()
+        watch.setSingleShot(True)
+        watch.timeout.connect(lambda: (late.append(True), dialog.reject()))
+        watch.start(30000)
+        result = dialog.exec()
+        watch.stop()
+        if late:
+            raise NobodyAnswers(f"The dialog '{dialog.windowTitle()}' was not closed.")
+        return result
+    answer = _answer(Shown("dialog", dialog.windowTitle(), type(dialog).__name__))
+    if callable(answer):
+        dialog.show()
+        answer(dialog)
+        dialog.hide()
+        return dialog.result()
+    return {"accept": 1, "reject": 0}[answer]

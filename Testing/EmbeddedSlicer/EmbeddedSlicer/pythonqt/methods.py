@@ -1,0 +1,173 @@
+"""What PythonQt adds to Qt's methods, or does in another way than PySide6."""
+
+from __future__ import annotations
+
+import sys
+
+import shiboken6
+from PySide6 import QtCore, QtWidgets
+
+from .. import dialogs
+from .slots import QtSignal, run_slot
+from .values import call, unwrap, wrap
+
+
+def _connect(self, signal, *args):
+    """connect('clicked(bool)', f), or connect('clicked()', receiver, 'close()')."""
+    found = _signal_of(self, signal)
+    if found is None:
+        print(
+            f"PythonQt: QObject::connect() signal '{signal}' does not exist on {self.className()}",
+            file=sys.stderr,
+        )
+        return False
+    return found.connect(args[0] if len(args) == 1 else _slot_of(*args))
+
+
+def _disconnect(self, signal, *args):
+    found = _signal_of(self, signal)
+    if found is None:
+        return False
+    if len(args) == 2:
+        args = (_slot_of(*args),)
+    return found.disconnect(*args)
+
+
+def _slot_of(receiver, slot):
+    return getattr(receiver, slot.lstrip("0123456789").split("(")[0].strip())
+
+
+def _signal_of(self, text):
+    """The signal that a signature like 'currentIndexChanged(int)' names, or None.
+
+    Signals with MRML types cannot say so in a QMetaObject made by PySide6:
+    stand-ins have a dict `_signatures`: name -> {C++ arguments: attribute}.
+    """
+    name, bracket, arguments = text.lstrip("0123456789").partition("(")
+    name = name.strip()
+    instance = self._pyside()
+    if not bracket:
+        return None
+    wanted = _normal(arguments.rstrip().removesuffix(")"))
+    declared = getattr(type(instance), "_signatures", {}).get(name)
+    if declared is not None:
+        if wanted not in declared:
+            return None
+        return QtSignal(self, name, getattr(instance, declared[wanted]))
+    signal = getattr(instance, name, None)
+    if not isinstance(signal, QtCore.SignalInstance):
+        return None
+    meta = instance.metaObject()
+    known = []
+    for index in range(meta.methodCount()):
+        method = meta.method(index)
+        if method.methodType() == QtCore.QMetaMethod.MethodType.Signal:
+            if bytes(method.name()).decode() == name:
+                known.append(_normal(",".join(bytes(t).decode() for t in method.parameterTypes())))
+    if wanted not in known:
+        return None
+    if not wanted and any(known):
+        return QtSignal(self, f"{name}()", _NoArguments(signal))
+    if len(set(known) - {""}) > 1:
+        signal = signal[wanted]
+    return QtSignal(self, name, signal)
+
+
+def _normal(arguments):
+    return arguments.replace("const ", "").replace("&", "").replace(" ", "")
+
+
+class _NoArguments:
+    """A signal connected by a signature without arguments, as 'clicked()'."""
+
+    def __init__(self, signal):
+        self._signal, self._relays = signal, {}
+
+    def connect(self, relay):
+        def bare(*_):
+            relay()
+
+        relay.bare = bare
+        self._signal.connect(bare)
+
+    def disconnect(self, relay):
+        self._signal.disconnect(relay.bare)
+
+
+def _find_child(self, kind, name=None):
+    found = _find_children(self, kind, name)
+    return found[0] if found else None
+
+
+def _find_children(self, kind, name=None):
+    """Descendants of a class (or class name), breadth first; a name alone is a class name."""
+    if hasattr(kind, "_pyside_class"):
+        wanted = kind._pyside_class.staticMetaObject.className()
+    elif isinstance(kind, str):
+        wanted = kind
+    else:
+        return ()
+    found, level = [], [self._pyside()]
+    while level:
+        level = [child for parent in level for child in parent.children()]
+        found += [
+            child
+            for child in level
+            if child.inherits(wanted) and (name is None or child.objectName() == name)
+        ]
+    return wrap(found)
+
+
+def _class_name(self):
+    return self._pyside().metaObject().className()
+
+
+def _delete(self):
+    shiboken6.delete(self._pyside())
+
+
+def _exec(self, *args):
+    instance = self._pyside()
+    if isinstance(instance, QtWidgets.QMessageBox):
+        return dialogs.run_message_box(instance)
+    if isinstance(instance, QtWidgets.QDialog):
+        return dialogs.run_dialog(instance)
+    return call(instance.exec, args)
+
+
+def _file_dialog(name):
+    return lambda *args: wrap(dialogs.run_file_dialog(name, [unwrap(arg) for arg in args]))
+
+
+def _message(name):
+    return lambda *args: wrap(dialogs.run_message(name, [unwrap(arg) for arg in args]))
+
+
+def _single_shot(milliseconds, *args):
+    function = args[-1]
+    QtCore.QTimer.singleShot(int(milliseconds), lambda: run_slot(function))
+
+
+QOBJECT = {
+    "connect": _connect,
+    "disconnect": _disconnect,
+    "findChild": _find_child,
+    "findChildren": _find_children,
+    "className": _class_name,
+    "delete": _delete,
+}
+_EXECUTES = (QtWidgets.QDialog, QtWidgets.QMenu, QtCore.QEventLoop, QtCore.QCoreApplication)
+METHODS = {
+    "exec_": (_EXECUTES, _exec),
+    "exec": (_EXECUTES, _exec),
+}
+STATIC = {("QTimer", "singleShot"): _single_shot}
+for _name in (
+    "getOpenFileName",
+    "getOpenFileNames",
+    "getSaveFileName",
+    "getExistingDirectory",
+):
+    STATIC["QFileDialog", _name] = _file_dialog(_name)
+for _name in ("question", "information", "warning", "critical"):
+    STATIC["QMessageBox", _name] = _message(_name)

@@ -1,0 +1,107 @@
+"""Methods, signals and slots as PythonQt has them."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import types
+
+from .values import call, wrap
+
+# Exceptions raised in slots are printed and swallowed, as in Slicer. They are
+# also kept here so that a test can ask whether there were any.
+slot_errors: list[BaseException] = []
+
+
+def _argument_count(function):
+    """How many arguments PythonQt passes: all (None) unless a def says fewer."""
+    bound = 0
+    if isinstance(function, types.MethodType):
+        function, bound = function.__func__, 1
+    if not isinstance(function, types.FunctionType):
+        return None
+    code = function.__code__
+    if code.co_flags & 0x04:  # *args
+        return None
+    return code.co_argcount - bound
+
+
+def run_slot(function, args=()):
+    """Call a slot as PythonQt does: trimmed arguments, exceptions printed and swallowed."""
+    count = _argument_count(function)
+    args = args if count is None else args[:count]
+    try:
+        return function(*(wrap(arg) for arg in args))
+    except Exception as error:
+        slot_errors.append(error)
+        traceback.print_exc(file=sys.stderr)
+        return None
+
+
+class QtMethod:
+    """A bound method of a Qt object."""
+
+    def __init__(self, proxy, name, function):
+        self.__self__, self.__name__, self._function = proxy, name, function
+
+    def __call__(self, *args):
+        self.__self__._pyside()  # a sentence where the object is gone
+        return call(self._function, args)
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, QtMethod)
+            and other.__self__ is self.__self__
+            and other.__name__ == self.__name__
+        )
+
+    def __hash__(self):
+        return hash((id(self.__self__), self.__name__))
+
+    def __repr__(self):
+        return f"<{self.__name__} of {self.__self__!r}>"
+
+
+class QtSignal:
+    """A signal of a Qt object: connect, disconnect, emit, or call it to emit."""
+
+    def __init__(self, proxy, name, signal):
+        self.__self__, self.__name__, self._signal = proxy, name, signal
+
+    def connect(self, *args):
+        if len(args) != 1:
+            raise ValueError("Called connect with wrong number of arguments")
+        function = args[0]
+        if not callable(function):
+            raise TypeError(f"{function!r} is not callable")
+
+        def relay(*values):
+            run_slot(function, values)
+
+        self._signal.connect(relay)
+        self._connections().append((self.__name__, function, relay))
+        return True
+
+    def disconnect(self, *args):
+        if len(args) > 1:
+            raise ValueError("Called disconnect with wrong number of arguments")
+        connections = self._connections()
+        for entry in list(connections):
+            name, function, relay = entry
+            if name == self.__name__ and (not args or function == args[0]):
+                self._signal.disconnect(relay)
+                connections.remove(entry)
+                if args:
+                    return True
+        return not args
+
+    def emit(self, *args):
+        return call(self._signal.emit, args)
+
+    __call__ = emit
+
+    def _connections(self):
+        return self.__self__._pyside().__dict__.setdefault("_connections", [])
+
+    def __repr__(self):
+        return f"<qt signal {self.__name__} of {self.__self__!r}>"
