@@ -1,0 +1,147 @@
+"""The evaluation as Markdown with figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from CTBMDLib.reference import ReferenceTable
+
+NAMES = {"internal": "internal (institution A)", "external": "external (institution B)"}
+PAPER = {
+    "internal": "r 0.852, AUC 0.965 (45 patients)",
+    "external": "r 0.840, AUC 0.970 (50 patients)",
+}
+
+
+def write_report(
+    folder, report: dict, tables: dict, title="simulated CT and simulated DXA"
+) -> None:
+    """Write report.md, figures.json and the plots to a folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = json.loads(json.dumps(report))
+    (folder / "figures.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(to_markdown(report, title), encoding="utf-8")
+    plot(folder / "agreement.png", report, tables)
+
+
+def to_markdown(report: dict, title: str) -> str:
+    """The figures as text; every value with its 95 % bootstrap interval."""
+    patients = report["patients"]
+    out = [
+        f"# Evaluation on {title}",
+        "",
+        "Research use only, not a medical device. All figures below were measured on "
+        f"{title}; they say nothing about the accuracy on patients.",
+        "",
+        f"Trained on {patients['train']} patients ({report['images']} images), ensemble of "
+        f"{len(report['plan']['seeds'])}. In brackets: 95 % bootstrap interval over patients.",
+        "",
+    ]
+    for name, entry in report["tested"].items():
+        out += [
+            f"## {NAMES.get(name, name)}: {entry['patients']} patients, "
+            f"{entry['osteoporosis']} with T <= -2.5",
+            "",
+            "| method | r | RMSE g/cm2 | bias g/cm2 | limits of agreement | AUC |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for method, values in entry.items():
+            if not (isinstance(values, dict) and "rmse" in values):
+                continue
+            limits = f"{values['loa_low'][0]:+.3f} to {values['loa_high'][0]:+.3f}"
+            out.append(
+                f"| {method} | {_cell(values.get('r'))} | {_cell(values['rmse'])} | "
+                f"{_cell(values['bias'], True)} | {limits} | {_cell(values.get('auc'))} |"
+            )
+        cover = entry["coverage"]
+        out += [
+            "",
+            f"The 90 % interval held {100 * cover['total']:.0f} % of the L1-L4 values and "
+            f"{100 * cover['levels']:.0f} % of single vertebrae (half width of L1-L4 "
+            f"{cover['half_width_total_g_cm2']:.3f} g/cm2).",
+            "",
+        ]
+        if name in PAPER and "simulated" in title:
+            out += [
+                f"The published study, on patients and real DXA: {PAPER[name]}. Not comparable: "
+                "virtual patients are simpler than people.",
+                "",
+            ]
+    if "response" in report:
+        out += [
+            f"Response to mineral: slope {report['response']['slope']:.2f} within "
+            f"{report['response']['anatomies']} held-out anatomies simulated at several mineral "
+            "contents (1 is a full answer).",
+            "",
+        ]
+    for name, rows in report.get("studies", {}).items():
+        out += [f"## {name}", "", "| | r external | RMSE external | bias external | response |"]
+        out.append("| --- | --- | --- | --- | --- |")
+        for label, values in rows.items():
+            out.append(
+                f"| {label} | {_cell(values.get('r'))} | {_cell(values['rmse'])} | "
+                f"{_cell(values['bias'], True)} | {values['response']:.2f} |"
+            )
+        out.append("")
+    out += [
+        "T-scores with the reference table nhanes-hologic. Baselines were fitted on the "
+        f"{patients['validation']} validation patients of institution A.",
+        "",
+        "![agreement](agreement.png)",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def _cell(value, signed=False):
+    if value is None:
+        return "-"
+    form = "{:+.3f}" if signed else "{:.3f}"
+    return "{} [{}, {}]".format(*(form.format(x) for x in value))
+
+
+def plot(path, report, tables):
+    """Scatter, Bland-Altman and ROC of every tested cohort."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from .evaluate import osteoporosis
+
+    reference = ReferenceTable.load("nhanes-hologic")
+    tested = list(report["tested"])
+    figure, axes = plt.subplots(
+        len(tested), 3, figsize=(11, 3.6 * len(tested)), squeeze=False, layout="constrained"
+    )
+    for row, name in zip(axes, tested, strict=True):
+        measured = tables[name].total
+        predicted = np.array(report["tested"][name]["prediction"])
+        low, high = min(measured.min(), predicted.min()), max(measured.max(), predicted.max())
+        row[0].plot([low, high], [low, high], color="0.7", lw=1)
+        row[0].scatter(measured, predicted, s=12, color="tab:blue")
+        row[0].set(
+            xlabel="DXA L1-L4, g/cm2", ylabel="CNN L1-L4, g/cm2", title=NAMES.get(name, name)
+        )
+        error = predicted - measured
+        row[1].scatter((predicted + measured) / 2, error, s=12, color="tab:blue")
+        for value, style in (
+            (error.mean(), "-"),
+            (error.mean() - 1.96 * error.std(ddof=1), "--"),
+            (error.mean() + 1.96 * error.std(ddof=1), "--"),
+        ):
+            row[1].axhline(value, color="0.4", ls=style, lw=1)
+        row[1].set(xlabel="mean of both, g/cm2", ylabel="CNN - DXA, g/cm2", title="Bland-Altman")
+        positive = osteoporosis(tables[name], reference)
+        if positive.any() and not positive.all():
+            order = np.argsort(predicted, kind="stable")
+            hit = np.concatenate([[0], np.cumsum(positive[order]) / positive.sum()])
+            miss = np.concatenate([[0], np.cumsum(~positive[order]) / (~positive).sum()])
+            row[2].step(miss, hit, where="post")
+            row[2].plot([0, 1], [0, 1], color="0.8", lw=1)
+        row[2].set(xlabel="1 - specificity", ylabel="sensitivity", title="T <= -2.5")
+    figure.savefig(path, dpi=70)
+    plt.close(figure)

@@ -1,0 +1,348 @@
+"""Make the model again from nothing: cohort, training, evaluation, report, bundle.
+
+`python -m training.reproduce [--quick] [--cohort patients.csv] [--work DIR]`
+
+Every step leaves files in the work folder and is skipped where they are there, so
+that a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from CTBMDLib.bundle import MAX_BYTES, save_bundle
+from CTBMDLib.images import ImageStandard
+from CTBMDLib.network import ARCHITECTURE, parameter_shapes, predict_numpy
+from CTBMDLib.reference import ReferenceTable
+
+from . import evaluate
+from .augment import Augmentation
+from .dataset import Images, Variation, cached_images
+from .train import Settings, fit
+
+RESULTS = Path(__file__).resolve().parent / "results"
+REFERENCE = "nhanes-hologic"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A cohort: how many virtual patients of which kind."""
+
+    count: int
+    seed: int
+    population: str
+    institution: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what comes out.
+
+    Attributes
+    ----------
+    parts : dict of str to Part
+        'wide' trains; of its anatomies every tenth is held out for choosing the
+        epoch and, with 'validation', for the interval. 'internal' and
+        'external' are only tested on.
+    images_per_plane : int
+    seeds : tuple of int
+        One member of the ensemble each.
+    """
+
+    parts: dict
+    images_per_plane: int = 4
+    seeds: tuple = (0, 1, 2)
+    settings: Settings = Settings()
+    augmentation: Augmentation = Augmentation()
+    variation: Variation = Variation()
+    standard: ImageStandard = ImageStandard()
+    name: str = "ctbmd-virtual"
+    version: str = "1.0.0"
+    date: str = "2026-11-22"
+
+
+FULL = Plan(
+    {
+        "wide": Part(300, 1, "wide", "mixed"),
+        "validation": Part(60, 11, "realistic", "A"),
+        "internal": Part(45, 12, "realistic", "A"),
+        "external": Part(50, 13, "realistic", "B"),
+    }
+)
+QUICK = Plan(
+    {
+        "wide": Part(9, 1, "wide", "mixed"),
+        "validation": Part(3, 11, "realistic", "A"),
+        "internal": Part(4, 12, "realistic", "A"),
+        "external": Part(4, 13, "realistic", "B"),
+    },
+    images_per_plane=2,
+    seeds=(0,),
+    settings=Settings(epochs=3, batch=16),
+    name="ctbmd-quick",
+    version="0.0.0",
+)
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.reproduce", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a handful of patients, minutes")
+    parser.add_argument("--cohort", type=Path, help="a hospital's own patients.csv")
+    parser.add_argument("--work", type=Path, help="folder for cohort, images and checkpoints")
+    parser.add_argument("--results", type=Path, help="folder for the report")
+    parser.add_argument("--bundle", type=Path, help="folder for the bundle")
+    parser.add_argument("--workers", type=int, help="processes for the cohort (all cores)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--train-patients", type=int, help="another number of training patients")
+    options = parser.parse_args(arguments)
+    plan = QUICK if options.quick else FULL
+    if options.train_patients:
+        wide = replace(plan.parts["wide"], count=options.train_patients)
+        plan = replace(plan, parts={**plan.parts, "wide": wide})
+    work = options.work or Path("build") / ("reproduce-quick" if options.quick else "reproduce")
+    work.mkdir(parents=True, exist_ok=True)
+    results = options.results or work / "results"
+    if options.cohort:
+        from .hospital import run_hospital
+
+        return run_hospital(options.cohort, plan, work, results, options, say)
+    run(plan, work, results, options.bundle or work / "bundle", options)
+    return 0
+
+
+def say(text):
+    print(time.strftime("%H:%M:%S"), text, flush=True)
+
+
+def run(plan: Plan, work, results, bundle_folder, options) -> dict:
+    """Everything on virtual patients; answers the figures written to the report."""
+    from .virtual.cohort import load_patient, make_cohort
+
+    started = time.time()
+    paths = {}
+    for name, part in plan.parts.items():
+        say(f"cohort {name}: {part.count} virtual patients")
+        paths[name] = make_cohort(
+            work / "cohort" / name,
+            part.count,
+            part.seed,
+            population=part.population,
+            institution=part.institution,
+            workers=options.workers,
+            progress=_bar,
+        )
+    train_paths, held_paths = split_by_anatomy(paths["wide"], load_patient)
+    device = _device(options.device)
+    train, valid = training_images(plan, work, train_paths, held_paths, load_patient)
+    say(f"training on {len(train)} images of {len(train_paths)} patients, {device}")
+    members = train_members(plan, train, valid, work, device)
+
+    say("evaluating")
+    tables = {
+        name: evaluate.read_table(paths[name], load_patient, plan.standard)
+        for name in ("validation", "internal", "external")
+    }
+    tables["held"] = evaluate.read_table(held_paths, load_patient, plan.standard)
+    report = assess(plan, members, tables)
+    report["patients"] = {"train": len(train_paths), **{k: len(v) for k, v in tables.items()}}
+    report["images"] = len(train)
+    report["hours"] = (time.time() - started) / 3600
+    card = make_card(plan, report, "simulated")
+    save_bundle(bundle_folder, card, members, overwrite=True)
+    size = sum(path.stat().st_size for path in Path(bundle_folder).iterdir())
+    assert size < MAX_BYTES
+    from .report import write_report
+
+    write_report(results, report, tables)
+    say(f"bundle in {bundle_folder} ({size / 1000:.0f} kB), report in {results}")
+    return report
+
+
+def split_by_anatomy(paths, load):
+    """Nine tenths of the anatomies to train, one tenth held out; never one anatomy in both."""
+    anatomy = [load(path).anatomy_id for path in paths]
+    order = list(dict.fromkeys(anatomy))
+    held = set(order[:: max(min(10, len(order)), 2)])
+    train = [path for path, name in zip(paths, anatomy, strict=True) if name not in held]
+    return train, [path for path, name in zip(paths, anatomy, strict=True) if name in held]
+
+
+def training_images(plan, work, train_paths, held_paths, load):
+    """Random images to train on and standard images of the held-out anatomies."""
+    train = cached_images(
+        train_paths,
+        load,
+        work / "images" / "train",
+        plan.standard,
+        variation=plan.variation,
+        count=plan.images_per_plane,
+        progress=_bar,
+    )
+    valid = cached_images(
+        held_paths, load, work / "images" / "held", plan.standard, variation=None, count=1
+    )
+    return train, valid
+
+
+def train_members(plan: Plan, train: Images, valid: Images, work, device) -> list[dict]:
+    """One member a seed, each resumable."""
+    return [
+        fit(
+            train,
+            valid,
+            plan.standard,
+            seed=seed,
+            settings=plan.settings,
+            augmentation=plan.augmentation,
+            checkpoint=work / f"member{seed}.pt",
+            device=device,
+            log=say,
+        )
+        for seed in plan.seeds
+    ]
+
+
+def predictor(members, standard):
+    """A function from images to the members' answers, by the NumPy path users run."""
+    return lambda hu: np.stack([predict_numpy(weights, hu, standard) for weights in members])
+
+
+def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict:
+    """Figures, baselines, controls and coverage of an ensemble.
+
+    Parameters
+    ----------
+    tables : dict of str to evaluate.Table
+        'validation' fits the baselines and, with 'held', the interval.
+    """
+    from .baselines import Linear
+
+    reference = ReferenceTable.load(REFERENCE)
+    predict = predictor(members, plan.standard)
+    answers = {name: evaluate.predict_table(predict, table) for name, table in tables.items()}
+    interval = evaluate.interval_of(
+        *evaluate.joined([(answers[name], tables[name]) for name in ("validation", "held")])
+    )
+    fitted = tables["validation"]
+    baselines = {}
+    for name, columns in (
+        ("trabecular HU", lambda t: t.hu[:, None]),
+        (
+            "HU + age + sex + BMI",
+            lambda t: np.column_stack([t.hu, t.age, t.sex == "F", t.bmi]),
+        ),
+        ("slice DXA", lambda t: t.slice_dxa[:, None]),
+    ):
+        baselines[name] = (columns, Linear().fit(columns(fitted), fitted.total))
+    report = {"plan": _plan_dict(plan), "interval": interval, "tested": {}}
+    for name in tested:
+        table, answer = tables[name], answers[name]
+        low = evaluate.osteoporosis(table, reference)
+        known = np.isfinite(table.levels)
+        entry = {
+            "patients": len(table),
+            "osteoporosis": int(low.sum()),
+            "CNN": evaluate.figures(answer.total, table.total, low),
+            "CNN, single vertebrae": evaluate.figures(answer.levels[known], table.levels[known]),
+            "coverage": evaluate.coverage(answer, table, interval),
+            "prediction": [float(x) for x in answer.total],
+        }
+        for title, (columns, model) in baselines.items():
+            entry[title] = evaluate.figures(model.predict(columns(table)), table.total, low)
+        blind = evaluate.predict_table(lambda hu: predict(mask_bone(hu)), table)
+        entry["CNN, bone masked out"] = evaluate.figures(blind.total, table.total, low)
+        report["tested"][name] = entry
+    if "held" in tables:
+        slope, groups = evaluate.response(answers["held"], tables["held"])
+        report["response"] = {"slope": slope, "anatomies": groups}
+        known = np.isfinite(tables["held"].levels)
+        report["range"] = [
+            float(np.round(np.min(tables["held"].levels[known]), 2)),
+            float(np.round(np.max(tables["held"].levels[known]), 2)),
+        ]
+    return report
+
+
+def mask_bone(hu):
+    """Images with everything denser than soft tissue set to soft tissue: a negative control."""
+    return np.where(hu > 80, 50, hu).astype(np.float32)
+
+
+def make_card(plan: Plan, report: dict, population: str) -> dict:
+    """The bundle's card."""
+    metrics = {}
+    for name, entry in report["tested"].items():
+        metrics[name] = {
+            "patients": entry["patients"],
+            "kind": "simulated CT against simulated DXA" if population == "simulated" else "DXA",
+            "L1-L4": entry["CNN"],
+            "single_vertebrae": entry["CNN, single vertebrae"],
+            "interval_coverage": entry["coverage"],
+        }
+    card = {
+        "name": plan.name,
+        "version": plan.version,
+        "date": plan.date,
+        "population": population,
+        "title": "Areal BMD of a lumbar vertebra from one axial CT image",
+        "use": "Research use only, not a medical device.",
+        "image": plan.standard.to_dict(),
+        "interval": report["interval"],
+        "bmd_range_g_cm2": report.get("range"),
+        "training": {
+            "patients": report["patients"]["train"],
+            "images": report["images"],
+            "settings": asdict(plan.settings),
+            "augmentation": asdict(plan.augmentation),
+            "variation": asdict(plan.variation),
+            "seeds": list(plan.seeds),
+            "parameters_per_member": int(sum(np.prod(s) for s in parameter_shapes().values())),
+        },
+        "metrics": metrics,
+    }
+    if population == "simulated":
+        card["training"]["kind"] = (
+            "simulated CT and simulated DXA of virtual patients of known mineral content; mineral, "
+            "size and age drawn independently and wider than life"
+        )
+        card["scanners"] = (
+            "simulated: tube voltage, filtration, kernel, slice thickness, noise, pixel size, scatter "
+            "and bowtie drawn at random (institution 'mixed' of training/virtual/priors.toml); tested "
+            "on institutions A and B"
+        )
+        card["reproduce"] = "python -m training.reproduce"
+        card["cohorts"] = report["plan"]["parts"]
+    return {key: value for key, value in card.items() if value is not None}
+
+
+def _plan_dict(plan):
+    return json.loads(json.dumps({**asdict(plan), "architecture": ARCHITECTURE}))
+
+
+def _device(wanted):
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    return "cpu"
+
+
+def _bar(fraction, text):
+    if sys.stderr.isatty():
+        end = "\n" if fraction >= 1 else ""
+        print(f"\r[{'#' * int(30 * fraction):<30}] {text}", end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
