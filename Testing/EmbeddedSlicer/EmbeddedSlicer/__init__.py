@@ -64,7 +64,6 @@ def start(*, main_window=True, testing=False, settings_folder=None):
         _app._layout_manager = qSlicerLayoutManager(_app.applicationLogic(), parent=_app)
         _app._main_window = qSlicerMainWindow(_app)
         _app._main_window.show()
-    _app.startupCompleted.emit()
     atexit.register(_app._close)
     return _app
 
@@ -76,7 +75,9 @@ def _publish_python():
     import vtkmodules.vtkRenderingFreeType
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
 
-    slicer.__path__.append(str(Path(__file__).parent / "slicer_modules"))
+    here = Path(__file__).parent
+    slicer.__path__.append(str(here / "slicer_modules"))
+    sys.path.append(str(here / "scripted_modules"))
     from . import qt_module
 
     sys.modules["qt"], sys.modules["ctk"] = qt_module.qt, qt_module.ctk
@@ -91,6 +92,8 @@ def open_module(path):
         The module's Python widget (an instance of its `<Name>Widget`).
     """
     module = _app.moduleManager()._load(path)
+    # Slicer loads its modules before it says that it has started.
+    _app._complete_startup()
     if _app._main_window is not None:
         _app._main_window._open(module.name)
     return module.widgetRepresentation().self()

@@ -41,18 +41,26 @@ class qSlicerCommandOptions(QtCore.QObject):
     isTestingEnabled = Property(bool, lambda self: self.parent().testingEnabled())
 
 
+def _quiet(kind, _context, message):
+    """Qt's messages, less what its offscreen platform says of every window."""
+    if "propagateSizeHints" not in message:
+        print(f"Qt: {message}", file=sys.stderr)
+
+
 class qSlicerApplication(QtWidgets.QApplication):
     """The application object; make it with `EmbeddedSlicer.start`."""
 
     startupCompleted = Signal()
 
     def __init__(self, settings_folder, testing):
+        QtCore.qInstallMessageHandler(_quiet)
         super().__init__(["EmbeddedSlicer"])
         self.setApplicationName("Slicer")
         self.setApplicationDisplayName("EmbeddedSlicer")
         self.setOrganizationName("EmbeddedSlicer")
         self.setApplicationVersion(".".join(map(str, VERSION)))
         self._testing = testing
+        self._started = False
         self._main_window = None
         self._layout_manager = None
         self._temporary = tempfile.mkdtemp(prefix="EmbeddedSlicer-")
@@ -136,6 +144,11 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def moduleDocumentationUrl(self, name):
         return f"{self.documentationBaseUrl}user_guide/modules/{name.lower()}.html"
+
+    def _complete_startup(self):
+        if not self._started:
+            self._started = True
+            self.startupCompleted.emit()
 
     def _close(self):
         """End in the order Slicer does: modules, scene, views."""
