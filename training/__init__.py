@@ -1,0 +1,1 @@
+"""Everything that makes the bundled model; never imported by CTBMD or CTBMDLib."""

@@ -1,0 +1,427 @@
+"""One virtual person: traits drawn from the priors, and the scene they make.
+
+Coordinates are RAS mm with the centre of L3 near the origin; the person lies
+supine, so the back is at low A.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from . import materials
+from .bone import mineral_of_vertebra
+from .posterior import posterior_parts
+from .primitives import (
+    ANGLES,
+    BASIVERTEBRAL,
+    CANAL_CENTRE,
+    CANAL_U,
+    CANAL_V,
+    CONCAVE_BOTTOM,
+    CONCAVE_TOP,
+    DISC_BELOW,
+    GRADIENT_R,
+    GRADIENT_V,
+    GRADIENT_W,
+    HEIGHT,
+    MARROW_FAT,
+    N_VERTEBRA,
+    REACH,
+    RHO_CORTEX,
+    RHO_CORTEX_POSTERIOR,
+    RHO_POSTERIOR,
+    RHO_TRABECULAR,
+    SCHMORL_R,
+    SCHMORL_SIDE,
+    SCHMORL_U,
+    SCHMORL_V,
+    SCLEROSIS,
+    SEED,
+    SOURCE_FLARE,
+    T_ENDPLATE,
+    T_POSTERIOR,
+    TEXTURE,
+    WAIST,
+    WEDGE,
+)
+from .trunk import trunk_scene
+
+LEVELS = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2")
+"""Vertebrae of a scene, from head to feet."""
+
+THETA = np.arange(ANGLES) * 2 * np.pi / ANGLES
+
+
+@cache
+def priors() -> dict:
+    """The content of priors.toml."""
+    return tomllib.loads((Path(__file__).parent / "priors.toml").read_text())
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is drawn for a person before any shape; lengths in mm, densities in g HA/cm3."""
+
+    sex: str
+    age: float
+    bmi: float
+    height_cm: float
+    section_cm2: float
+    trabecular: float
+    marrow_fat: float
+    cortex_mm: float
+    endplate_factor: float
+    posterior_share: float
+    cortex_ha: float
+    posterior_ha: float
+    mineral: float = 1.0
+    """Factor on all bone mineral: the same anatomy at another content."""
+
+
+@dataclass
+class Scene:
+    """Arrays that `raster.raster` fills a grid from.
+
+    Attributes
+    ----------
+    spine, soft : tuple of ndarray
+        Vertebrae and everything else, see `primitives` and `soft`.
+    traits : Traits
+    centres : ndarray, shape (10, 3)
+        Body centres in RAS mm, order `LEVELS`.
+    axes : ndarray, shape (10, 3)
+        Unit vectors from feet to head.
+    heights : ndarray, shape (10,)
+    extent : ndarray, shape (2, 2)
+        Low and high of x and y that hold body and table, mm.
+    facts : dict
+        What is worth knowing of the anatomy: scoliosis, deformity, ...
+    """
+
+    spine: tuple
+    soft: tuple
+    traits: Traits
+    centres: np.ndarray
+    axes: np.ndarray
+    heights: np.ndarray
+    extent: np.ndarray
+    facts: dict = field(default_factory=dict)
+
+
+def draw_traits(rng: np.random.Generator, population: str) -> Traits:
+    """Draw a person; 'realistic' after the literature, 'wide' independent and uniform."""
+    bone = priors()["bone"]
+    common = dict(
+        cortex_ha=float(np.clip(rng.normal(*bone["cortex_ha"]), 0.85, 1.15)),
+        posterior_ha=float(np.clip(rng.normal(*bone["posterior_ha"]), 0.8, 1.15)),
+    )
+    if population == "wide":
+        wide = priors()["wide"]
+
+        def draw(name):
+            return float(rng.uniform(*wide[name]))
+
+        trabecular = draw("trabecular") / 1000.0
+        return Traits(
+            sex="F" if rng.random() < 0.5 else "M",
+            age=draw("age"),
+            bmi=draw("bmi"),
+            height_cm=draw("height_cm"),
+            section_cm2=draw("section_cm2"),
+            trabecular=trabecular,
+            marrow_fat=draw("marrow_fat"),
+            cortex_mm=draw("cortex_mm"),
+            endplate_factor=draw("endplate_factor"),
+            posterior_share=draw("posterior_share"),
+            **common,
+        )
+    if population != "realistic":
+        raise ValueError(f"population is 'realistic' or 'wide', not {population!r}")
+    p = priors()["realistic"]
+    sex = "F" if rng.random() < p["female_share"] else "M"
+    age = float(rng.uniform(*p["age"]))
+    bmi = float(np.clip(rng.normal(*p["bmi"]), 16.5, 40.0))
+    z_height = rng.normal()
+    height = p["height_cm"][sex][0] + p["height_cm"][sex][1] * z_height
+    z_section = 0.5 * z_height + np.sqrt(0.75) * rng.normal()
+    section = p["section_cm2"][sex][0] + p["section_cm2"][sex][1] * np.clip(z_section, -2.5, 2.5)
+    z = float(np.clip(rng.normal(), -2.6, 2.6)) + 0.03 * (bmi - p["bmi"][0])
+    mean = np.interp(age, p["trabecular_age"], p["trabecular"][sex])
+    sd = p["trabecular_sd"] * (0.75 + 0.25 * mean / 140.0)
+    trabecular = max(mean + sd * z, 25.0) / 1000.0
+    fat = np.interp(age, p["marrow_age"], p["marrow_fat"][sex])
+    fat = float(np.clip(fat + p["marrow_fat_sd"] * rng.normal() - 0.02 * z, 0.08, 0.85))
+    tie = p["cortex_tie"]
+    z_cortex = tie * (z + (mean - 135.0) / 40.0) + np.sqrt(1 - tie**2) * rng.normal()
+    cortex = float(
+        np.clip(p["cortex_mm"][0] + p["cortex_mm"][1] * np.clip(z_cortex, -2.5, 2.5), 0.2, 0.65)
+    )
+    return Traits(
+        sex,
+        age,
+        bmi,
+        float(height),
+        float(section),
+        trabecular,
+        fat,
+        cortex,
+        float(np.clip(rng.normal(*p["endplate_factor"]), 0.8, 1.8)),
+        float(np.clip(rng.normal(*p["posterior_share"]), 0.40, 0.58)),
+        **common,
+    )
+
+
+def outline(width: float, depth: float, rng: np.random.Generator) -> np.ndarray:
+    """Polar radius of a body's middle section, mm, shape (ANGLES,): kidney-like."""
+    a, b = width / 2, depth / 2
+    n = rng.uniform(2.15, 2.5)
+    radius = (np.abs(np.cos(THETA) / a) ** n + np.abs(np.sin(THETA) / b) ** n) ** (-1 / n)
+    back = np.angle(np.exp(1j * (THETA + np.pi / 2)))
+    radius *= 1 - rng.uniform(0.06, 0.16) * np.exp(-((back / 0.55) ** 2))
+    for k in (2, 3, 4):
+        radius *= 1 + 0.010 * rng.normal() * np.cos(k * THETA + rng.uniform(0, 2 * np.pi))
+    return radius
+
+
+def _section_area(radius: np.ndarray) -> float:
+    return float(0.5 * np.sum(radius**2) * 2 * np.pi / ANGLES)
+
+
+def _slope(radius: np.ndarray) -> np.ndarray:
+    """Factor from a radial to a normal distance."""
+    derivative = (np.roll(radius, -1) - np.roll(radius, 1)) / (4 * np.pi / ANGLES)
+    return 1 / np.sqrt(1 + (derivative / radius) ** 2)
+
+
+def _frames(rng, heights, discs, traits, population):
+    """Centres and rotations along a spine with lordosis, scoliosis and rotation."""
+    p = priors()[population]
+    lordosis = (
+        rng.normal(*p["lordosis"]) if population == "realistic" else rng.uniform(*p["lordosis"])
+    )
+    lordosis = float(np.clip(lordosis, 0.1, 1.8))
+    tilt = np.radians(np.array(priors()["levels"]["tilt_deg"]))
+    tilt = tilt * np.where(tilt < np.radians(25), lordosis, 0.5 + 0.5 * lordosis)
+    tilt = tilt + np.radians(rng.normal(0, 1.2, tilt.size)) + np.radians(rng.normal(0, 2.5))
+    n = np.arange(len(LEVELS))
+    cobb = rng.uniform(8, 26) if rng.random() < p["scoliosis_share"] else rng.uniform(0, 4)
+    apex, sign = rng.uniform(3.0, 6.0), rng.choice([-1.0, 1.0])
+    lean = np.radians(0.5 * cobb) * sign * np.sin(np.clip((n - apex) / 3.0, -1, 1) * np.pi / 2)
+    lean = lean * np.exp(-(np.clip(np.abs(n - apex) - 3, 0, None) ** 2) / 4)
+    turn = np.radians(0.45 * cobb) * sign * np.exp(-(((n - apex) / 2.5) ** 2))
+    turn = turn + np.radians(rng.normal(0, 1.5)) + np.radians(rng.normal(0, 1.0, n.size))
+    rotations = np.empty((n.size, 3, 3))
+    for i in n:
+        ct, st, cl, sl = np.cos(tilt[i]), np.sin(tilt[i]), np.cos(lean[i]), np.sin(lean[i])
+        cr, sr = np.cos(turn[i]), np.sin(turn[i])
+        about_x = np.array([[1, 0, 0], [0, ct, st], [0, -st, ct]])
+        about_y = np.array([[cl, 0, sl], [0, 1, 0], [-sl, 0, cl]])
+        about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+        rotations[i] = about_y @ about_x @ about_z
+    centres = np.zeros((n.size, 3))
+    for i in n[1:]:
+        step_up = rotations[i - 1][:, 2] * (heights[i - 1] / 2 + discs[i - 1] / 2)
+        step_down = rotations[i][:, 2] * (heights[i] / 2 + discs[i - 1] / 2)
+        centres[i] = centres[i - 1] - step_up - step_down
+    centres -= centres[LEVELS.index("L3")]
+    return centres, rotations, {"cobb_deg": float(cobb), "lordosis": lordosis}
+
+
+def make_scene(traits: Traits, seed: int, population: str = "realistic") -> Scene:
+    """Shapes of a person; the same traits and seed give the same scene.
+
+    `traits.mineral` changes mineral only, so that scenes of one seed with
+    different factors share every surface.
+    """
+    rng = np.random.default_rng([seed, 11])
+    p, lv, bone = priors()[population], priors()["levels"], priors()["bone"]
+    count = len(LEVELS)
+    men = traits.sex == "M"
+    # Width and depth are scaled until the mean section of L1-L3 is the drawn one.
+    shapes = [outline(w, d, rng) for w, d in zip(lv["width"], lv["depth"], strict=True)]
+    factor = np.sqrt(traits.section_cm2 * 100 / np.mean([_section_area(r) for r in shapes[3:6]]))
+    tall = (traits.height_cm / (173 if men else 160)) ** 0.8
+    tall *= priors()["realistic"]["men_height_factor"] if men else 1.0
+    heights = np.array(lv["height"]) * tall * (1 + rng.normal(0, 0.02, count))
+    # Discs lose height with age, unevenly.
+    worn = 1 - 0.004 * max(traits.age - 40, 0) * rng.uniform(0, 1.6, count)
+    discs = np.array(lv["disc"]) * tall * np.clip(worn, 0.35, 1.1)
+    centres, rotations, facts = _frames(rng, heights, discs, traits, population)
+
+    vertebrae = np.zeros((count, N_VERTEBRA))
+    radius = np.empty((count, ANGLES))
+    cortex = np.empty((count, ANGLES))
+    lips = np.zeros((count, ANGLES))
+    parts = []
+    wear = p["osteophyte_mm"] * max(traits.age - 35, 0) / 45 * abs(rng.normal(0, 0.6))
+    density_noise = rng.normal(0, p["level_sd"], count) - rng.normal(0, p["level_sd"] / 2)
+    deform_rate = p["deformity_share"] * (
+        max(traits.age - 40, 0) / 25 if population == "realistic" else 1
+    )
+    texture = np.clip(rng.normal(*bone["texture"]), 0.03, 0.35)
+    gradients = [rng.normal(*bone[k]) for k in ("gradient_w", "gradient_v", "gradient_r")]
+    turn = rng.uniform(0, 2 * np.pi, 3)
+    size = factor / 1.0
+    for i, _name in enumerate(LEVELS):
+        v = vertebrae[i]
+        radius[i] = shapes[i] * factor
+        # The drawn section is that of the waist; the rims stand out from it.
+        v[WAIST] = rng.uniform(0.06, 0.13)
+        radius[i] /= 1 - v[WAIST] * 0.95
+        v[HEIGHT] = heights[i]
+        v[WEDGE] = lv["wedge_mm"][i] / (lv["depth"][i] * factor)
+        v[CONCAVE_TOP], v[CONCAVE_BOTTOM] = rng.uniform(0.6, 2.2), rng.uniform(0.8, 2.8)
+        if rng.random() < deform_rate and i < 8:
+            kind = rng.integers(3)
+            loss = rng.uniform(0.12, 0.35) * heights[i]
+            if kind == 0:
+                v[WEDGE] += loss / (lv["depth"][i] * factor)
+                v[HEIGHT] -= 0.5 * loss
+                v[WEDGE] -= 2 * loss / (lv["depth"][i] * factor)
+            elif kind == 1:
+                v[CONCAVE_TOP] += 0.5 * loss
+                v[CONCAVE_BOTTOM] += 0.4 * loss
+            else:
+                v[CONCAVE_TOP] += 0.8 * loss
+            facts.setdefault("deformed", []).append(LEVELS[i])
+        else:
+            rng.random(2)
+        v[REACH] = radius[i].max()
+        v[SEED] = int(rng.integers(1, 2**30))
+        v[DISC_BELOW] = discs[i]
+        v[SOURCE_FLARE] = rng.uniform(2.5, 4.5)
+        v[BASIVERTEBRAL] = rng.uniform(*bone["basivertebral"])
+        v[CANAL_U] = lv["canal_width"][i] / 2 * size**0.5 * rng.normal(1, 0.03)
+        v[CANAL_V] = lv["canal_depth"][i] / 2 * size**0.5 * rng.normal(1, 0.05)
+        back = radius[i][np.argmin(np.abs(THETA - 1.5 * np.pi))]
+        v[CANAL_CENTRE] = -back * (1 - v[WAIST]) - v[CANAL_V] + 0.3
+        v[GRADIENT_W], v[GRADIENT_V], v[GRADIENT_R] = gradients
+        v[TEXTURE] = texture
+        v[MARROW_FAT] = np.clip(traits.marrow_fat + rng.normal(0, 0.02), 0.02, 0.95)
+        trend = 1 + priors()["realistic"]["level_trend"] * (i - 5)
+        # The drawn density is that of the body's centre; the gradients rise from it.
+        centre = 1 - 0.33 * gradients[0] - 0.4 * gradients[2]
+        spread = np.clip(1 + density_noise[i], 0.6, 1.4)
+        v[RHO_TRABECULAR] = traits.trabecular * trend * spread / centre
+        if rng.random() < p["sclerosis_share"] * max(traits.age - 30, 0) / 40:
+            v[SCLEROSIS] = rng.uniform(0.03, 0.2)
+        if rng.random() < p["schmorl_share"] / 2:
+            v[SCHMORL_R] = rng.uniform(3, 6)
+            v[SCHMORL_U], v[SCHMORL_V] = rng.uniform(-8, 8), rng.uniform(-6, 4)
+            v[SCHMORL_SIDE] = rng.choice([-1.0, 1.0])
+        # The wall is not even: thicker at the front of the waist and at the back's corners.
+        wave = 1 + 0.18 * np.cos(THETA + turn[0]) + 0.14 * np.cos(2 * THETA + turn[1])
+        wave += 0.10 * np.cos(3 * THETA + turn[2] + i)
+        cortex[i] = traits.cortex_mm * wave * np.clip(rng.normal(1, 0.08), 0.7, 1.3)
+        v[T_ENDPLATE] = traits.cortex_mm * traits.endplate_factor
+        v[RHO_CORTEX], v[RHO_CORTEX_POSTERIOR] = traits.cortex_ha, traits.posterior_ha
+        spurs = np.zeros(ANGLES)
+        for _ in range(3):
+            at, height = rng.uniform(-0.6, np.pi + 0.6), wear * abs(rng.normal(0, 1))
+            spurs += height * np.exp(-((np.angle(np.exp(1j * (THETA - at))) / 0.35) ** 2))
+        lips[i] = np.minimum(spurs, 9.0)
+        parts.append(posterior_parts(i, radius[i], v, lv, size, rng))
+    slope = np.array([_slope(r) for r in radius])
+    parts = np.array(parts)
+    _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits)
+    scale_mineral(vertebrae, cortex, traits.mineral)
+    tissue = tissue_table(rng)
+    spine = (vertebrae, centres, rotations, radius, slope, cortex, lips, parts, tissue)
+    soft, extent = trunk_scene(spine, tissue, traits, p, rng, facts)
+    return Scene(
+        spine, soft, traits, centres, rotations[:, :, 2].copy(), vertebrae[:, HEIGHT], extent, facts
+    )
+
+
+def scale_mineral(vertebrae: np.ndarray, cortex: np.ndarray, factor: float) -> None:
+    """Multiply all bone mineral: trabecular density, and thickness of the shells, in place."""
+    for column in (RHO_TRABECULAR, RHO_POSTERIOR, SCLEROSIS, T_ENDPLATE, T_POSTERIOR):
+        vertebrae[:, column] *= factor
+    cortex *= factor
+
+
+def _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits) -> None:
+    """Thickness of the posterior shell that gives the posterior elements their share."""
+    for i, name in enumerate(LEVELS):
+        v = vertebrae[i]
+        v[RHO_POSTERIOR] = traits.trabecular * 1.15
+        if name[0] == "S":
+            v[T_POSTERIOR] = 2.0 * traits.cortex_mm
+            continue
+        if name in ("T10", "T11"):
+            continue
+        step = 1.6
+        u = np.arange(-v[REACH] - 36, v[REACH] + 36, step)
+        w = np.arange(-1.2 * v[HEIGHT], 1.0 * v[HEIGHT], step)
+        y = np.arange(-100, v[REACH] + 4, step)
+        body, post, shell = mineral_of_vertebra(
+            u, y, w, step, v, radius[i], slope[i], cortex[i], lips[i], parts[i]
+        )
+        cell = step**3 / 1000.0
+
+        def cover(d):
+            return np.clip(0.5 - d / step, 0, 1)
+
+        near = body < 2
+        outer, inner = cover(body[near]), cover(body[near] + shell[near])
+        in_body = cell * np.sum((outer - inner) * v[RHO_CORTEX] + inner * v[RHO_TRABECULAR])
+        near = (post < 1) & (body > -1)
+        d, free = post[near], 1 - cover(body[near])
+        wanted = in_body * traits.posterior_share / (1 - traits.posterior_share)
+        thickness = np.linspace(0.15, 4.5, 30)
+        total = [
+            cell
+            * np.sum(
+                free
+                * (
+                    (cover(d) - cover(d + t)) * v[RHO_CORTEX_POSTERIOR]
+                    + cover(d + t) * v[RHO_POSTERIOR]
+                )
+            )
+            for t in thickness
+        ]
+        v[T_POSTERIOR] = np.interp(wanted, total, thickness)
+    for i in (0, 1):
+        vertebrae[i, T_POSTERIOR] = vertebrae[2, T_POSTERIOR]
+
+
+def tissue_table(rng: np.random.Generator) -> np.ndarray:
+    """Water and HA density of each soft tissue with a person's spread, shape (20, 2)."""
+    names = (
+        None, "skin", "adipose", "muscle", "liver", "kidney", "blood", "muscle", "disc", "csf",
+        "lipid", "red_marrow", None, "cartilage", None, "carbon_fibre", "foam", "titanium",
+        "muscle", "water",
+    )  # fmt: skip
+    table = np.zeros((len(names), 2))
+    for i, name in enumerate(names):
+        if name is not None:
+            table[i] = materials.basis(name)
+    air = 0.0012
+    table[0], table[14] = (air, 0.0), (air, 0.0)
+    table[12] = materials.matrix_basis()
+    spread = {
+        1: 0.01,
+        2: 0.006,
+        3: 0.006,
+        4: 0.010,
+        5: 0.006,
+        6: 0.006,
+        7: 0.012,
+        8: 0.012,
+        19: 0.02,
+    }
+    for i, sd in spread.items():
+        table[i] *= 1 + sd * float(np.clip(rng.normal(), -2, 2))
+    table[7] *= 0.985
+    table[19] *= 1.02
+    return table
+
+
+def with_mineral(traits: Traits, factor: float) -> Traits:
+    """The same person with all bone mineral multiplied by `factor`."""
+    return replace(traits, mineral=factor)
