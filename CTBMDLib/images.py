@@ -121,7 +121,7 @@ def plane_positions(level_slice: LevelSlice, standard: ImageStandard) -> np.ndar
 def body_centre(level_slice: LevelSlice, s_mm) -> np.ndarray:
     """R and A of the body's axis at planes S = `s_mm`; shape (n, 2), mm."""
     r, a, s = level_slice.ras
-    step = np.asarray(s_mm, dtype=float) - s
+    step = np.atleast_1d(np.asarray(s_mm, dtype=float)) - s
     centre = np.empty((step.size, 2))
     centre[:] = r, a
     axis = level_slice.axis
