@@ -24,8 +24,8 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-  stop "'$python' is not Python 3.11 or later; name one with: make demo PYTHON=python3.12"
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
+  stop "'$python' is not Python 3.11, 3.12 or 3.13; name one with: make demo PYTHON=python3.12"
 
 if [ ! -x "$venv/bin/python" ]; then
   say "making the virtual environment $venv"
@@ -45,7 +45,9 @@ say "installing the Python packages for: $groups"
 # which a bare server does not have.
 if ! "$venv/bin/python" Testing/check_system.py 2>/dev/null; then
   apt_install libegl1 libgl1 libopengl0 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 \
-    libxrender1 libxext6 libsm6 libice6 fonts-dejavu-core
+    libxrender1 libxext6 libsm6 libice6 libxcb-cursor0 libxkbcommon-x11-0 libxcb-icccm4 \
+    libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-randr0 \
+    libxcb-xinerama0 fonts-dejavu-core
   "$venv/bin/python" Testing/check_system.py
 fi
 say "done"
