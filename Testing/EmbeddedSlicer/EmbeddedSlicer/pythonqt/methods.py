@@ -53,7 +53,7 @@ def _signal_of(self, text):
     if declared is not None:
         if wanted not in declared:
             return None
-        return QtSignal(self, name, getattr(instance, declared[wanted]))
+        return QtSignal(self, name, getattr(instance, declared[wanted]), declared[wanted])
     signal = getattr(instance, name, None)
     if not isinstance(signal, QtCore.SignalInstance):
         return None
@@ -67,7 +67,7 @@ def _signal_of(self, text):
     if wanted not in known:
         return None
     if not wanted and any(known):
-        return QtSignal(self, f"{name}()", _NoArguments(signal))
+        return _BareSignal(self, f"{name}()", signal)
     if len(set(known) - {""}) > 1:
         signal = signal[wanted]
     return QtSignal(self, name, signal)
@@ -77,45 +77,53 @@ def _normal(arguments):
     return arguments.replace("const ", "").replace("&", "").replace(" ", "")
 
 
-class _NoArguments:
+class _BareSignal(QtSignal):
     """A signal connected by a signature without arguments, as 'clicked()'."""
 
-    def __init__(self, signal):
-        self._signal, self._relays = signal, {}
-
-    def connect(self, relay):
-        def bare(*_):
-            relay()
-
-        relay.bare = bare
-        self._signal.connect(bare)
-
-    def disconnect(self, relay):
-        self._signal.disconnect(relay.bare)
+    def _parameter_count(self):
+        return 0
 
 
 def _find_child(self, kind, name=None):
-    found = _find_children(self, kind, name)
-    return found[0] if found else None
+    """A child of a class, else a grandchild: PythonQt looks level by level at each step."""
+    wanted = _class_wanted(kind)
+    return wrap(_first(self._pyside(), wanted, name)) if wanted else None
 
 
 def _find_children(self, kind, name=None):
-    """Descendants of a class (or class name), breadth first; a name alone is a class name."""
+    """Descendants of a class, parents before their children."""
+    wanted = _class_wanted(kind)
+    return wrap(list(_all(self._pyside(), wanted, name))) if wanted else ()
+
+
+def _class_wanted(kind):
+    """The name of a class given as such or by name: a first str is a class name."""
     if hasattr(kind, "_pyside_class"):
-        wanted = kind._pyside_class.staticMetaObject.className()
-    elif isinstance(kind, str):
-        wanted = kind
-    else:
-        return ()
-    found, level = [], [self._pyside()]
-    while level:
-        level = [child for parent in level for child in parent.children()]
-        found += [
-            child
-            for child in level
-            if child.inherits(wanted) and (name is None or child.objectName() == name)
-        ]
-    return wrap(found)
+        return kind._pyside_class.__name__
+    return kind if isinstance(kind, str) else None
+
+
+def _matches(child, wanted, name):
+    return child.inherits(wanted) and (name is None or child.objectName() == name)
+
+
+def _first(parent, wanted, name):
+    children = parent.children()
+    for child in children:
+        if _matches(child, wanted, name):
+            return child
+    for child in children:
+        found = _first(child, wanted, name)
+        if found is not None:
+            return found
+    return None
+
+
+def _all(parent, wanted, name):
+    for child in parent.children():
+        if _matches(child, wanted, name):
+            yield child
+        yield from _all(child, wanted, name)
 
 
 def _class_name(self):

@@ -6,6 +6,8 @@ import sys
 import traceback
 import types
 
+from PySide6 import QtCore
+
 from .values import call, wrap
 
 # Exceptions raised in slots are printed and swallowed, as in Slicer. They are
@@ -38,6 +40,15 @@ def run_slot(function, args=()):
         return None
 
 
+def _relay(function, count):
+    """A slot of exactly `count` parameters: PySide6 looks at their number."""
+    names = ", ".join(f"a{i}" for i in range(count))
+    return eval(  # the names are made here
+        f"lambda {names}: run_slot(function, ({names}{',' if count else ''}))",
+        {"run_slot": run_slot, "function": function},
+    )
+
+
 class QtMethod:
     """A bound method of a Qt object."""
 
@@ -65,8 +76,9 @@ class QtMethod:
 class QtSignal:
     """A signal of a Qt object: connect, disconnect, emit, or call it to emit."""
 
-    def __init__(self, proxy, name, signal):
+    def __init__(self, proxy, name, signal, name_in_qt=None):
         self.__self__, self.__name__, self._signal = proxy, name, signal
+        self._name_in_qt = name_in_qt or name
 
     def connect(self, *args):
         if len(args) != 1:
@@ -75,12 +87,21 @@ class QtSignal:
         if not callable(function):
             raise TypeError(f"{function!r} is not callable")
 
-        def relay(*values):
-            run_slot(function, values)
-
+        relay = _relay(function, self._parameter_count())
         self._signal.connect(relay)
         self._connections().append((self.__name__, function, relay))
         return True
+
+    def _parameter_count(self):
+        """Parameters of the longest form of the signal: clicked() is also clicked(bool)."""
+        meta = self.__self__._pyside().metaObject()
+        counts = [
+            method.parameterCount()
+            for method in (meta.method(i) for i in range(meta.methodCount()))
+            if method.methodType() == QtCore.QMetaMethod.MethodType.Signal
+            and bytes(method.name()).decode() == self._name_in_qt
+        ]
+        return max(counts, default=0)
 
     def disconnect(self, *args):
         if len(args) > 1:
