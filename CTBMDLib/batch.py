@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -316,13 +317,19 @@ def _cases_of_folder(folder: Path) -> list[Case]:
         else:
             loose.append(entry)
     best: dict[str | None, Case] = {}
-    for series in scan(loose).series if loose else ():
+    for series in _scan_quietly(loose):
         if series.patient_id not in best:  # series come best first
             # One file stands for its series: read_ct takes the rest from the folder.
             best[series.patient_id] = Case(
                 str(series.frames[0].path), case=series.patient_id, series_uid=series.series_uid
             )
     return cases + list(best.values())
+
+
+def _scan_quietly(files) -> list:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, see reading.read_ct
+        return scan(files).series if files else []
 
 
 def _cases_of_table(path: Path) -> list[Case]:

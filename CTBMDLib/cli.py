@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from . import RESEARCH_USE, __version__
@@ -29,7 +30,9 @@ def main(argv=None) -> int:
     screen = _Screen()
     try:
         arguments = _parser().parse_args(argv)
-        arguments.run(arguments, screen)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # stderr is for the one line that says why
+            arguments.run(arguments, screen)
         sys.stdout.flush()
         return 0
     except CTBMDError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +83,7 @@ def _exact(stored, frame) -> np.ndarray:
     slope, intercept = int(frame.slope), int(frame.intercept)
     if slope == 1 and intercept == 0:
         return stored
-    plane = stored.astype(np.int32)
+    plane = stored.astype(np.int64 if stored.dtype.itemsize > 2 else np.int32)
     if slope != 1:
         plane *= slope
     plane += intercept
@@ -110,9 +109,7 @@ def _fill_padding(plane, mask, frame, padding) -> None:
 def _decode(path, frames, places):
     """Yield (k, stored values (J, I), padding value or None) for the frames of one file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            data = pydicom.dcmread(path, force=True)
+        data = pydicom.dcmread(path, force=True)
     except Exception:
         raise _cut(path) from None
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
@@ -147,9 +144,7 @@ def _decode(path, frames, places):
 def _decoded(data, path, syntax) -> np.ndarray:
     """Frames through pydicom's decoders, shape (N, J, I)."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pixels = data.pixel_array
+        pixels = data.pixel_array
     except Exception as error:
         if isinstance(error, NotImplementedError) or "missing" in str(error):
             raise CTBMDError(_missing_decoder(syntax)) from None

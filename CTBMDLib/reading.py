@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,31 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
         With one sentence, for everything that is not one usable CT.
     Cancelled
     """
-    path = _existing(path)
+    with warnings.catch_warnings():
+        # pydicom warns of every small fault in a header; what matters is refused in a sentence.
+        warnings.simplefilter("ignore")
+        return _read(_existing(path), series_uid, progress, should_cancel)
+
+
+def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
+    """The series of a folder, or of a DICOM file's folder, the one `read_ct` takes first.
+
+    Only headers are read. A series that `read_ct` would refuse is listed with
+    its `problem`.
+
+    Raises
+    ------
+    CTBMDError
+        Where there is no DICOM image.
+    Cancelled
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, _ = _scan(_existing(path), progress, should_cancel)
+    return found.series
+
+
+def _read(path, series_uid, progress, should_cancel) -> CTVolume:
     low = path.name.lower()
     if path.is_file() and low.endswith((".nii", ".nii.gz", ".hdr", ".img", ".img.gz")):
         from .nifti import read_nifti as read_file
@@ -77,22 +102,6 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
     if progress:
         progress(1.0, "CT read")
     return volume
-
-
-def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
-    """The series of a folder, or of a DICOM file's folder, the one `read_ct` takes first.
-
-    Only headers are read. A series that `read_ct` would refuse is listed with
-    its `problem`.
-
-    Raises
-    ------
-    CTBMDError
-        Where there is no DICOM image.
-    Cancelled
-    """
-    found, _ = _scan(_existing(path), progress, should_cancel)
-    return found.series
 
 
 def _existing(path) -> Path:

@@ -122,10 +122,11 @@ def image_problem(modality, frames) -> tuple[str | None, str | None]:
             "The pixel spacing changes within the series; export each reconstruction as its own series.",
             "changing pixel spacing",
         )
-    if any(f.slope == 0 for f in frames):
+    strange = [f for f in frames if not 1e-6 < abs(f.slope) < 1e4 or abs(f.intercept) > 1e6]
+    if strange:
         return (
-            "The rescale slope in the header is 0, so that the values mean nothing; export the original CT series.",
-            "rescale slope 0",
+            f"The rescale slope and intercept in the header ({strange[0].slope:g} and {strange[0].intercept:g}) cannot be right; export the original CT series.",
+            "broken rescale values",
         )
     if len(frames) < MINIMUM_SLICES:
         count = "one slice" if len(frames) == 1 else f"{len(frames)} slices"

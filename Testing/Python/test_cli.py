@@ -22,7 +22,8 @@ LEVELS = ("L1", "L2", "L3", "L4")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "untrained"
-    bundle(folder, members=1)
+    # The offset keeps an untrained network's answers above 0 g/cm2.
+    bundle(folder, members=1, calibration={"scale": 1.0, "offset_g_cm2": 1.0})
     return str(folder)
 
 

@@ -190,7 +190,8 @@ def test_no_position(tmp_path):
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "not two perpendicular directions"),
         ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "not two perpendicular directions"),
         ("PixelSpacing", [0, 0], "pixel spacing in the header (0 x 0 mm) cannot be right"),
-        ("RescaleSlope", "0", "rescale slope in the header is 0"),
+        ("RescaleSlope", "0", "rescale slope and intercept in the header (0 and -1024)"),
+        ("RescaleIntercept", "9e12", "rescale slope and intercept in the header (1 and 9e+12)"),
         ("PixelSpacing", [30, 30], "pixel spacing in the header (30 x 30 mm) cannot be right"),
     ],
 )
