@@ -1,0 +1,265 @@
+"""Whole virtual CT volumes in seconds: tissue, blur and noise, without a projection.
+
+For finding vertebrae, where the shape of a volume matters more than its
+physics. HU are those of the beam's mean energy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from CTBMDLib.volume import Acquisition, CTVolume
+
+from .anatomy import LEVELS, draw_traits, make_scene
+from .primitives import BLOOD, KIDNEY, ORGAN_LIVER
+from .raster import bone_raster, soft_raster
+from .soft import ARM_BONE, ARM_R, ARM_X, ARM_Y, ARMS_ON, TABLE_ON
+
+STORAGE = ("axial", "sagittal", "coronal")
+CONTRAST = {None: (0, 0, 0), "arterial": (250, 140, 15), "portal": (110, 150, 55)}
+"""HU added to blood, kidneys and liver."""
+
+HA_PER_WATER = {80: 1.83, 100: 1.54, 120: 1.39, 140: 1.27}
+"""HU of 1 mg/cm3 of hydroxyapatite; REFERENCE, HU per mg."""
+
+
+def random_options(seed: int) -> dict:
+    """Options for `make_volume` spread as scans in an archive are."""
+    rng = np.random.default_rng([seed, 77])
+    storage = str(rng.choice(STORAGE, p=[0.7, 0.2, 0.1]))
+    between = float(rng.choice([1.0, 1.5, 2.0, 3.0, 4.0, 5.0]))
+    top, bottom = 0.0, 9.0
+    kind = rng.random()
+    if kind < 0.25:  # upper part only
+        bottom = rng.uniform(4.5, 7.5)
+    elif kind < 0.45:  # lower part only
+        top = rng.uniform(2.5, 5.0)
+    elif kind < 0.55:  # a short slab
+        top = rng.uniform(1.0, 4.0)
+        bottom = top + rng.uniform(2.5, 4.0)
+    return {
+        "population": "wide" if rng.random() < 0.5 else "realistic",
+        "top": float(top + rng.uniform(-0.3, 0.3)),
+        "bottom": float(bottom + rng.uniform(-0.3, 0.3)),
+        "width_mm": float(rng.choice([0.0, rng.uniform(150, 260)], p=[0.7, 0.3])),
+        "spacing_mm": float(rng.uniform(0.7, 2.0)),
+        "between_mm": between,
+        "storage": storage,
+        "flip": tuple(bool(x) for x in rng.random(3) < 0.3),
+        "oblique_deg": tuple(
+            float(x) for x in rng.normal(0, 5 if rng.random() < 0.7 else 10, 3).clip(-20, 20)
+        ),
+        "noise_hu": float(np.exp(rng.uniform(np.log(5), np.log(70)))),
+        "blur_mm": float(rng.uniform(0.6, 2.0)),
+        "kvp": int(rng.choice([80, 100, 120, 140], p=[0.1, 0.2, 0.6, 0.1])),
+        "contrast": [None, "arterial", "portal"][int(rng.choice(3, p=[0.6, 0.15, 0.25]))],
+        "arms": str(rng.choice(["up", "down"], p=[0.8, 0.2])),
+        "table": bool(rng.random() < 0.85),
+        "outside_hu": [None, -1024, -2000, 0][int(rng.choice(4, p=[0.55, 0.2, 0.15, 0.1]))],
+    }
+
+
+def make_volume(
+    seed: int,
+    *,
+    population: str = "realistic",
+    top: float = 0.0,
+    bottom: float = 9.0,
+    width_mm: float = 0.0,
+    spacing_mm: float = 1.5,
+    between_mm: float = 3.0,
+    storage: str = "axial",
+    flip: tuple = (False, False, False),
+    oblique_deg: tuple = (0.0, 0.0, 0.0),
+    noise_hu: float = 12.0,
+    blur_mm: float = 1.0,
+    kvp: int = 120,
+    contrast: str | None = None,
+    arms: str = "up",
+    table: bool = True,
+    outside_hu: int | None = None,
+    metal: bool | None = None,
+):
+    """Make a virtual CT volume of the lower trunk.
+
+    Parameters
+    ----------
+    seed : int
+        The person; the same seed and options give the same volume.
+    population : {'realistic', 'wide'}
+    top, bottom : float
+        Field of view along the body in vertebra numbers: 0 is the middle of
+        T10, 3 of L1, 7 of L5, 9 of S2. A few mm beyond both ends are in view.
+    width_mm : float
+        Side of a square field of view about the spine; 0 shows the whole body.
+    spacing_mm, between_mm : float
+        Pixel width in the stored planes and distance between them.
+    storage : {'axial', 'sagittal', 'coronal'}
+        Which plane is stored slice by slice (array axis k).
+    flip : tuple of 3 bool
+        Which of i, j, k run the other way.
+    oblique_deg : tuple of 3 float
+        Rotation of the volume's axes about R, A and S.
+    noise_hu, blur_mm : float
+        SD of the noise before blurring is undone, and sigma of the blur.
+    kvp : {80, 100, 120, 140}
+    contrast : {None, 'arterial', 'portal'}
+    arms : {'up', 'down'}
+        'down' puts the arms beside the body.
+    table : bool
+    outside_hu : int or None
+        Value outside the reconstruction circle, None for none.
+    metal : bool or None
+        None leaves it to the population's share.
+
+    Returns
+    -------
+    volume : CTVolume
+        int16 HU.
+    truth : dict
+        'levels': name to {'ras', 'axis', 'height_mm', 'in_view'}; 'sacrum_in_view',
+        'rib_in_view' (of T12), 'facts'.
+    """
+    rng = np.random.default_rng([seed, 5])
+    traits = draw_traits(rng, population)
+    scene = make_scene(traits, seed, population)
+    tissue = scene.soft[8]
+    for row, rise in zip((BLOOD, KIDNEY, ORGAN_LIVER), CONTRAST[contrast], strict=True):
+        tissue[row, 0] += rise / 1000.0
+    body = scene.soft[0]
+    body[TABLE_ON] = float(table)
+    if metal is False:
+        scene.soft[7][scene.soft[7][:, 14] > 0.5, 6] = 0.0
+    low, high = scene.extent[:, 0].copy(), scene.extent[:, 1].copy()
+    if arms == "down":
+        body[ARMS_ON], body[ARM_BONE] = 1.0, float(rng.random() < 0.5)
+        body[ARM_R] = rng.uniform(38, 52)
+        body[ARM_X] = 0.5 * (high[0] - low[0]) - 6 + body[ARM_R] * 0.7
+        body[ARM_Y] = low[1] + 0.45 * (high[1] - low[1])
+        low[0] -= 1.7 * body[ARM_R]
+        high[0] += 1.7 * body[ARM_R]
+    place = np.arange(len(LEVELS))
+    z_top = np.interp(top, place, scene.centres[:, 2]) + 14
+    z_bottom = np.interp(bottom, place, scene.centres[:, 2]) - 14
+    if width_mm:
+        span = scene.centres[int(max(top, 0)) : int(bottom) + 1]
+        middle = span[:, :2].mean(axis=0) + [rng.uniform(-12, 12), rng.uniform(-15, 20)]
+        low, high = middle - width_mm / 2, middle + width_mm / 2
+
+    rotation = _rotation(oblique_deg)
+    centre = np.array([*(0.5 * (low + high)), 0.5 * (z_top + z_bottom)])
+    size = np.array([*(high - low), z_top - z_bottom])
+    # The canonical grid covers the box's corners whichever way it is turned.
+    margin = np.abs(rotation) @ (size / 2) + 4
+    fine = float(np.clip(1.2 * min(spacing_mm, between_mm), 1.5, 2.2))
+    hu = _tissue_hu(scene, centre - margin, centre + margin, fine, HA_PER_WATER[kvp])
+    blur = np.array(
+        [max(blur_mm, 0.35 * between_mm if storage == "axial" else 0), blur_mm, blur_mm]
+    )
+    if storage == "sagittal":
+        blur[2] = max(blur_mm, 0.35 * between_mm)
+    elif storage == "coronal":
+        blur[1] = max(blur_mm, 0.35 * between_mm)
+    hu = ndimage.gaussian_filter(hu, blur / fine, mode="nearest")
+    # Noise is laid on the canonical grid, as the scanner made the axial images.
+    if noise_hu > 0:
+        grain = rng.standard_normal(hu.shape, dtype=np.float32)
+        grain = ndimage.gaussian_filter(grain, (0.2, 0.55, 0.55))
+        hu += grain * np.float32(noise_hu / grain.std())
+
+    order = {"axial": (0, 1, 2), "sagittal": (1, 2, 0), "coronal": (0, 2, 1)}[storage]
+    step = np.full(3, spacing_mm)
+    step[order[2]] = between_mm
+    # Columns run to the left and rows to the back, as in DICOM; sagittal and coronal
+    # images have the head at the top.
+    sign = {"axial": (-1, -1, 1), "sagittal": (-1, -1, -1), "coronal": (-1, -1, -1)}[storage]
+    matrix = np.eye(4)
+    counts = []
+    for column in range(3):
+        axis = order[column]
+        direction = rotation[:, axis] * sign[column] * (-1 if flip[column] else 1)
+        matrix[:3, column] = direction * step[axis]
+        counts.append(max(int(size[axis] / step[axis]), 4))
+    first = centre - matrix[:3, :3] @ ((np.array(counts) - 1) / 2)
+    matrix[:3, 3] = first
+    stored = _resample(hu, centre - margin, fine, matrix, counts)
+    if outside_hu is not None:
+        stored = _circle(stored, outside_hu, storage)
+    shift = rng.uniform(-200, 200, 3)
+    matrix[:3, 3] += shift
+    volume = CTVolume(
+        np.clip(np.round(stored), -2048, 3071).astype(np.int16),
+        matrix,
+        Acquisition(modality="CT", kvp=float(kvp), sex=traits.sex, age_years=round(traits.age, 1)),
+        f"virtual volume {seed}",
+    )
+    levels = {}
+    for n, name in enumerate(LEVELS):
+        ras = scene.centres[n] + shift
+        levels[name] = {
+            "ras": tuple(float(x) for x in ras),
+            "axis": tuple(float(x) for x in scene.axes[n]),
+            "height_mm": float(scene.heights[n]),
+            "in_view": volume.contains(ras),
+        }
+    truth = {
+        "levels": levels,
+        "sacrum_in_view": levels["S1"]["in_view"],
+        "rib_in_view": levels["T12"]["in_view"],
+        "facts": scene.facts,
+    }
+    return volume, truth
+
+
+def _rotation(degrees) -> np.ndarray:
+    x, y, z = np.radians(degrees)
+    about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_z = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def _tissue_hu(scene, low, high, fine, ha_hu) -> np.ndarray:
+    """HU on a regular grid [z, y, x]: bone at `fine`, soft tissue twice as coarse."""
+    axes = [np.arange(a, b + fine, fine) for a, b in zip(low, high, strict=True)]
+    xs, ys, zs = axes
+    step = 2 * fine
+    coarse = [np.arange(a, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
+    water, ha = soft_raster(*coarse, step, scene.spine, scene.soft)
+    soft = 1000 * (water + ha_hu * ha - 1)
+    for axis, count in enumerate((zs.size, ys.size, xs.size)):
+        # Linear interpolation from every second plane.
+        index = np.arange(count)
+        soft = 0.5 * (soft.take(index // 2, axis) + soft.take((index + 1) // 2, axis))
+    near = np.abs(xs - scene.centres[:, 0].mean()) < 110
+    i0, i1 = np.flatnonzero(near)[[0, -1]] if near.any() else (0, -1)
+    cover, water, ha, _, _ = bone_raster(xs[i0 : i1 + 1], ys, zs, fine, scene.spine)
+    part = soft[:, :, i0 : i1 + 1]
+    part += 1000 * (water + ha_hu * ha) - cover * (part + 1000)
+    return soft.astype(np.float32)
+
+
+def _resample(hu, low, fine, matrix, counts) -> np.ndarray:
+    """The stored grid [k, j, i] out of the canonical one, by linear interpolation."""
+    columns = [matrix[:3, c] for c in range(3)]
+    to_grid = np.stack([c[::-1] for c in columns[::-1]], axis=1) / fine
+    offset = ((matrix[:3, 3] - low) / fine)[::-1]
+    return ndimage.affine_transform(
+        hu, to_grid, offset, output_shape=tuple(counts[::-1]), order=1, mode="nearest"
+    )
+
+
+def _circle(stored, value, storage) -> np.ndarray:
+    """The scanner's reconstruction circle, in the plane it was made in."""
+    k, j, i = stored.shape
+    if storage == "axial":
+        y, x = (np.arange(n) / (n - 1) * 2 - 1 for n in (j, i))
+        outside = (x[None] ** 2 + y[:, None] ** 2 > 1.0)[None]
+    elif storage == "sagittal":
+        y, x = (np.arange(n) / (n - 1) * 2 - 1 for n in (k, i))
+        outside = (y[:, None] ** 2 + x[None] ** 2 > 1.0)[:, None, :]
+    else:
+        y, x = (np.arange(n) / (n - 1) * 2 - 1 for n in (k, i))
+        outside = (y[:, None] ** 2 + x[None] ** 2 > 1.0)[:, None, :]
+    return np.where(outside, np.float32(value), stored)
