@@ -13,6 +13,7 @@ for here. A stand-in does what Slicer's does or raises.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def start(*, main_window=True, testing=False, settings_folder=None):
     global _app
     if _app is not None:
         return _app
+    _keep_singletons()
     if sys.platform.startswith("linux"):
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -66,6 +68,18 @@ def start(*, main_window=True, testing=False, settings_folder=None):
         _app._main_window.show()
     atexit.register(_app._close)
     return _app
+
+
+def _keep_singletons():
+    """Make None, True and False immortal where Python does not (before 3.12).
+
+    PySide6 6.12 gives away references to them that it does not own (one for
+    each `property()` that is not set, each event handled ...), which ends in
+    'Fatal Python error: deallocating None' after some thousand calls.
+    """
+    if sys.version_info < (3, 12) and sys.implementation.name == "cpython":
+        for value in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(value)).value += 1 << 40
 
 
 def _publish_python():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import slicer
 from PySide6 import QtCore
 from vtkmodules.vtkCommonCore import vtkCommand, vtkStringArray
 
@@ -30,6 +31,18 @@ class qSlicerIOManager(QtCore.QObject):
     def __init__(self, scene, application_logic, parent=None):
         super().__init__(parent)
         self._scene, self._logic = scene, application_logic
+        # Reading an .mrb unpacks it into the cache folder that this logic knows.
+        self._cache = os.path.join(application_logic.GetTemporaryPath(), "cache")
+        os.makedirs(self._cache, exist_ok=True)
+        self._remote = slicer.vtkMRMLRemoteIOLogic()
+        self._remote.SetMRMLScene(scene)
+        self._remote.SetMRMLApplicationLogic(application_logic)
+        self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache)
+        self._data = slicer.vtkDataIOManagerLogic()
+        self._data.SetMRMLScene(scene)
+        self._data.SetMRMLApplicationLogic(application_logic)
+        self._data.SetAndObserveDataIOManager(self._remote.GetDataIOManager())
+        self._remote.AddDataIOToScene()
 
     def fileType(self, name):
         lower = str(name).lower()
@@ -128,6 +141,7 @@ class qSlicerIOManager(QtCore.QObject):
             self._scene.SetRootDirectory(os.path.dirname(os.path.abspath(name)))
             return bool(self._scene.Commit())
         # Any other name is a folder for the scene and its data.
+        os.makedirs(name, exist_ok=True)
         return bool(self._logic.SaveSceneToSlicerDataBundleDirectory(name, None))
 
 

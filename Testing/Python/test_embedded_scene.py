@@ -1,0 +1,369 @@
+"""EmbeddedSlicer's scene, files, slice views and module life."""
+
+import gui_helpers
+import numpy as np
+import pytest
+
+EXAMPLE = gui_helpers.ROOT / "Testing" / "EmbeddedSlicer" / "Example" / "Example.py"
+
+
+@pytest.fixture(autouse=True)
+def application():
+    app = gui_helpers.start()
+    gui_helpers.clean_scene()
+    yield app
+    gui_helpers.clean_scene()
+
+
+@pytest.fixture
+def slicer():
+    import slicer
+
+    return slicer
+
+
+@pytest.fixture
+def example():
+    import EmbeddedSlicer
+    import slicer
+
+    if not hasattr(slicer.modules, "example"):
+        EmbeddedSlicer.open_module(EXAMPLE)
+    slicer.util.selectModule("Example")
+    return slicer.util.getModuleWidget("Example")
+
+
+def phantom(slicer, name="phantom"):
+    """A volume of 40 x 50 x 60 voxels of 2 x 3 x 4 mm, with one bright voxel."""
+    array = np.full((60, 50, 40), -1000, np.int16)
+    array[10:50, 10:40, 10:30] = 50
+    array[30, 25, 20] = 1500
+    matrix = np.diag([2.0, 3.0, 4.0, 1.0])
+    matrix[:3, 3] = (-40, -75, -120)
+    node = slicer.util.addVolumeFromArray(array, matrix, name)
+    slicer.util.setSliceViewerLayers(background=node, fit=True)
+    gui_helpers.process()
+    return node
+
+
+def pixels(name):
+    """Grey values of a slice view as shown, rows from the top."""
+    image = gui_helpers.slice_view(name).grab().toImage()
+    image = image.convertToFormat(image.Format.Format_Grayscale8)
+    data = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+    return data[:, : image.width()].copy()
+
+
+# -- scene and files -----------------------------------------------------------
+def test_volume_and_array(slicer):
+    node = phantom(slicer)
+    array = slicer.util.arrayFromVolume(node)
+    assert array.shape == (60, 50, 40) and array[30, 25, 20] == 1500
+    assert node.GetSpacing() == (2.0, 3.0, 4.0)
+    slicer.util.updateVolumeFromArray(node, array + 1)
+    assert slicer.util.arrayFromVolume(node)[30, 25, 20] == 1501
+    assert slicer.util.getNode("phantom") is node
+    with pytest.raises(slicer.util.MRMLNodeNotFoundException):
+        slicer.util.getNode("absent")
+
+
+@pytest.mark.parametrize("kind", ["mrb", "mrml", "folder"])
+def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
+    node = phantom(slicer)
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    points.CreateDefaultDisplayNodes()
+    points.AddControlPoint([1.0, 2.0, 3.0], "L1")
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Results")
+    slicer.util.updateTableFromArray(table, np.array([[0.9, 1.1]]), ["low", "high"])
+    parameters = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "CTBMD")
+    parameters.SetParameter("sex", "FEMALE")
+    parameters.SetNodeReferenceID("inputVolume", node.GetID())
+    before = slicer.util.arrayFromVolume(node).copy()
+
+    path = tmp_path / {"mrb": "s.mrb", "mrml": "s.mrml", "folder": "scene"}[kind]
+    if kind == "mrml":  # such a file has no data beside it until the nodes are saved
+        for item in (node, points, table):
+            ending = {"vtkMRMLScalarVolumeNode": ".nrrd", "vtkMRMLTableNode": ".tsv"}
+            file = tmp_path / (item.GetName() + ending.get(item.GetClassName(), ".mrk.json"))
+            assert slicer.util.saveNode(item, str(file), {})
+    assert slicer.util.saveScene(str(path), {})
+    slicer.mrmlScene.Clear()
+    assert not slicer.util.getNodesByClass("vtkMRMLTableNode")
+    if kind == "folder":
+        path = next(path.rglob("*.mrml"))
+    slicer.util.loadScene(str(path), {})
+
+    node = slicer.util.getNode("phantom")
+    assert np.array_equal(slicer.util.arrayFromVolume(node), before)
+    points = slicer.util.getNode("Points")
+    assert points.GetNthControlPointLabel(0) == "L1"
+    assert np.allclose(points.GetNthControlPointPosition(0), (1, 2, 3))
+    table = slicer.util.getNode("Results")
+    assert table.GetTable().GetNumberOfColumns() == 2
+    parameters = slicer.util.getNode("CTBMD")
+    assert parameters.GetParameter("sex") == "FEMALE"
+    assert parameters.GetNodeReference("inputVolume") is node
+    composite = gui_helpers.slice_view("Red").sliceLogic().GetSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == node.GetID()
+
+
+def test_loading_what_is_not_there_fails(slicer, tmp_path):
+    with pytest.raises(RuntimeError, match="does not exist"):
+        slicer.util.loadVolume(str(tmp_path / "absent.nii.gz"), {})
+    (tmp_path / "broken.nrrd").write_bytes(b"no such thing")
+    with pytest.raises(RuntimeError):
+        slicer.util.loadVolume(str(tmp_path / "broken.nrrd"), {})
+    with pytest.raises(NotImplementedError, match="FiberBundle"):
+        slicer.app.coreIOManager().loadNodes("FiberBundle", {"fileName": str(tmp_path)})
+
+
+def test_save_and_load_a_volume(slicer, tmp_path):
+    node = phantom(slicer)
+    for name in ("one.nrrd", "two.nii.gz"):
+        assert slicer.util.saveNode(node, str(tmp_path / name), {})
+        back = slicer.util.loadVolume(str(tmp_path / name), {"show": False})
+        assert np.array_equal(slicer.util.arrayFromVolume(back), slicer.util.arrayFromVolume(node))
+        assert back.GetName() == name.split(".")[0]
+        slicer.mrmlScene.RemoveNode(back)
+
+
+# -- slice views ---------------------------------------------------------------
+def test_slice_views_show_the_volume(slicer):
+    node = phantom(slicer)
+    assert slicer.app.layoutManager().sliceViewNames() == ("Red", "Yellow", "Green")
+    centre = [0.0, 0.0, 0.0]
+    node.GetDisplayNode().SetAutoWindowLevel(False)
+    node.GetDisplayNode().SetWindowLevel(400, 40)
+    for name in ("Red", "Yellow", "Green"):
+        gui_helpers.show_slice(name, centre)
+        picture = pixels(name)
+        place = gui_helpers.view_position(name, (8.0, 15.0, 16.0))
+        outside = gui_helpers.view_position(name, (-35.0, -70.0, -115.0))
+        assert 110 < picture[place.y(), place.x()] < 160, name  # 50 HU in 400/40
+        assert picture[outside.y(), outside.x()] < 20, name
+    bright = gui_helpers.view_position("Red", centre)
+    gui_helpers.show_slice("Red", centre)
+    assert pixels("Red")[bright.y(), bright.x()] > 240
+    node.GetDisplayNode().SetWindowLevel(4000, 1000)
+    gui_helpers.process()
+    assert pixels("Red")[bright.y(), bright.x()] < 200
+
+
+def test_radiological_convention(slicer):
+    """The patient's right is on the left of the axial and coronal views, anterior up in axial."""
+    phantom(slicer)
+    right, left = (gui_helpers.view_position("Red", (x, 0, 0)) for x in (20, -20))
+    assert right.x() < left.x()
+    front, back = (gui_helpers.view_position("Red", (0, y, 0)) for y in (20, -20))
+    assert front.y() < back.y()
+    head, foot = (gui_helpers.view_position("Green", (0, 0, z)) for z in (20, -20))
+    assert head.y() < foot.y()
+    right, left = (gui_helpers.view_position("Green", (x, 0, 0)) for x in (20, -20))
+    assert right.x() < left.x()
+
+
+def test_scrolling_changes_the_slice(slicer):
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    phantom(slicer)
+    view = gui_helpers.slice_view("Red")
+    before = view.sliceLogic().GetSliceOffset()
+    event = QtGui.QWheelEvent(
+        QtCore.QPointF(50, 50),
+        QtCore.QPointF(view.mapToGlobal(QtCore.QPoint(50, 50))),
+        QtCore.QPoint(0, 0),
+        QtCore.QPoint(0, 120),
+        QtCore.Qt.MouseButton.NoButton,
+        QtCore.Qt.KeyboardModifier.NoModifier,
+        QtCore.Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QtWidgets.QApplication.sendEvent(view, event)
+    assert abs(view.sliceLogic().GetSliceOffset() - before) == pytest.approx(4.0)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(
+        slicer.mrmlScene, 0, 0, 12, slicer.vtkMRMLSliceNode.OffsetJumpSlice
+    )
+    assert view.sliceLogic().GetSliceOffset() == pytest.approx(12)
+
+
+def test_the_controller_follows_and_moves_the_slice(slicer):
+    from PySide6 import QtWidgets
+
+    phantom(slicer)
+    widget = gui_helpers.start()._layout_manager.sliceWidget("Red")
+    box = widget.findChild(QtWidgets.QDoubleSpinBox)
+    widget.sliceLogic().SetSliceOffset(8.0)
+    assert box.value() == pytest.approx(8.0)
+    gui_helpers.type_into(box, "-12")
+    assert widget.sliceLogic().GetSliceOffset() == pytest.approx(-12)
+
+
+def test_a_control_point_is_seen_and_dragged(slicer):
+    phantom(slicer)
+    gui_helpers.show_slice("Red", (0, 0, 0))
+    empty = pixels("Red")
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    points.CreateDefaultDisplayNodes()
+    points.AddControlPoint([10.0, 20.0, 4.0], "L1")
+    events = []
+    for name in ("PointStartInteractionEvent", "PointModifiedEvent", "PointEndInteractionEvent"):
+        points.AddObserver(
+            getattr(slicer.vtkMRMLMarkupsNode, name), lambda *_, name=name: events.append(name)
+        )
+    gui_helpers.show_slice("Red", (10, 20, 4))
+    assert (np.abs(pixels("Red").astype(int) - empty) > 60).sum() > 20
+    gui_helpers.drag_point(points, 0, "Red", (-6.0, -9.0, 4.0))
+    moved = points.GetNthControlPointPosition(0)
+    assert np.allclose(moved, (-6.0, -9.0, 4.0), atol=1.0), moved
+    assert events[0] == "PointStartInteractionEvent"
+    assert events[-1] == "PointEndInteractionEvent"
+    assert "PointModifiedEvent" in events
+    points.SetLocked(True)
+    gui_helpers.drag_point(points, 0, "Red", (15.0, 15.0, 4.0))
+    assert points.GetNthControlPointPosition(0) == moved
+
+
+def test_a_point_is_dragged_in_the_sagittal_view(slicer):
+    phantom(slicer)
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    points.CreateDefaultDisplayNodes()
+    points.AddControlPoint([0.0, 20.0, 4.0], "L1")
+    gui_helpers.drag_point(points, 0, "Yellow", (0.0, 5.0, 40.0))
+    assert np.allclose(points.GetNthControlPointPosition(0), (0, 5, 40), atol=1.5)
+
+
+# -- the application -----------------------------------------------------------
+def test_application(slicer):
+    app = slicer.app
+    assert app.majorVersion == 5 and app.minorVersion >= 10
+    assert app.testingEnabled() is False
+    assert slicer.util.mainWindow().objectName == "qSlicerMainWindow"
+    assert app.layoutManager().sliceWidget("Purple") is None
+    assert app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceNode().GetName() == "Red"
+    with pytest.raises(AttributeError):
+        app.noSuchThing  # noqa: B018
+    assert not hasattr(slicer, "packaging")
+    with pytest.raises(ImportError):
+        import PyTorchUtils  # noqa: F401
+    app.processEvents()
+    slicer.app.settings().setValue("Embedded/Test", "kept")
+    import qt
+
+    assert qt.QSettings().value("Embedded/Test") == "kept"
+    assert slicer.util.settingsValue("Embedded/Absent", 3) == 3
+
+
+def test_messages_are_asked_and_recorded(slicer):
+    with gui_helpers.answering("Ok", "Ok", "Cancel", "Yes") as shown:
+        slicer.util.errorDisplay("It failed.")
+        slicer.util.infoDisplay("It is done.", windowTitle="Done")
+        assert slicer.util.confirmOkCancelDisplay("Overwrite?") is False
+        assert slicer.util.confirmYesNoDisplay("Really?") is True
+    assert [item.text for item in shown] == ["It failed.", "It is done.", "Overwrite?", "Really?"]
+    assert shown[1].title == "Done"
+
+
+def test_try_with_error_display_shows_and_raises(slicer):
+    with gui_helpers.answering("Ok") as shown:
+        with pytest.raises(ValueError):
+            with slicer.util.tryWithErrorDisplay("Could not do it.", waitCursor=True):
+                raise ValueError("no such file")
+    assert shown[0].text == "Could not do it.\n\nno such file"
+    assert "Traceback" in shown[0].details
+
+
+def test_progress_dialog_and_delay_display(slicer):
+    progress = slicer.util.createProgressDialog(labelText="Working", maximum=10)
+    progress.value = 5
+    assert (progress.value, progress.labelText) == (5, "Working")
+    assert progress.wasCanceled is False
+    progress.close()
+    slicer.util.delayDisplay("a moment", 10)
+    slicer.util.delayDisplay("a moment", 450)
+
+
+def test_vtk_observation_mixin(slicer):
+    class Watcher(slicer.util.VTKObservationMixin):
+        def __init__(self):
+            super().__init__()
+            self.seen = 0
+
+        def look(self, caller, event):
+            self.seen += 1
+
+    node = phantom(slicer)
+    watcher = Watcher()
+    watcher.addObserver(node, "ModifiedEvent", watcher.look)
+    node.Modified()
+    watcher.removeObservers()
+    node.Modified()
+    assert watcher.seen == 1
+
+
+# -- a scripted module ---------------------------------------------------------
+def test_a_module_opens_and_works(slicer, example):
+    volume = phantom(slicer)
+    assert example.ui.volumeSelector.nodeCount() == 1
+    gui_helpers.choose(example.ui.volumeSelector, "phantom")
+    assert example.ui.volumeSelector.currentNode() is volume
+    with gui_helpers.no_slot_errors():
+        gui_helpers.click(example.ui.pointButton)
+    assert example.ui.statusLabel.text == "1 point(s)"
+    assert slicer.util.getNode("Points").GetNumberOfControlPoints() == 1
+
+
+def test_errors_in_a_panel_are_noticed(slicer, example, capfd):
+    gui_helpers.choose(example.ui.volumeSelector, "None")
+    with pytest.raises(AssertionError, match="exception in a slot"):
+        with gui_helpers.no_slot_errors():
+            gui_helpers.click(example.ui.pointButton)
+
+
+def test_scene_close_reaches_the_module(slicer, example):
+    example.calls.clear()
+    slicer.mrmlScene.Clear()
+    assert example.calls == ["startClose", "endClose"]
+
+
+def test_enter_and_exit(slicer, example):
+    assert example.parent.isEntered
+    example.calls.clear()
+    slicer.util.selectModule("Example")
+    assert example.calls == ["exit", "enter"]
+    assert slicer.util.selectedModule() == "Example"
+
+
+def test_reload(slicer, example):
+    example.calls.clear()
+    example.onReload()
+    fresh = slicer.util.getModuleWidget("Example")
+    assert fresh is not example and type(fresh) is not type(example)
+    assert "cleanup" in example.calls
+    assert fresh.ui.statusLabel.text == "No point"
+    gui_helpers.process()
+    phantom(slicer)
+    gui_helpers.choose(fresh.ui.volumeSelector, "phantom")
+    gui_helpers.click(fresh.ui.pointButton)
+    assert fresh.ui.statusLabel.text == "1 point(s)"
+
+
+def test_developer_mode_shows_the_reload_button(slicer, example):
+    import qt
+
+    assert not hasattr(example, "reloadButton")
+    qt.QSettings().setValue("Developer/DeveloperMode", "true")
+    try:
+        widget = slicer.util.getNewModuleWidget("Example")
+        assert widget.reloadButton.text == "Reload"
+    finally:
+        qt.QSettings().setValue("Developer/DeveloperMode", "false")
+        widget.cleanup()
+
+
+def test_run_test_of_a_module(slicer, example):
+    slicer.selfTests["Example"]()
+    assert slicer.util.getNode("Points").GetNumberOfControlPoints() == 1
+
+
+def test_resource_path(example):
+    assert example.resourcePath("UI/Example.ui").endswith("Example/Resources/UI/Example.ui")
