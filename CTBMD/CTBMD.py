@@ -8,6 +8,7 @@ command line uses as well.
 import os
 import sys
 
+import CTBMDPanel  # noqa: F401  makes CTBMDLib importable in a source tree
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -86,7 +87,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.cleanup()
 
     def enter(self):
-        self.panel.setParameterNode(self.logic.getParameterNode())
+        self.panel.enter(self.logic.getParameterNode())
 
     def exit(self):
         """Another module is shown: the widgets no longer follow the parameter node."""
@@ -101,8 +102,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndImport(self, caller=None, event=None):
         """A scene was loaded: show what it holds."""
-        if self.parent.isEntered:
-            self.panel.setParameterNode(self.logic.getParameterNode())
+        self.panel.sceneImported(self.parent.isEntered)
 
     def onReload(self):
         """Developer's reload: the library and the panel are read again as well."""
@@ -159,12 +159,13 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
 
     def findWork(self, volumeNode, segmentationNode=None):
         """The finding as a function of (progress, should_cancel) that needs no MRML."""
-        from CTBMDLib.locate import find_levels
         from CTBMDPanel import segmentations
 
         if segmentationNode is not None:
             return segmentations.levelsWork(segmentationNode, volumeNode)
         volume = self.volume(volumeNode)
+        from CTBMDLib.locate import find_levels
+
         return lambda progress, should_cancel: find_levels(
             volume, progress=progress, should_cancel=should_cancel
         )

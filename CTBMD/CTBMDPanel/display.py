@@ -1,5 +1,7 @@
 """Makes the widgets of CTBMD.ui show a panel's state; writes nothing to the scene."""
 
+import math
+
 import qt
 from slicer.i18n import tr as _
 
@@ -10,6 +12,9 @@ from CTBMDLib.reference import list_tables
 
 from . import leveltable, modelcard, pytorch, results, views, volumes
 from .words import setText
+
+STEPS_PER_MM = 10
+"""Steps of the slice slider, which counts in whole numbers."""
 
 
 class Display:
@@ -66,13 +71,16 @@ class Display:
         """Look at the volume again at the next update."""
         self._volumeState = None
 
+    def volumeChanged(self):
+        """Whether what is known of the volume is another than what is shown."""
+        return volumes.identity(self.panel.volumeNode) != self._volumeState
+
     def _volume(self):
         node, ui = self.panel.volumeNode, self.ui
-        state = None if node is None else (node.GetID(), node.GetName())
         ui.sampleButton.setVisible(node is None)
-        if state == self._volumeState and state is not None:
+        if not self.volumeChanged() and node is not None:
             return
-        self._volumeState = state
+        self._volumeState = volumes.identity(node)
         line, warning = _("Choose the CT to measure, or load the sample."), ""
         if node is not None:
             try:
@@ -92,22 +100,26 @@ class Display:
 
     def slider(self):
         """The slider of the selected level."""
-        slider, level = self.ui.sliceSlider, self.panel.levelTable.level
+        slider, box, level = self.ui.sliceSlider, self.ui.sliceSpinBox, self.panel.levelTable.level
         selection = self.panel.controller.selection
         limits = views.sRange(self.panel.volumeNode)
         there = level is not None and level in selection and limits is not None
         text = _("Slice of {level}:").format(level=level) if there else _("Slice:")
         setText(self.ui.sliceLabel, text)
-        slider.setEnabled(there and not self.panel.runner.busy)
+        for widget in (slider, box):
+            widget.setEnabled(there and not self.panel.runner.busy)
         if not there:
             return
         s_mm = selection[level].ras[2]
-        # CTK's sliders have the range as properties, not as slots.
-        blocked = slider.blockSignals(True)
-        slider.setProperty("minimum", min(limits[0], s_mm))
-        slider.setProperty("maximum", max(limits[1], s_mm))
-        slider.setValue(s_mm)
-        slider.blockSignals(blocked)
+        low, high = min(limits[0], s_mm), max(limits[1], s_mm)
+        blocked = slider.blockSignals(True), box.blockSignals(True)
+        box.setRange(low, high)
+        if abs(box.value - s_mm) >= 0.5 / STEPS_PER_MM:  # as near as it can show
+            box.setValue(s_mm)
+        slider.setRange(math.floor(STEPS_PER_MM * low), math.ceil(STEPS_PER_MM * high))
+        slider.setValue(round(STEPS_PER_MM * s_mm))
+        slider.blockSignals(blocked[0])
+        box.blockSignals(blocked[1])
 
     def _settings(self):
         ui, parameters = self.ui, self.panel.parameterNode
@@ -131,7 +143,7 @@ class Display:
         if ui.resultView.mrmlTableNode() is not table:
             ui.resultView.setMRMLTableNode(table)
             ui.resultView.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-            ui.resultView.verticalHeader().setVisible(False)
+            ui.resultView.verticalHeader().setDefaultSectionSize(leveltable.ROW_HEIGHT)
         ui.resultView.setVisible(shown)
         setText(ui.staleLabel, self.panel.staleReason())
         text = results.summary(result) if shown else _("There are no results yet.")

@@ -6,6 +6,8 @@ from slicer.i18n import tr as _
 from .signal import Signal
 
 USE, LEVEL, S, CONFIDENCE, SOURCE = range(5)
+ROW_HEIGHT = 24
+MINIMUM_ROWS, MAXIMUM_ROWS = 5, 9
 
 
 class LevelTable:
@@ -28,9 +30,11 @@ class LevelTable:
             [_("Use"), _("Vertebra"), _("Slice S (mm)"), _("Confidence"), _("Chosen by")]
         )
         table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setStretchLastSection(True)
+        self._fitHeight()
         table.cellChanged.connect(self._onCellChanged)
         table.cellClicked.connect(self._onCellClicked)
         table.currentCellChanged.connect(self._onCurrentCellChanged)
@@ -61,6 +65,7 @@ class LevelTable:
             self._levels = [item.level for item in selection]
             if self.table.rowCount != len(self._levels):
                 self.table.setRowCount(len(self._levels))
+                self._fitHeight()
             for row, item in enumerate(selection):
                 use = self._cell(row, USE, "")
                 use.setCheckState(qt.Qt.Checked if item.included else qt.Qt.Unchecked)
@@ -74,6 +79,14 @@ class LevelTable:
                 self.table.setCurrentCell(0, LEVEL)
         finally:
             self._filling = False
+
+    def _fitHeight(self):
+        """Room for all vertebrae, so that nothing is hidden behind a scroll bar."""
+        rows = min(max(len(self._levels), MINIMUM_ROWS), MAXIMUM_ROWS)
+        frame = 2 * self.table.frameWidth
+        self.table.setFixedHeight(
+            self.table.horizontalHeader().sizeHint.height() + rows * ROW_HEIGHT + frame
+        )
 
     def showPosition(self, level, s_mm):
         """Show where a point is while it is being dragged."""

@@ -10,7 +10,7 @@ from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR, LevelSelection
 
 from . import exporting, pytorch, results, sample, views, volumes
-from .display import Display
+from .display import STEPS_PER_MM, Display
 from .leveltable import LevelTable
 from .parameters import Sex
 from .runner import Runner
@@ -50,7 +50,7 @@ class Panel(VTKObservationMixin):
         self.controller = SelectionController()
         self.levelTable = LevelTable(ui.levelTable)
         self.runner = Runner()
-        self._volumeID = None
+        self._volumeID = self._voxelTime = None
         self._guiTag = None
         self._inputs = None
         self._resultText = None
@@ -71,7 +71,8 @@ class Panel(VTKObservationMixin):
         ui.removeButton.clicked.connect(self.onRemove)
         ui.levelCombo.currentIndexChanged.connect(self.onNameChosen)
         ui.sliceSlider.valueChanged.connect(self.onSlider)
-        ui.sliceSlider.valueIsChanging.connect(self.onSliderMoving)
+        ui.sliceSlider.sliderMoved.connect(self.onSliderMoving)
+        ui.sliceSpinBox.valueChanged.connect(self.onSlice)
         ui.referenceCombo.currentIndexChanged.connect(self.onReference)
         ui.referenceFileButton.clicked.connect(self.onReferenceFile)
         ui.estimateButton.clicked.connect(self.onEstimate)
@@ -100,7 +101,16 @@ class Panel(VTKObservationMixin):
             signal.disconnectAll()
 
     # -- parameter node -------------------------------------------------------------
-    def setParameterNode(self, parameterNode):
+    def enter(self, parameterNode):
+        """The module is shown: widgets and parameter node follow each other."""
+        mine = self.parameterNode
+        if mine is None or mine.parameterNode is not parameterNode.parameterNode:
+            self.setParameterNode(parameterNode)
+        elif self._guiTag is None:
+            self._guiTag = mine.connectGui(self.ui)
+            self.onParameters()
+
+    def setParameterNode(self, parameterNode, connectGui=True):
         """Show a parameter node's state; None while a scene is being closed."""
         self.runner.abandon()
         self.disconnectGui()
@@ -115,11 +125,17 @@ class Panel(VTKObservationMixin):
             self._observeVolume(parameterNode.inputVolume)
             if parameterNode.sex == Sex.UNKNOWN:
                 self._adoptSex()
-            self._guiTag = parameterNode.connectGui(self.ui)
+            if connectGui:
+                self._guiTag = parameterNode.connectGui(self.ui)
             node = parameterNode.parameterNode
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
         self.controller.setParameterNode(parameterNode)
         self.onParameters()
+
+    def sceneImported(self, entered):
+        """A scene was loaded into this one: take over what it says."""
+        if self.parameterNode is not None:
+            self.setParameterNode(self.logic.getParameterNode(), connectGui=entered)
 
     def disconnectGui(self):
         """The module is left: widgets stop writing to the parameter node."""
@@ -129,6 +145,9 @@ class Panel(VTKObservationMixin):
 
     def onParameters(self, caller=None, event=None):
         """Something in the parameter node is another than before."""
+        # In the middle of loading a scene, the nodes it refers to are not all there.
+        if slicer.mrmlScene.IsImporting():
+            return
         parameters = self.parameterNode
         if parameters is not None:
             if idOf(parameters.inputVolume) != self._volumeID:
@@ -142,15 +161,22 @@ class Panel(VTKObservationMixin):
 
     # -- 1. CT volume -----------------------------------------------------------------
     def _observeVolume(self, node):
-        old = self.volumeNode
-        if old is not None:
-            self.removeObserver(old, old.ImageDataModifiedEvent, self.onVoxelsChanged)
-            self.removeObserver(old, old.TransformModifiedEvent, self.onPlaceChanged)
+        for observed, event, method in self._volumeObservations(self.volumeNode):
+            self.removeObserver(observed, event, method)
         self.volumeNode, self._volumeID = node, idOf(node)
+        self._voxelTime = volumes.voxelTime(node)
         self.display.forget()
-        if node is not None:
-            self.addObserver(node, node.ImageDataModifiedEvent, self.onVoxelsChanged)
-            self.addObserver(node, node.TransformModifiedEvent, self.onPlaceChanged)
+        for observed, event, method in self._volumeObservations(node):
+            self.addObserver(observed, event, method)
+
+    def _volumeObservations(self, node):
+        if node is None:
+            return []
+        return [
+            (node, node.ImageDataModifiedEvent, self.onVolumeModified),
+            (node, node.TransformModifiedEvent, self.onPlaceChanged),
+            (node, vtk.vtkCommand.ModifiedEvent, self.onVolumeModified),
+        ]
 
     def _onOtherVolume(self, node):
         """Another CT is chosen: its own sex, no levels yet, shown in the views."""
@@ -167,10 +193,18 @@ class Panel(VTKObservationMixin):
         code = None if self.volumeNode is None else volumes.acquisition(self.volumeNode).sex
         self.parameterNode.sex = Sex.fromCode(code)
 
-    def onVoxelsChanged(self, caller=None, event=None):
-        self.display.forget()
-        if self.result is not None and not self.parameterNode.imageChanged:
-            self.parameterNode.imageChanged = True
+    def onVolumeModified(self, caller=None, event=None):
+        """Voxels, name or attributes: a DICOM volume gets its identifiers after it is added."""
+        time = volumes.voxelTime(self.volumeNode)
+        if time != self._voxelTime:
+            self._voxelTime = time
+            self.display.forget()
+            if self.result is not None and not self.parameterNode.imageChanged:
+                self.parameterNode.imageChanged = True
+        elif not self.display.volumeChanged():
+            return
+        if self.parameterNode.sex == Sex.UNKNOWN:
+            self._adoptSex()
         self.display.update()
 
     def onPlaceChanged(self, caller=None, event=None):
@@ -185,6 +219,7 @@ class Panel(VTKObservationMixin):
             self.showError(str(error))
             return
         self.parameterNode.inputVolume = node
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
 
     # -- 2. lumbar slices -------------------------------------------------------------
     def onFind(self):
@@ -229,17 +264,20 @@ class Panel(VTKObservationMixin):
         views.jumpTo(ras, axialOnly=True)
 
     def onSlider(self, value):
+        self.onSlice(value / STEPS_PER_MM)
+
+    def onSlice(self, s_mm):
         level = self.levelTable.level
         if self.display.updating or level is None:
             return
-        if self.controller.edit("use_slice", level, float(value)):
+        if self.controller.edit("use_slice", level, float(s_mm)):
             views.jumpTo(self.controller.selection[level].ras)
 
     def onSliderMoving(self, value):
         level = self.levelTable.level
-        if not self.display.updating and level is not None:
+        if level is not None:
             r, a, _s = self.controller.selection[level].ras
-            views.jumpTo((r, a, float(value)), axialOnly=True)
+            views.jumpTo((r, a, value / STEPS_PER_MM), axialOnly=True)
 
     def onUseSlice(self):
         s_mm, level = self._shownS(), self.levelTable.level

@@ -11,15 +11,28 @@ def createNode():
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Lumbar levels"))
     node.CreateDefaultDisplayNodes()
     node.SetControlPointLabelFormat("new %d")
-    display = node.GetDisplayNode()
-    if display is not None:
-        display.SetPointLabelsVisibility(True)
-        display.SetTextScale(4.0)
-        display.SetUseGlyphScale(False)
-        display.SetGlyphSize(5.0)
-        display.SetSliceProjection(True)
-        display.SetSliceProjectionOpacity(0.6)
+    _setUp(node.GetDisplayNode())
+    # Along the spine all points are to be seen at once, wherever the slice lies; in
+    # an axial view the projected neighbours would cover each other.
+    lengthwise = slicer.mrmlScene.AddNewNodeByClass(node.GetDisplayNode().GetClassName())
+    _setUp(lengthwise)
+    lengthwise.SetSliceProjection(True)
+    lengthwise.SetSliceProjectionOpacity(1.0)
+    lengthwise.SetVisibility3D(False)
+    for name in ("Yellow", "Green"):
+        lengthwise.AddViewNodeID(f"vtkMRMLSliceNode{name}")
+    node.AddAndObserveDisplayNodeID(lengthwise.GetID())
     return node
+
+
+def _setUp(display):
+    display.SetPointLabelsVisibility(True)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetTextScale(4.0)
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(5.0)
+    display.SetSelectedColor(1.0, 0.8, 0.2)
+    display.SetColor(0.6, 0.6, 0.6)
 
 
 def defined(node):

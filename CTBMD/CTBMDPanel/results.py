@@ -19,7 +19,12 @@ def columns():
         ("bmd_low", _("Low"), "g/cm2", _("Lower end of the 90 % interval")),
         ("bmd_high", _("High"), "g/cm2", _("Upper end of the 90 % interval")),
         ("t_score", _("T-score"), "", _("From the chosen reference table; needs the sex")),
-        ("trabecular_hu", _("HU"), "HU", _("Mean HU of the trabecular bone inside the body")),
+        (
+            "trabecular_hu",
+            _("Trabecular"),
+            "HU",
+            _("Mean HU of the trabecular bone inside the body"),
+        ),
         ("slice_s_mm", _("Slice S"), "mm", _("Position of the middle image along the patient")),
         ("images", _("Images"), "", _("Axial images that were read")),
         ("selection", _("Chosen by"), "", _("How the slice was chosen")),
@@ -48,6 +53,7 @@ def fillTable(node, result):
     with slicer.util.NodeModify(node):
         node.RemoveAllColumns()
         node.SetUseColumnTitleAsColumnHeader(True)
+        node.SetUseFirstColumnAsRowHeader(True)
         node.SetLocked(True)
         for name, title, unit, description in columns():
             if name in _DECIMALS:
@@ -60,7 +66,7 @@ def fillTable(node, result):
                     array.InsertNextValue(_text(name, row[name], unknown))
             array.SetName(name)
             node.AddColumn(array)
-            node.SetColumnTitle(name, f"{title} ({unit})" if unit and unit != title else title)
+            node.SetColumnTitle(name, title)
             node.SetColumnDescription(name, description)
             if unit:
                 node.SetColumnUnitLabel(name, unit)

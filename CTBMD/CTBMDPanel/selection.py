@@ -199,7 +199,7 @@ class SelectionController(VTKObservationMixin):
         self._syncFromPoints()
 
     def _onPointsChanged(self, caller=None, event=None):
-        if self._writing or self._pointsNode is None:
+        if self._writing or self._pointsNode is None or slicer.mrmlScene.IsImporting():
             return
         if not self._interacting:
             self._syncFromPoints()

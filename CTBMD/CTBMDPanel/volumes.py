@@ -75,6 +75,24 @@ def ijkToWorld(node):
     return result
 
 
+def identity(node):
+    """What the facts about a volume node hang on, None for no node."""
+    if node is None:
+        return None
+    attributes = (node.GetAttribute(name) for name in (ACQUISITION, "DICOM.instanceUIDs"))
+    return (node.GetID(), node.GetName(), *attributes)
+
+
+def voxelTime(node):
+    """When the voxels of a volume node were changed last, as VTK counts time; None without any.
+
+    Whoever changes them by way of `arrayFromVolumeModified` sends no event of their own.
+    """
+    image = None if node is None else node.GetImageData()
+    scalars = None if image is None else image.GetPointData().GetScalars()
+    return None if scalars is None else scalars.GetMTime()
+
+
 def geometry(node):
     """Place and size of a volume node as a JSON-ready list, to see whether they changed."""
     if node is None or node.GetImageData() is None:

@@ -1,0 +1,478 @@
+"""The panel with the mouse: volume, levels, estimate, export, scene; on a phantom."""
+
+import csv
+import json
+import threading
+
+import gui_helpers as gui
+import numpy as np
+import phantoms
+import pytest
+
+gui.start()
+
+import EmbeddedSlicer  # noqa: E402
+import slicer  # noqa: E402
+
+L1, L2, L3 = (phantoms.CENTRES[x] for x in ("L1", "L2", "L3"))
+
+
+@pytest.fixture(scope="module")
+def widget():
+    return EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
+
+
+@pytest.fixture
+def panel(widget):
+    gui.clean_scene()
+    widget.enter()
+    with gui.no_slot_errors():
+        yield widget.panel
+        gui.process()
+    widget.panel.runner.abandon()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Folder of an untrained bundle: the panel's work is tested, not the network's."""
+    folder = tmp_path_factory.mktemp("bundle") / "untrained"
+    phantoms.bundle(folder)
+    return str(folder)
+
+
+def add_volume(panel, name="phantom", **facts):
+    from CTBMDPanel import volumes
+
+    volume = phantoms.phantom(**facts)
+    object.__setattr__(volume, "name", name)
+    node = volumes.addVolumeNode(volume)
+    panel.parameterNode.inputVolume = node
+    gui.process()
+    return node
+
+
+def add_level(panel, level, ras):
+    gui.choose(panel.ui.levelCombo, level)
+    gui.show_slice("Red", ras)
+    gui.click(panel.ui.addButton)
+
+
+def three_levels(panel):
+    for level, ras in (("L1", L1), ("L2", L2), ("L3", L3)):
+        add_level(panel, level, ras)
+        node = panel.parameterNode.levelPoints
+        index = labels(panel).index(level)
+        node.SetNthControlPointPositionWorld(index, *ras)
+    gui.process()
+
+
+def labels(panel):
+    node = panel.parameterNode.levelPoints
+    return [node.GetNthControlPointLabel(i) for i in range(node.GetNumberOfControlPoints())]
+
+
+def point(panel, level):
+    node = panel.parameterNode.levelPoints
+    return np.array(node.GetNthControlPointPositionWorld(labels(panel).index(level)))
+
+
+def cell(panel, row, column):
+    return gui.raw(panel.ui.levelTable).item(row, column).text()
+
+
+def click_cell(panel, row, column=1):
+    table = gui.raw(panel.ui.levelTable)
+    gui.show(table)
+    rectangle = table.visualItemRect(table.item(row, column))
+    position = rectangle.center()
+    if column == 0:
+        position.setX(rectangle.left() + 10)
+    gui.click(table.viewport(), position)
+
+
+def estimate(panel, model):
+    panel.parameterNode.modelFolder = model
+    gui.process()
+    gui.click(panel.ui.estimateButton)
+    gui.wait_until(lambda: not panel.runner.busy, 60, "the estimate")
+    assert panel.result is not None, panel.lastError
+
+
+# -- nothing loaded ---------------------------------------------------------------------
+def test_an_empty_scene_shows_a_usable_panel(panel):
+    ui = panel.ui
+    assert "Research use only, not a medical device." in ui.researchUseLabel.text
+    assert "simulated CT" in ui.researchUseLabel.text
+    for button in (ui.findButton, ui.estimateButton, ui.exportButton, ui.copyButton):
+        assert not button.enabled
+    for button in (ui.useSliceButton, ui.shiftUpButton, ui.addButton, ui.undoButton):
+        assert not button.enabled
+    assert gui.raw(ui.sampleButton).isVisible()
+    assert not gui.raw(ui.resultView).isVisible()
+
+
+# -- 1. volume ----------------------------------------------------------------------------
+def test_a_volume_without_header_has_unknown_facts(panel):
+    add_volume(panel)
+    text = panel.ui.factsLabel.text
+    for fact in ("kVp", "kernel", "slice thickness", "sex", "age", "contrast"):
+        assert f"{fact} unknown" in text, text
+    assert panel.parameterNode.sex.code is None
+    assert panel.ui.sexCombo.currentText == "unknown"
+
+
+def test_facts_warnings_and_sex_come_from_the_header(panel):
+    add_volume(panel, kvp=70.0, kernel="STANDARD", sex="F", age_years=49.0, contrast_agent="X")
+    text = panel.ui.factsLabel.text
+    assert "70 kVp" in text and "STANDARD" in text and "age 49" in text and "sex F" in text
+    assert "Contrast agent is stated" in panel.ui.volumeWarningLabel.text
+    assert "80-140" in panel.ui.volumeWarningLabel.text
+    assert panel.ui.sexCombo.currentText == "female"
+    add_volume(panel, name="other")
+    assert panel.ui.sexCombo.currentText == "unknown"
+    assert not gui.raw(panel.ui.volumeWarningLabel).isVisible()
+
+
+def test_the_dicom_header_is_read_through_the_database(panel, tmp_path, monkeypatch):
+    import pydicom
+
+    header = pydicom.Dataset()
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.Modality, header.KVP, header.PatientSex = "CT", 120, "M"
+    header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.3"
+    header.PatientAge, header.ConvolutionKernel = "042Y", "FC30"
+    path = tmp_path / "a.dcm"
+    header.save_as(path, enforce_file_format=True)
+
+    class Database:
+        def fileForInstance(self, uid):
+            return str(path) if uid == "1.2.3" else ""
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    matrix = np.diag([2.0, 2.0, 3.0, 1.0])
+    node = slicer.util.addVolumeFromArray(phantoms.phantom().hu, matrix, "dicom")
+    panel.parameterNode.inputVolume = node
+    assert "kVp unknown" in panel.ui.factsLabel.text
+    # Slicer adds the volume first and its identifiers afterwards.
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    text = panel.ui.factsLabel.text
+    assert "120 kVp" in text and "FC30" in text and "age 42" in text
+    assert panel.ui.sexCombo.currentText == "male"
+
+
+def test_what_is_no_ct_is_named_and_refused(panel):
+    rng = np.random.default_rng(1)
+    array = rng.integers(0, 900, (20, 40, 40)).astype(np.int16)
+    panel.parameterNode.inputVolume = slicer.util.addVolumeFromArray(array, None, "MR")
+    gui.process()
+    assert "not Hounsfield units" in panel.ui.volumeWarningLabel.text
+    with gui.answering("Ok") as shown:
+        gui.click(panel.ui.findButton)
+    assert "not Hounsfield units" in str(shown)
+    assert not panel.runner.busy
+
+
+# -- 2. levels ------------------------------------------------------------------------------
+def test_levels_are_added_at_the_shown_slice_and_have_points(panel):
+    add_volume(panel)
+    add_level(panel, "L2", L2)
+    assert labels(panel) == ["L2"]
+    assert point(panel, "L2")[2] == pytest.approx(L2[2], abs=0.01)
+    assert cell(panel, 0, 1) == "L2" and cell(panel, 0, 4) == "added by hand"
+    assert not panel.ui.addButton.enabled  # L2 is there
+    assert panel.ui.estimateButton.enabled
+
+
+@pytest.mark.parametrize("view", ["Green", "Red"])
+def test_a_point_dragged_with_the_mouse_moves_the_level(panel, view):
+    add_volume(panel)
+    three_levels(panel)
+    target = np.array(L2) + ([8.0, 0.0, 10.0] if view == "Green" else [10.0, -12.0, 0.0])
+    gui.drag_point(panel.parameterNode.levelPoints, labels(panel).index("L2"), view, target)
+    assert np.abs(point(panel, "L2") - target).max() < 2.5
+    level = panel.controller.selection["L2"]
+    assert level.source == "moved" and np.allclose(level.ras, point(panel, "L2"), atol=0.02)
+    row = labels(panel).index("L2")
+    assert cell(panel, row, 2) == f"{level.ras[2]:.1f}" and cell(panel, row, 4) == "moved by hand"
+    gui.click(panel.ui.undoButton)  # the whole drag is one step
+    assert np.allclose(point(panel, "L2"), L2, atol=0.02)
+
+
+def test_slider_current_slice_and_jump(panel):
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 1)
+    red = gui.slice_view("Red").mrmlSliceNode()
+    assert red.GetSliceToRAS().GetElement(2, 3) == pytest.approx(L2[2], abs=0.1)
+    assert panel.ui.sliceLabel.text == "Slice of L2:"
+    assert panel.ui.sliceSpinBox.value == pytest.approx(L2[2], abs=0.06)
+    gui.type_into(panel.ui.sliceSpinBox, "24.5")
+    assert point(panel, "L2")[2] == pytest.approx(24.5)
+    assert red.GetSliceToRAS().GetElement(2, 3) == pytest.approx(24.5, abs=0.1)
+    gui.show_slice("Red", (0, 0, 17.0))
+    gui.click(panel.ui.useSliceButton)
+    assert panel.controller.selection["L2"].ras[2] == pytest.approx(17.0, abs=0.1)
+    gui.click(panel.ui.undoButton)
+    assert panel.controller.selection["L2"].ras[2] == pytest.approx(24.5)
+
+
+def test_labels_shift_rename_remove_and_undo(panel):
+    add_volume(panel)
+    three_levels(panel)
+    gui.click(panel.ui.shiftDownButton)
+    assert labels(panel) == ["L2", "L3", "L4"] or sorted(labels(panel)) == ["L2", "L3", "L4"]
+    assert np.allclose(point(panel, "L2"), L1, atol=0.02)
+    assert "Numbered by hand" in panel.ui.levelNotesLabel.text
+    gui.click(panel.ui.shiftUpButton)
+    assert np.allclose(point(panel, "L1"), L1, atol=0.02)
+    click_cell(panel, 2)
+    gui.choose(panel.ui.levelCombo, "L4")
+    gui.click(panel.ui.renameButton)
+    assert sorted(labels(panel)) == ["L1", "L2", "L4"]
+    gui.choose(panel.ui.levelCombo, "L1")
+    with gui.answering("Ok") as shown:
+        gui.click(panel.ui.renameButton)
+    assert "L1 is already chosen" in str(shown)
+    gui.click(panel.ui.removeButton)
+    assert sorted(labels(panel)) == ["L1", "L2"]
+    gui.click(panel.ui.undoButton)
+    gui.click(panel.ui.undoButton)
+    assert sorted(labels(panel)) == ["L1", "L2", "L3"]
+
+
+def test_the_check_box_leaves_a_level_out(panel):
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 1, 0)
+    assert not panel.controller.selection["L2"].included
+    node = panel.parameterNode.levelPoints
+    assert not node.GetNthControlPointSelected(labels(panel).index("L2"))
+    for row in (0, 2):
+        click_cell(panel, row, 0)
+    assert not panel.ui.estimateButton.enabled
+
+
+def test_points_made_and_deleted_in_the_scene_are_followed(panel):
+    add_volume(panel)
+    three_levels(panel)
+    node = panel.parameterNode.levelPoints
+    gui.choose(panel.ui.levelCombo, "L4")
+    node.AddControlPoint([3.0, -20.0, -50.0])  # as by Slicer's own place tool, without a name
+    assert sorted(labels(panel)) == ["L1", "L2", "L3", "L4"]
+    assert panel.controller.selection["L4"].source == "added"
+    node.RemoveNthControlPoint(labels(panel).index("L2"))
+    assert "L2" not in panel.controller.selection
+    gui.click(panel.ui.undoButton)
+    assert "L2" in labels(panel)
+
+
+def test_uncertain_numbering_is_said_in_plain_words(panel):
+    from CTBMDLib.levels import LevelSelection
+
+    add_volume(panel)
+    selection = phantoms.chosen(confidence=0.4)
+    panel.onFound(LevelSelection(selection.levels, numbering="neither"))
+    text = panel.ui.levelNotesLabel.text
+    assert "Numbering uncertain" in text and "Labels up" in text
+    assert cell(panel, 0, 3) == "40 %"
+
+
+# -- 3. and 4. estimate, results, export ------------------------------------------------------
+def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_path):
+    add_volume(panel, sex="F")
+    three_levels(panel)
+    gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
+    estimate(panel, model)
+    table = panel.parameterNode.resultTable
+    assert table.GetNumberOfRows() == 4 and table.GetCellText(3, 0) == "L1-L4 mean"
+    assert panel.ui.resultView.mrmlTableNode() is table
+    assert panel.result.total.t_score is not None and "T-score" in panel.ui.summaryLabel.text
+    assert panel.result.disclaimer in panel.ui.findingsLabel.text
+
+    path = tmp_path / "out.csv"
+    with gui.answering(str(path)):
+        gui.click(panel.ui.exportButton)
+    rows = list(csv.DictReader(path.open(encoding="utf-8-sig", newline="")))
+    assert [row["level"] for row in rows] == ["L1", "L2", "L3", "L1-L4"]
+    shown = [float(table.GetCellText(i, 1)) for i in range(4)]
+    assert shown == pytest.approx([float(row["bmd_g_cm2"]) for row in rows], abs=1e-3)
+    assert {row["model_population"] for row in rows} == {"simulated"}
+
+    for name in ("out.json", "out.tsv", "out.txt"):
+        with gui.answering(str(tmp_path / name)):
+            gui.click(panel.ui.exportButton)
+    assert len(json.loads((tmp_path / "out.json").read_text())["rows"]) == 4
+    assert "Research use only" in (tmp_path / "out.txt").read_text()
+
+    gui.click(panel.ui.copyButton)
+    from PySide6 import QtWidgets
+
+    assert QtWidgets.QApplication.clipboard().text().startswith("case\tseries_uid\tlevel")
+
+
+def test_a_name_without_ending_never_overwrites(panel, model, tmp_path):
+    add_volume(panel)
+    three_levels(panel)
+    estimate(panel, model)
+    (tmp_path / "mine.csv").write_text("keep")
+    with gui.answering(str(tmp_path / "mine"), "Ok") as shown:
+        gui.click(panel.ui.exportButton)
+    assert "exists already" in str(shown)
+    assert (tmp_path / "mine.csv").read_text() == "keep"
+
+
+def test_results_go_stale_visibly_and_recover(panel, model):
+    node = add_volume(panel)
+    three_levels(panel)
+    estimate(panel, model)
+    stale = gui.raw(panel.ui.staleLabel)
+    assert not stale.isVisible()
+
+    panel.parameterNode.levelPoints.SetNthControlPointPositionWorld(0, L1[0], L1[1], L1[2] + 2)
+    gui.process()
+    assert stale.isVisible() and "slices have changed" in stale.text()
+    gui.click(panel.ui.undoButton)
+    assert not stale.isVisible()
+
+    gui.choose(panel.ui.sexCombo, "male")
+    assert "settings have changed" in stale.text()
+    gui.choose(panel.ui.sexCombo, "unknown")
+    assert not stale.isVisible()
+
+    array = slicer.util.arrayFromVolume(node)
+    array[0, 0, 0] += 1
+    slicer.util.arrayFromVolumeModified(node)
+    gui.process()
+    assert stale.isVisible() and "volume has changed" in stale.text()
+    estimate(panel, model)
+    assert not stale.isVisible()
+
+    add_volume(panel, name="another")
+    assert stale.isVisible() and "'phantom'" in stale.text()
+    assert len(panel.controller.selection) == 0
+
+
+def slowed(panel, monkeypatch):
+    """Make the real estimate wait in its thread until it is cancelled or let go."""
+    go = threading.Event()
+    real = panel.logic.estimateWork
+
+    def estimateWork(*arguments, **options):
+        work = real(*arguments, **options)
+
+        def waiting(progress, should_cancel):
+            progress(0.5, "Waiting")
+            while not go.wait(0.01) and not should_cancel():
+                pass
+            return work(progress, should_cancel)
+
+        return waiting
+
+    monkeypatch.setattr(panel.logic, "estimateWork", estimateWork)
+    return go
+
+
+def test_estimate_turns_into_cancel(panel, model, monkeypatch):
+    add_volume(panel)
+    three_levels(panel)
+    slowed(panel, monkeypatch)
+    panel.parameterNode.modelFolder = model
+    gui.click(panel.ui.estimateButton)
+    gui.wait_until(lambda: panel.ui.estimateProgressBar.value == 500, 20)
+    assert panel.ui.estimateButton.text == "Cancel"
+    assert panel.ui.estimateStatusLabel.text == "Waiting"
+    assert not panel.ui.findButton.enabled and not panel.ui.levelTable.enabled
+    gui.click(panel.ui.estimateButton)
+    gui.wait_until(lambda: not panel.runner.busy, 20)
+    assert panel.result is None and panel.parameterNode.resultTable is None
+    assert panel.ui.estimateButton.text == "Estimate BMD" and panel.ui.estimateButton.enabled
+    assert "Cancelled" in panel.ui.estimateStatusLabel.text
+    assert not gui.raw(panel.ui.estimateProgressBar).isVisible()
+
+
+def test_another_module_may_be_visited_while_it_runs(panel, widget, model, monkeypatch):
+    add_volume(panel)
+    three_levels(panel)
+    go = slowed(panel, monkeypatch)
+    panel.parameterNode.modelFolder = model
+    gui.click(panel.ui.estimateButton)
+    widget.exit()
+    gui.process()
+    go.set()
+    gui.wait_until(lambda: not panel.runner.busy, 60)
+    widget.enter()
+    gui.process()
+    assert panel.result is not None and panel.staleReason() == ""
+
+
+def test_an_unusable_model_is_refused_with_a_sentence(panel, tmp_path):
+    add_volume(panel)
+    three_levels(panel)
+    gui.type_into(panel.ui.modelPathEdit, str(tmp_path))
+    assert panel.parameterNode.modelFolder == str(tmp_path)
+    with gui.answering("Ok") as shown:
+        gui.click(panel.ui.estimateButton)
+    assert "card.json" in str(shown) or "bundle" in str(shown)
+    assert not panel.runner.busy and panel.result is None
+
+
+# -- the scene -----------------------------------------------------------------------------
+def test_a_saved_scene_reopens_as_it_was(panel, widget, model, tmp_path):
+    add_volume(panel, sex="F", kvp=120.0)
+    three_levels(panel)
+    click_cell(panel, 1, 0)
+    gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
+    estimate(panel, model)
+    before = panel.controller.selection.to_json()
+    rows = [row.bmd_g_cm2 for row in panel.result.rows]
+    summary, reference = panel.ui.summaryLabel.text, panel.parameterNode.referenceTable
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    gui.clean_scene()
+    assert panel.result is None and len(panel.controller.selection) == 0
+    assert panel.ui.summaryLabel.text == "There are no results yet."
+
+    slicer.util.loadScene(path, {})
+    gui.process()
+    assert panel.controller.selection.to_json() == before
+    assert sorted(labels(panel)) == ["L1", "L2", "L3"]
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 1
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
+    assert [row.bmd_g_cm2 for row in panel.result.rows] == rows
+    assert panel.ui.summaryLabel.text == summary
+    assert panel.parameterNode.referenceTable == reference
+    assert panel.ui.sexCombo.currentText == "female"
+    assert "120 kVp" in panel.ui.factsLabel.text
+    assert panel.staleReason() == ""
+    with gui.answering(str(tmp_path / "again.csv")):
+        gui.click(panel.ui.exportButton)
+    assert (tmp_path / "again.csv").is_file()
+
+
+def test_closing_the_scene_while_it_runs_ends_the_work(panel, model, monkeypatch):
+    add_volume(panel)
+    three_levels(panel)
+    slowed(panel, monkeypatch)
+    panel.parameterNode.modelFolder = model
+    gui.click(panel.ui.estimateButton)
+    assert panel.runner.busy
+    before = threading.active_count()
+    gui.clean_scene()
+    assert not panel.runner.busy and threading.active_count() == before - 1
+    assert panel.volumeNode is None and len(panel.controller.selection) == 0
+    gui.process(10)
+    assert panel.result is None
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+
+
+def test_deleting_the_volume_leaves_a_usable_panel(panel, model):
+    node = add_volume(panel)
+    three_levels(panel)
+    estimate(panel, model)
+    slicer.mrmlScene.RemoveNode(node)
+    gui.process()
+    assert panel.volumeNode is None
+    assert not panel.ui.findButton.enabled and not panel.ui.estimateButton.enabled
+    assert panel.ui.exportButton.enabled  # the results are still there, marked as out of date
+    assert gui.raw(panel.ui.staleLabel).isVisible()
