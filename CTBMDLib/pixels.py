@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRBigEndian
 from scipy import ndimage
 
 from .errors import Cancelled, CTBMDError
@@ -50,20 +49,14 @@ def read_pixels(frames, progress=None, should_cancel=None) -> np.ndarray:
         ) from None
     done = 0
     for path, places in _by_file(frames).items():
-        if should_cancel and should_cancel():
-            raise Cancelled
-        for k, stored, padding in _decode(path, frames, places):
+        for k, stored, padding in _planes(path, frames, places):
             if should_cancel and should_cancel():
                 raise Cancelled
-            if volume.dtype == np.int16:
-                plane = _exact(stored, frames[k])
-                if plane.min() < _INT16.min or plane.max() > _INT16.max:
-                    volume = volume.astype(np.float32)
-            else:
-                plane = stored.astype(np.float32)
-                plane *= frames[k].slope
-                plane += frames[k].intercept
-            volume[k] = plane
+            if volume.dtype == np.int16 and not _exact(stored, frames[k], volume[k]):
+                volume = volume.astype(np.float32)
+            if volume.dtype == np.float32:
+                np.multiply(stored, np.float32(frames[k].slope), out=volume[k], casting="unsafe")
+                volume[k] += np.float32(frames[k].intercept)
             if padding is not None:
                 _fill_padding(volume[k], stored == padding, frames[k], padding)
             done += 1
@@ -79,15 +72,20 @@ def _by_file(frames) -> dict[Path, list[int]]:
     return files
 
 
-def _exact(stored, frame) -> np.ndarray:
+def _exact(stored, frame, plane) -> bool:
+    """Put HU into an int16 plane; False, and nothing done, where they do not fit."""
     slope, intercept = int(frame.slope), int(frame.intercept)
-    if slope == 1 and intercept == 0:
-        return stored
-    plane = stored.astype(np.int64 if stored.dtype.itemsize > 2 else np.int32)
-    if slope != 1:
-        plane *= slope
-    plane += intercept
-    return plane
+    ends = sorted(slope * int(x) + intercept for x in (stored.min(), stored.max()))
+    if ends[0] < _INT16.min or ends[1] > _INT16.max:
+        return False
+    if stored.dtype.itemsize == 2:
+        # Arithmetic modulo 2^16 is right wherever the result fits, which was just seen.
+        plane[...] = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(np.int16)
+        plane *= np.array(slope).astype(np.int16)
+        plane += np.array(intercept).astype(np.int16)
+    else:
+        plane[...] = stored.astype(np.int64) * slope + intercept
+    return True
 
 
 def _fill_padding(plane, mask, frame, padding) -> None:
@@ -106,8 +104,22 @@ def _fill_padding(plane, mask, frame, padding) -> None:
     plane[mask] = AIR_HU
 
 
-def _decode(path, frames, places):
+def _planes(path, frames, places):
     """Yield (k, stored values (J, I), padding value or None) for the frames of one file."""
+    first = frames[places[0]]
+    shape = first.rows, first.columns
+    start = first.stored and _plain_start(path, first.stored)
+    if start:
+        dtype, bits = np.dtype(first.stored.dtype), first.stored.bits
+        padding = _padding(first.stored.padding, dtype, bits)
+        with open(path, "rb") as stream:
+            for k in places:
+                values = np.empty(shape, dtype)
+                stream.seek(start + (frames[k].index or 0) * values.nbytes)
+                if stream.readinto(values.view(np.uint8).reshape(-1)) < values.nbytes:
+                    raise _cut(path)
+                yield k, _meaningful_bits(values, bits), padding
+        return
     try:
         data = pydicom.dcmread(path, force=True)
     except Exception:
@@ -116,33 +128,37 @@ def _decode(path, frames, places):
         raise CTBMDError(
             f"The file '{path.name}' has no pixel data; export the images, not only their headers."
         )
-    rows, columns = frames[places[0]].rows, frames[places[0]].columns
-    count = int(number(get(data, "NumberOfFrames")) or 1)
-    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
-    compressed = bool(syntax is not None and syntax.is_compressed and syntax.is_encapsulated)
-    bits = int(number(get(data, "BitsAllocated")) or 0)
-    if not compressed and "PixelData" in data and bits in (8, 16, 32):
-        # Straight from the file's bytes: pixel_array would copy them once more.
-        order = ">" if syntax == ExplicitVRBigEndian else "<"
-        sign = "i" if number(get(data, "PixelRepresentation")) == 1 else "u"
-        dtype = np.dtype(f"{order}{sign}{bits // 8}")
-        if len(data.PixelData or b"") < rows * columns * count * dtype.itemsize:
-            raise _cut(path)
-        pixels = np.frombuffer(data.PixelData, dtype, rows * columns * count)
-        pixels = pixels.reshape(count, rows, columns)
-    else:
-        pixels = _decoded(data, path, syntax)
+    pixels = _decoded(data, path)
     wanted = [frames[k].index or 0 for k in places]
-    if pixels.shape[1:] != (rows, columns) or max(wanted) >= len(pixels):
+    if pixels.shape[1:] != shape or max(wanted) >= len(pixels):
         raise _cut(path)
-    stored_bits = int(number(get(data, "BitsStored")) or bits)
-    padding = _padding(data, pixels.dtype, stored_bits)
+    bits = int(number(get(data, "BitsStored")) or 8 * pixels.dtype.itemsize)
+    padding = _padding(number(get(data, "PixelPaddingValue")), pixels.dtype, bits)
     for k, index in zip(places, wanted, strict=True):
-        yield k, _meaningful_bits(pixels[index], stored_bits), padding
+        yield k, _meaningful_bits(pixels[index], bits), padding
 
 
-def _decoded(data, path, syntax) -> np.ndarray:
+def _plain_start(path, stored) -> int | None:
+    """Where uncompressed pixel values begin, None where they have to be read in another way."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(stored.offset)
+            head = stream.read(12)
+    except OSError:
+        raise _cut(path) from None
+    order = "big" if stored.dtype[0] == ">" else "little"
+    if head[:4] != b"".join(x.to_bytes(2, order) for x in (0x7FE0, 0x0010)):
+        return None
+    explicit = head[4:6] in (b"OW", b"OB")
+    length = head[8:12] if explicit else head[4:8]
+    if length == b"\xff" * 4:
+        return None  # compressed, whatever the header says
+    return stored.offset + (12 if explicit else 8)
+
+
+def _decoded(data, path) -> np.ndarray:
     """Frames through pydicom's decoders, shape (N, J, I)."""
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     try:
         pixels = data.pixel_array
     except Exception as error:
@@ -162,8 +178,7 @@ def _meaningful_bits(values, stored) -> np.ndarray:
     return (values << spare) >> spare
 
 
-def _padding(data, dtype, stored) -> int | None:
-    value = number(get(data, "PixelPaddingValue"))
+def _padding(value, dtype, stored) -> int | None:
     if value is None or dtype.kind not in "iu":
         return None
     # The tag may be written as signed or unsigned whatever the pixels are.

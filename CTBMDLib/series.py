@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from .errors import Cancelled, CTBMDError
 from .headers import get, nested, number, text
-from .stack import Frame, image_problem, plane, stack_problem
+from .stack import Frame, Stored, image_problem, plane, stack_problem
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _TAGS = [
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality",
     "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
@@ -24,7 +26,7 @@ _TAGS = [
     "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
     "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
-    "PixelRepresentation", "BitsAllocated", "BitsStored", "RescaleIntercept", "RescaleSlope",
+    "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",
 ]  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def scan(paths, progress=None, should_cancel=None) -> Scan:
         try:
             if not path.is_file():  # a pipe would wait for ever
                 continue
-            header = read_header(path)
+            header, offset = read_header(path)
         except (InvalidDicomError, IsADirectoryError):
             other.append(path)
             continue
@@ -134,7 +136,7 @@ def scan(paths, progress=None, should_cancel=None) -> Scan:
         if get(header, "SOPClassUID") is None and get(header, "SeriesInstanceUID") is None:
             (other if _is_directory(header) else damaged).append(path)
             continue
-        frames, groups = _frames(path, header)
+        frames, groups = _frames(path, header, offset)
         if not frames:
             # Structured reports and presentation states are no images; a CT
             # that ends before its matrix size has been cut off.
@@ -167,7 +169,7 @@ def files_below(folder: Path, recursive: bool = True) -> list[Path]:
 
 
 def read_header(path: Path):
-    """Header of one DICOM file, without the pixels.
+    """Header of one DICOM file, without the pixels, and where in the file those begin.
 
     Raises
     ------
@@ -176,21 +178,20 @@ def read_header(path: Path):
     """
     with open(path, "rb") as stream:
         start = stream.read(132)
-    if start[128:] == b"DICM":
-        force = False
-    elif start[:2] in (b"\x08\x00", b"\x02\x00") and start[3:4] == b"\x00":
-        force = True  # written without the preamble, as old archives do
-    else:
-        raise InvalidDicomError(str(path))
-    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=force)
-    if force and get(header, "SOPClassUID") is None:
-        raise InvalidDicomError(str(path))
-    if (
-        get(header, "SOPClassUID") in ENHANCED_CT
-        or (number(get(header, "NumberOfFrames")) or 1) > 1
-    ):
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=force)
-    return header
+        if start[128:] == b"DICM":
+            force = False
+        elif start[:2] in (b"\x08\x00", b"\x02\x00") and start[3:4] == b"\x00":
+            force = True  # written without the preamble, as old archives do
+        else:
+            raise InvalidDicomError(str(path))
+        stream.seek(0)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=force)
+        if force and get(header, "SOPClassUID") is None:
+            raise InvalidDicomError(str(path))
+        if (number(get(header, "NumberOfFrames")) or 1) > 1:
+            stream.seek(0)
+            header = pydicom.dcmread(stream, stop_before_pixels=True, force=force)
+        return header, stream.tell()
 
 
 # -- one file ----------------------------------------------------------------
@@ -208,7 +209,7 @@ def _numbers(value, count) -> tuple | None:
     return values if len(values) == count and all(map(math.isfinite, values)) else None
 
 
-def _frames(path, header) -> tuple[list[Frame], tuple]:
+def _frames(path, header, offset) -> tuple[list[Frame], tuple]:
     rows, columns = number(get(header, "Rows")), number(get(header, "Columns"))
     if not rows or not columns:
         # A CT that ends before its matrix size must be missed by its series.
@@ -223,6 +224,7 @@ def _frames(path, header) -> tuple[list[Frame], tuple]:
         "localizer": bool(kind & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}),
         "colour": (number(get(header, "SamplesPerPixel")) or 1) != 1
         or "MONOCHROME" not in str(get(header, "PhotometricInterpretation") or "MONOCHROME2"),
+        "stored": _stored(header, offset),
     }
     per_frame = get(header, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
@@ -263,6 +265,25 @@ def _frames(path, header) -> tuple[list[Frame], tuple]:
             )
         )
     return frames, (shared, per_frame[0])
+
+
+def _stored(header, offset) -> Stored | None:
+    """How the pixels lie in the file, None where they are compressed or packed oddly."""
+    syntax = getattr(
+        getattr(header, "file_meta", None), "TransferSyntaxUID", ImplicitVRLittleEndian
+    )
+    allocated = number(get(header, "BitsAllocated"))
+    if syntax not in _PLAIN or allocated not in (8, 16, 32):
+        return None
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    sign = "i" if number(get(header, "PixelRepresentation")) == 1 else "u"
+    bits = number(get(header, "BitsStored")) or allocated
+    return Stored(
+        f"{order}{sign}{int(allocated) // 8}",
+        int(min(max(bits, 1), allocated)),
+        number(get(header, "PixelPaddingValue")),
+        offset,
+    )
 
 
 def _as_list(value) -> list:

@@ -14,6 +14,28 @@ TILT_TOLERANCE = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 4
 
 
 @dataclass(frozen=True)
+class Stored:
+    """How uncompressed pixels lie in their file.
+
+    Attributes
+    ----------
+    dtype : str
+        NumPy's name of the stored type, with its byte order.
+    bits : int
+        BitsStored: what of each value is meant.
+    padding : float or None
+        PixelPaddingValue as written.
+    offset : int
+        Where the pixel data element begins in the file.
+    """
+
+    dtype: str
+    bits: int
+    padding: float | None
+    offset: int
+
+
+@dataclass(frozen=True)
 class Frame:
     """One image: a file, or one frame of a multi-frame file.
 
@@ -33,6 +55,8 @@ class Frame:
         HU = slope * stored value + intercept.
     localizer, colour : bool
         A scout view; an image in colour.
+    stored : Stored or None
+        None where the pixels must be decoded.
     """
 
     path: Path
@@ -46,6 +70,7 @@ class Frame:
     intercept: float
     localizer: bool
     colour: bool
+    stored: Stored | None = None
 
     @property
     def normal(self) -> np.ndarray | None:

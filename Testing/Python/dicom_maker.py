@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     generate_uid,
@@ -96,11 +97,16 @@ def write_file(path, data: Dataset, syntax=ExplicitVRLittleEndian) -> Path:
     meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID = uid("ctbmd tests")
-    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file = FileDataset(
+        str(path),
+        {},
+        file_meta=meta,
+        preamble=b"\0" * 128,
+        is_implicit_VR=syntax == ImplicitVRLittleEndian,
+        is_little_endian=syntax != ExplicitVRBigEndian,
+    )
     file.update(data)
     if pydicom.__version__ < "3":
-        file.is_little_endian = True
-        file.is_implicit_VR = syntax == ImplicitVRLittleEndian
         file.save_as(path, write_like_original=False)
     else:
         file.save_as(path, enforce_file_format=True)

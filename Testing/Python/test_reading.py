@@ -15,7 +15,12 @@ from dicom_maker import (
     write_enhanced,
     write_series,
 )
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from CTBMDLib.errors import Cancelled, CTBMDError
 from CTBMDLib.headers import age_years
@@ -254,6 +259,14 @@ def test_implicit_vr_and_files_without_a_preamble(tmp_path):
             stream.is_little_endian, stream.is_implicit_VR = True, True
             pydicom.filewriter.write_dataset(stream, data)
             path.write_bytes(stream.getvalue())
+    assert np.array_equal(read_ct(tmp_path).hu, hu)
+
+
+def test_big_endian_files(tmp_path):
+    def swap(k, data):
+        data.PixelData = np.frombuffer(data.PixelData, "<i2").astype(">i2").tobytes()
+
+    hu = write_series(tmp_path, syntax=ExplicitVRBigEndian, edit=swap)
     assert np.array_equal(read_ct(tmp_path).hu, hu)
 
 
