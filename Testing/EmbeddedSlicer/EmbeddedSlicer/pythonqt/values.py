@@ -113,12 +113,7 @@ def with_enums(function, args):
     """Argument lists with ints made into the enums the signatures of `function` ask for."""
     if not any(type(arg) is int for arg in args):
         return
-    from shibokensupport.signature import get_signature
-
-    try:
-        signatures = get_signature(function)
-    except Exception:
-        return
+    signatures = _signatures(function)
     if signatures is None:
         return
     for signature in signatures if isinstance(signatures, list) else [signatures]:
@@ -133,3 +128,18 @@ def with_enums(function, args):
                 changed = True
         if changed:
             yield converted
+
+
+def _signatures(function):
+    """The signatures PySide6 knows of a function, or None."""
+    from shibokensupport.signature import get_signature
+
+    owner = getattr(function, "__self__", None)
+    for cls in type(owner).__mro__:  # a bound method of a subclass does not know them itself
+        if function.__name__ in vars(cls):
+            function = getattr(cls, function.__name__)
+            break
+    try:
+        return get_signature(function)
+    except Exception:
+        return None
