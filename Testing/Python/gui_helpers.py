@@ -71,6 +71,13 @@ def no_slot_errors():
         raise AssertionError(f"exception in a slot: {new!r}") from new[0]
 
 
+def slicers_threads():
+    """Inside, worker threads get on only while a slot waits for them, as in Slicer."""
+    from EmbeddedSlicer import gil
+
+    return gil.as_in_slicer()
+
+
 def clean_scene():
     """Close the scene, as File / Close scene."""
     import slicer

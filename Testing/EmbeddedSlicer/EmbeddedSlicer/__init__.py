@@ -42,6 +42,8 @@ def start(*, main_window=True, testing=False, settings_folder=None):
     ------
     EmbeddedSlicer.rendering.NoOpenGL
         Where VTK cannot render here.
+    EmbeddedSlicer.rendering.MissingLibrary
+        Where Qt or VTK lack a system library.
     """
     global _app
     if _app is not None:
@@ -54,6 +56,12 @@ def start(*, main_window=True, testing=False, settings_folder=None):
         from . import rendering
 
         rendering.choose_backend()
+    try:
+        from PySide6 import QtUiTools  # noqa: F401
+    except ImportError as error:
+        from .rendering import MissingLibrary
+
+        raise MissingLibrary(error) from None
     _publish_python()
     from . import application
 

@@ -36,7 +36,12 @@ LOGICS = {
 class qSlicerCommandOptions(QtCore.QObject):
     """The few of Slicer's command-line options that Python code asks for."""
 
-    runPythonAndExit = Property(bool, lambda self: False)
+    _run_and_exit = False
+
+    def _set_run_and_exit(self, on):
+        self._run_and_exit = on
+
+    runPythonAndExit = Property(bool, lambda self: self._run_and_exit, _set_run_and_exit)
     noMainWindow = Property(bool, lambda self: self.parent()._main_window is None)
     isTestingEnabled = Property(bool, lambda self: self.parent().testingEnabled())
 

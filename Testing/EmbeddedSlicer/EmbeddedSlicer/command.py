@@ -20,11 +20,11 @@ def main(arguments=None):
     parser.add_argument("--screenshot", help="write the window as PNG and end")
     parser.add_argument("--size", default="1400x900", help="window size, WIDTHxHEIGHT")
     options = parser.parse_args(arguments)
-    from EmbeddedSlicer.rendering import NoOpenGL
+    from EmbeddedSlicer.rendering import MissingLibrary, NoOpenGL
 
     try:
         app = EmbeddedSlicer.start()
-    except NoOpenGL as error:
+    except (MissingLibrary, NoOpenGL) as error:
         print(error, file=sys.stderr)
         return 2
     import slicer

@@ -97,10 +97,9 @@ class qSlicerIOManager(QtCore.QObject):
     def _load_stored(self, kind, name, properties, messages):
         title = properties.get("name") or _stem(name)
         node = self._scene.AddNewNodeByClass(_NODES[kind], title)
-        node.CreateDefaultDisplayNodes() if hasattr(node, "CreateDefaultDisplayNodes") else None
-        node.AddDefaultStorageNode(name)
-        storage = node.GetStorageNode()
-        storage.SetFileName(name)
+        if hasattr(node, "CreateDefaultDisplayNodes"):
+            node.CreateDefaultDisplayNodes()
+        storage = self._storage(node, name)
         if not storage.ReadData(node):
             _say(messages, f"Cannot read {name}")
             self._scene.RemoveNode(node)
@@ -124,10 +123,17 @@ class qSlicerIOManager(QtCore.QObject):
         if node is None or not hasattr(node, "AddDefaultStorageNode"):
             _say(messages, "There is no such node to save.")
             return False
+        return bool(self._storage(node, name).WriteData(node))
+
+    def _storage(self, node, name):
+        """The node's storage node for a file; one that keeps its content in the scene gets one."""
         node.AddDefaultStorageNode(name)
         storage = node.GetStorageNode()
+        if storage is None:
+            storage = self._scene.AddNewNodeByClass(node.GetDefaultStorageNodeClassName(name))
+            node.SetAndObserveStorageNodeID(storage.GetID())
         storage.SetFileName(name)
-        return bool(storage.WriteData(node))
+        return storage
 
     def saveScene(self, name):
         return self._save_scene(str(name), None)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from PySide6 import QtCore, QtWidgets
+from PySide6.QtCore import Property
 
 from .views import SLICE_VIEWS, fit, qMRMLSliceWidget
+
+# vtkMRMLLayoutNode's numbers of the layouts with one slice view alone
+_ONE_UP = {6: "Red", 7: "Yellow", 8: "Green"}
+# and the four-up view, Slicer's first layout, here without its 3D view
+_ALL = 3
 
 
 class qSlicerLayoutManager(QtCore.QObject):
     """Three slice views, axial large on the left, or one of them alone.
 
-    3D, table and plot views do not exist here: their counts are 0.
+    3D, table and plot views do not exist here: their counts are 0, and a
+    layout that needs one raises.
     """
 
     layoutChanged = QtCore.Signal(int)
@@ -34,9 +41,22 @@ class qSlicerLayoutManager(QtCore.QObject):
         for row in (0, 1):
             grid.setRowStretch(row, 1)
 
-    threeDViewCount = QtCore.Property(int, lambda self: 0)
-    tableViewCount = QtCore.Property(int, lambda self: 0)
-    plotViewCount = QtCore.Property(int, lambda self: 0)
+        self._layout = _ALL
+
+    def setLayout(self, number):
+        if number not in _ONE_UP and number != _ALL:
+            raise NotImplementedError(f"EmbeddedSlicer has no views for the layout {number}.")
+        alone = _ONE_UP.get(number)
+        for name, widget in self._widgets.items():
+            widget.setVisible(alone in (None, name))
+        if number != self._layout:
+            self._layout = number
+            self.layoutChanged.emit(number)
+
+    layout = Property(int, lambda self: self._layout, setLayout)
+    threeDViewCount = Property(int, lambda self: 0)
+    tableViewCount = Property(int, lambda self: 0)
+    plotViewCount = Property(int, lambda self: 0)
 
     def sliceViewNames(self):
         return tuple(self._widgets)

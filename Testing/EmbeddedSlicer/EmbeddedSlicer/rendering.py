@@ -39,6 +39,30 @@ class NoOpenGL(RuntimeError):
     """No way to render on this machine."""
 
 
+class MissingLibrary(RuntimeError):
+    """A shared library that Qt needs is not installed."""
+
+    PACKAGES = {
+        "libEGL": "libegl1",
+        "libGL": "libgl1",
+        "libOpenGL": "libopengl0",
+        "libglib": "libglib2.0-0",
+        "libdbus": "libdbus-1-3",
+        "libfontconfig": "libfontconfig1",
+        "libxkbcommon": "libxkbcommon0",
+    }
+
+    def __init__(self, error):
+        library = str(error).split(":")[0]
+        package = self.PACKAGES.get(library.split(".")[0].split("-")[0])
+        advice = (
+            f"on Debian or Ubuntu install it with: apt-get install {package}"
+            if package
+            else "install PySide6_Essentials and slicer-core with pip"
+        )
+        super().__init__(f"Qt cannot be loaded ({error}); {advice}.")
+
+
 @lru_cache(maxsize=1)
 def choose_backend() -> str:
     """Name of a render window class that works here; also told to VTK's factory.

@@ -8,6 +8,7 @@ import types
 
 from PySide6 import QtCore
 
+from .. import gil
 from .values import call, wrap
 
 # Exceptions raised in slots are printed and swallowed, as in Slicer. They are
@@ -33,7 +34,8 @@ def run_slot(function, args=()):
     count = _argument_count(function)
     args = args if count is None else args[:count]
     try:
-        return function(*(wrap(arg) for arg in args))
+        with gil.slot():
+            return function(*(wrap(arg) for arg in args))
     except Exception as error:
         slot_errors.append(error)
         traceback.print_exc(file=sys.stderr)

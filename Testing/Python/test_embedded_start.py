@@ -1,0 +1,180 @@
+"""How EmbeddedSlicer starts and ends: without a window, without OpenGL, from the shell."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import gui_helpers
+import pytest
+
+FOLDER = gui_helpers.ROOT / "Testing" / "EmbeddedSlicer"
+EXAMPLE = FOLDER / "Example" / "Example.py"
+
+
+def shell(*arguments, **environment):
+    """Run EmbeddedSlicer from the shell, without a display."""
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "QT_QPA_PLATFORM")}
+    env.pop("VTK_DEFAULT_OPENGL_WINDOW", None)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**env, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def script(text):
+    """Run a script with EmbeddedSlicer importable."""
+    return shell("-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n{text}")
+
+
+def test_shell_writes_a_picture(tmp_path):
+    picture = tmp_path / "window.png"
+    done = shell(str(FOLDER), "--module", str(EXAMPLE), "--screenshot", str(picture))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 5000
+
+
+def test_shell_says_what_is_missing():
+    done = shell(str(FOLDER), "--module", str(EXAMPLE), "--volume", "absent.nii.gz")
+    assert done.returncode == 2
+    assert "absent.nii.gz" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_opengl_one_sentence():
+    """EGL without a vendor library, as on a server without Mesa."""
+    done = shell(
+        str(FOLDER),
+        "--module",
+        str(EXAMPLE),
+        __EGL_VENDOR_LIBRARY_FILENAMES="/nonexistent.json",
+        __EGL_VENDOR_LIBRARY_DIRS="/nonexistent",
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "apt-get install libegl1" in done.stderr
+
+
+def test_a_missing_library_is_named():
+    from EmbeddedSlicer.rendering import MissingLibrary
+
+    text = str(MissingLibrary(ImportError("libEGL.so.1: cannot open shared object file")))
+    assert "apt-get install libegl1." in text
+
+
+def test_without_a_main_window():
+    done = script(f"""
+import EmbeddedSlicer
+EmbeddedSlicer.start(main_window=False, testing=True)
+widget = EmbeddedSlicer.open_module({str(EXAMPLE)!r})
+import slicer
+assert slicer.util.mainWindow() is None
+assert slicer.app.layoutManager() is None
+assert slicer.app.testingEnabled() is True
+slicer.util.errorDisplay("only logged")
+slicer.util.confirmOkCancelDisplay("only logged as well")
+node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+widget.ui.volumeSelector.setCurrentNode(node)
+slicer.selfTests["Example"]()
+slicer.util.infoDisplay("done")
+print("reached the end")
+""")
+    assert done.returncode == 0, done.stderr
+    assert "reached the end" in done.stdout
+    assert "ERROR:root:only logged" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_application_ends_as_slicer_does():
+    """cleanup() of the module is called before the process ends, and the exit code is kept."""
+    done = script(f"""
+import EmbeddedSlicer
+app = EmbeddedSlicer.start()
+widget = EmbeddedSlicer.open_module({str(EXAMPLE)!r})
+import slicer, qt
+seen = []
+slicer.app.aboutToQuit.connect(lambda: seen.append("aboutToQuit"))
+original = widget.cleanup
+widget.cleanup = lambda: (original(), print("cleanup"))
+qt.QTimer.singleShot(0, lambda: slicer.util.exit(3))
+code = app.exec()
+print(seen)
+sys.exit(code)
+""")
+    assert done.returncode == 3, done.stderr
+    assert "['aboutToQuit']\ncleanup" in done.stdout
+
+
+def test_registered_sample_data(tmp_path):
+    gui_helpers.start()
+    import SampleData
+    import slicer
+
+    logic = SampleData.SampleDataLogic()
+    made = []
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="Test", sampleName="Mine", customDownloader=lambda source: made or [1]
+    )
+    assert logic.downloadSample("Mine") == 1
+    (tmp_path / "a.txt").write_text("x")
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="Test",
+        sampleName="Text",
+        uris=(tmp_path / "a.txt").as_uri(),
+        fileNames="a.txt",
+        nodeNames="Text",
+    )
+    assert logic.downloadSample("Text").GetText() == "x"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="Test", sampleName="Far", uris="https://example.org/a", fileNames="a"
+    )
+    with pytest.raises(NotImplementedError, match="downloads nothing"):
+        logic.downloadSample("Far")
+    slicer.mrmlScene.Clear()
+
+
+def test_layouts():
+    app = gui_helpers.start()
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    gui_helpers.process()
+    views = app._layout_manager._widgets
+    assert [views[name].isVisible() for name in ("Red", "Yellow", "Green")] == [True, False, False]
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    gui_helpers.process()
+    assert all(views[name].isVisible() for name in views)
+    with pytest.raises(NotImplementedError):
+        manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
+
+
+def work(done):
+    for _ in range(50):
+        time.sleep(0)
+    done.set()
+
+
+def test_threads_wait_for_a_slot_as_in_slicer():
+    gui_helpers.start()
+    import qt
+
+    with gui_helpers.slicers_threads():
+        done = threading.Event()
+        worker = threading.Thread(target=work, args=(done,))
+        qt.QTimer.singleShot(0, worker.start)
+        gui_helpers.wait_until(lambda: worker.is_alive(), 5)
+        for _ in range(50):  # the event loop alone does not let it run
+            gui_helpers.process()
+            time.sleep(0.002)
+        assert not done.is_set()
+
+        def poll():
+            worker.join(0.02)
+            if not done.is_set():
+                qt.QTimer.singleShot(1, poll)
+
+        qt.QTimer.singleShot(0, poll)
+        gui_helpers.wait_until(done.is_set, 10)
+    worker.join()
