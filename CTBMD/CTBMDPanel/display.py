@@ -144,6 +144,10 @@ class Display:
             ui.resultView.setMRMLTableNode(table)
             ui.resultView.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
             ui.resultView.verticalHeader().setDefaultSectionSize(leveltable.ROW_HEIGHT)
+        if shown and table is not None:
+            empty = results.emptyColumns(table)
+            for column in range(1, table.GetNumberOfColumns()):  # the first is the row's name
+                ui.resultView.setColumnHidden(column - 1, column in empty)
         ui.resultView.setVisible(shown)
         setText(ui.staleLabel, self.panel.staleReason())
         text = results.summary(result) if shown else _("There are no results yet.")

@@ -7,10 +7,11 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import LUMBAR, LevelSelection
+from CTBMDLib.levels import LevelSelection
 
-from . import exporting, pytorch, results, sample, views, volumes
-from .display import STEPS_PER_MM, Display
+from . import exporting, pytorch, results, sample, volumes
+from .display import Display
+from .levelactions import LevelActions
 from .leveltable import LevelTable
 from .parameters import Sex
 from .runner import Runner
@@ -55,24 +56,13 @@ class Panel(VTKObservationMixin):
         self._inputs = None
         self._resultText = None
         self.display = Display(self)
+        self.levels = LevelActions(self)
         self._connect()
         self.display.update()
 
     def _connect(self):
-        ui, controller = self.ui, self.controller
+        ui = self.ui
         ui.sampleButton.clicked.connect(self.onLoadSample)
-        ui.findButton.clicked.connect(self.onFind)
-        ui.useSliceButton.clicked.connect(self.onUseSlice)
-        ui.undoButton.clicked.connect(self.onUndo)
-        ui.shiftUpButton.clicked.connect(self.onShiftUp)
-        ui.shiftDownButton.clicked.connect(self.onShiftDown)
-        ui.renameButton.clicked.connect(self.onRename)
-        ui.addButton.clicked.connect(self.onAdd)
-        ui.removeButton.clicked.connect(self.onRemove)
-        ui.levelCombo.currentIndexChanged.connect(self.onNameChosen)
-        ui.sliceSlider.valueChanged.connect(self.onSlider)
-        ui.sliceSlider.sliderMoved.connect(self.onSliderMoving)
-        ui.sliceSpinBox.valueChanged.connect(self.onSlice)
         ui.referenceCombo.currentIndexChanged.connect(self.onReference)
         ui.referenceFileButton.clicked.connect(self.onReferenceFile)
         ui.estimateButton.clicked.connect(self.onEstimate)
@@ -80,11 +70,7 @@ class Panel(VTKObservationMixin):
         ui.copyButton.clicked.connect(self.onCopy)
         ui.modelPathEdit.currentPathChanged.connect(self.onModelFolder)
         ui.installTorchButton.clicked.connect(self.onInstallTorch)
-        self.levelTable.picked.connect(self.onLevelPicked)
-        self.levelTable.included.connect(self.onIncluded)
-        controller.changed.connect(self.onSelectionChanged)
-        controller.dragging.connect(self.onDragging)
-        controller.refused.connect(self.showError)
+        self.controller.refused.connect(self.showError)
         self.runner.changed.connect(self.display.update)
         self.runner.failed.connect(self.showError)
 
@@ -220,114 +206,6 @@ class Panel(VTKObservationMixin):
             return
         self.parameterNode.inputVolume = node
         slicer.util.setSliceViewerLayers(background=node, fit=True)
-
-    # -- 2. lumbar slices -------------------------------------------------------------
-    def onFind(self):
-        if self.runner.cancelledBy(self.ui.findButton):
-            return
-        parameters = self.parameterNode
-        try:
-            with slicer.util.WaitCursor():
-                work = self.logic.findWork(parameters.inputVolume, parameters.segmentation)
-        except CTBMDError as error:
-            self.showError(str(error))
-            return
-        ui = self.ui
-        self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
-
-    def onFound(self, selection):
-        if not selection.levels and not selection.notes:
-            selection.notes = (_("No lumbar vertebra was found in this volume."),)
-        self.controller.replace(selection)
-        names = [item.level for item in selection]
-        first = next((level for level in LUMBAR if level in names), names[0] if names else None)
-        if first is not None:
-            self._pick(first)
-
-    def onSelectionChanged(self):
-        self.levelTable.show(self.controller.selection)
-        self.display.update()
-
-    def _pick(self, level):
-        self.levelTable.show(self.controller.selection, level)
-        self.onLevelPicked(level)
-
-    def onLevelPicked(self, level):
-        views.jumpTo(self.controller.selection[level].ras)
-        self.display.update()
-
-    def onIncluded(self, level, included):
-        self.controller.edit("include", level, included)
-
-    def onDragging(self, level, ras):
-        self.levelTable.showPosition(level, ras[2])
-        views.jumpTo(ras, axialOnly=True)
-
-    def onSlider(self, value):
-        self.onSlice(value / STEPS_PER_MM)
-
-    def onSlice(self, s_mm):
-        level = self.levelTable.level
-        if self.display.updating or level is None:
-            return
-        if self.controller.edit("use_slice", level, float(s_mm)):
-            views.jumpTo(self.controller.selection[level].ras)
-
-    def onSliderMoving(self, value):
-        level = self.levelTable.level
-        if level is not None:
-            r, a, _s = self.controller.selection[level].ras
-            views.jumpTo((r, a, value / STEPS_PER_MM), axialOnly=True)
-
-    def onUseSlice(self):
-        s_mm, level = self._shownS(), self.levelTable.level
-        if s_mm is not None and level is not None:
-            self.controller.edit("use_slice", level, s_mm)
-
-    def _shownS(self):
-        s_mm = views.axialS()
-        if s_mm is None:
-            self.showError(_("No axial slice is shown; set the red slice view to axial."))
-        return s_mm
-
-    def onUndo(self):
-        self.controller.undo()
-
-    def onShiftUp(self):
-        self._shift(-1)
-
-    def onShiftDown(self):
-        self._shift(1)
-
-    def _shift(self, steps):
-        row = self.levelTable.row
-        if self.controller.edit("shift", steps):
-            self.levelTable.selectRow(row)
-            self.display.update()
-
-    def onRename(self):
-        level, name = self.levelTable.level, self.ui.levelCombo.currentText
-        if level is not None and level != name and self.controller.edit("relabel", level, name):
-            self._pick(name)
-
-    def onAdd(self):
-        s_mm = self._shownS()
-        if s_mm is None:
-            return
-        bounds = [0.0] * 6
-        self.volumeNode.GetRASBounds(bounds)
-        middle = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
-        name = self.ui.levelCombo.currentText
-        if self.controller.edit("add", name, self.controller.positionAt(s_mm, middle)):
-            self._pick(name)
-
-    def onRemove(self):
-        if self.levelTable.level is not None:
-            self.controller.edit("remove", self.levelTable.level)
-
-    def onNameChosen(self, index=None):
-        self.controller.wishedName = self.ui.levelCombo.currentText
-        self.display.buttons()
 
     # -- 3. bone density -----------------------------------------------------------------
     def onReference(self, index=None):

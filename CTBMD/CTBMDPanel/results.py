@@ -38,33 +38,33 @@ def columns():
     ]
 
 
-_DECIMALS = {"bmd_g_cm2": 3, "bmd_low": 3, "bmd_high": 3}
-_SHOWN = {"t_score": 1, "trabecular_hu": 0, "slice_s_mm": 1}
+_DECIMALS = {
+    "bmd_g_cm2": 3,
+    "bmd_low": 3,
+    "bmd_high": 3,
+    "t_score": 1,
+    "trabecular_hu": 0,
+    "slice_s_mm": 1,
+}
 
 
 def fillTable(node, result):
     """Write a result into a vtkMRMLTableNode, the L1-L4 row last.
 
-    BMD columns are numbers, so that they can be plotted; the others are texts,
-    because an unknown value must read 'unknown' and not as a number.
+    The cells are texts, because the view shows a number with as many decimals as
+    it happens to have, and because an unknown value is no number.
     """
     rows = export.to_rows(result)
-    unknown = _("unknown")
     with slicer.util.NodeModify(node):
         node.RemoveAllColumns()
         node.SetUseColumnTitleAsColumnHeader(True)
         node.SetUseFirstColumnAsRowHeader(True)
         node.SetLocked(True)
         for name, title, unit, description in columns():
-            if name in _DECIMALS:
-                array = vtk.vtkDoubleArray()
-                for row in rows:
-                    array.InsertNextValue(row[name])
-            else:
-                array = vtk.vtkStringArray()
-                for row in rows:
-                    array.InsertNextValue(_text(name, row[name], unknown))
+            array = vtk.vtkStringArray()
             array.SetName(name)
+            for row in rows:
+                array.InsertNextValue(_text(name, row[name]))
             node.AddColumn(array)
             node.SetColumnTitle(name, title)
             node.SetColumnDescription(name, description)
@@ -73,14 +73,22 @@ def fillTable(node, result):
         node.Modified()
 
 
-def _text(name, value, unknown):
+def _text(name, value):
     if name == "level" and value == TOTAL:
         return _("L1-L4 mean")
     if value is None:
-        return "" if name in ("slice_s_mm", "category") else unknown
-    if name in _SHOWN:
-        return f"{value:.{_SHOWN[name]}f}"
-    return str(value)
+        return _("unknown") if name == "trabecular_hu" else ""
+    return f"{value:.{_DECIMALS[name]}f}" if name in _DECIMALS else str(value)
+
+
+def emptyColumns(node):
+    """Indices of the columns of a table node with nothing in them."""
+    table = node.GetTable()
+    return [
+        column
+        for column in range(node.GetNumberOfColumns())
+        if not any(table.GetValue(row, column).ToString() for row in range(node.GetNumberOfRows()))
+    ]
 
 
 def summary(result):

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Testing" / "EmbeddedSlicer"))
 
-WINDOW = (1440, 960)
+WINDOW = (1500, 1150)
 PATIENCE_S = 300
 HU_WINDOW = (-250.0, 550.0)
 TILE = 220
@@ -44,7 +44,6 @@ def main(arguments=None) -> int:
         print(error, file=sys.stderr)
         return 2
     widget.logic.export(result, options.output / "results.csv", overwrite=True)
-    show_results(app, widget)
     EmbeddedSlicer.screenshot(options.output / "panel.png")
     draw_slices(result, options.output / "slices.png")
 
@@ -86,39 +85,39 @@ def _stop_on_error(panel, good):
         raise RuntimeError(why)
 
 
-def show_results(app, widget):
-    """Bring the results into view in the panel."""
-    for _ in range(3):
-        app.processEvents()
-    area = app._main_window._scroll
-    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
-
-
 def draw_slices(result, path):
-    """The images the network saw, a row for each vertebra, as a PNG."""
+    """The images the network saw as a PNG, a column for each vertebra."""
     from PySide6 import QtCore, QtGui
 
-    columns = max(len(images.hu) for images in result.images.values())
-    width = MARGIN + columns * (TILE + MARGIN)
-    height = MARGIN + len(result.images) * (TILE + CAPTION + MARGIN) + CAPTION
+    rows = max(len(images.hu) for images in result.images.values())
+    width = MARGIN + len(result.images) * (TILE + MARGIN)
+    height = MARGIN + rows * (TILE + CAPTION + MARGIN) + 3 * CAPTION
     picture = QtGui.QImage(width, height, QtGui.QImage.Format.Format_RGB32)
     picture.fill(QtCore.Qt.GlobalColor.white)
     painter = QtGui.QPainter(picture)
+    normal, bold = QtGui.QFont(painter.font()), QtGui.QFont(painter.font())
+    bold.setBold(True)
+    left_top = QtCore.Qt.AlignmentFlag.AlignLeft | QtCore.Qt.TextFlag.TextWordWrap
     values = {row.level: row.bmd_g_cm2 for row in result.levels}
-    top = MARGIN
-    for level, images in result.images.items():
-        for column, (hu, s_mm) in enumerate(zip(images.hu, images.s_mm, strict=True)):
-            left = MARGIN + column * (TILE + MARGIN)
-            caption = f"{level}  S {s_mm:.1f} mm"
-            if column == columns - 1:
-                caption += f"   {values[level]:.3f} g/cm²"
-            box = QtCore.QRect(left, top, TILE, CAPTION)
-            painter.drawText(box, QtCore.Qt.AlignmentFlag.AlignLeft, caption)
+    for column, (level, images) in enumerate(result.images.items()):
+        left, top = MARGIN + column * (TILE + MARGIN), MARGIN
+        painter.setFont(bold)
+        title = f"{level}: {values[level]:.3f} g/cm²"
+        painter.drawText(QtCore.QRect(left, top, TILE, CAPTION), left_top, title)
+        painter.setFont(normal)
+        top += CAPTION
+        for hu, s_mm in zip(images.hu, images.s_mm, strict=True):
+            caption = f"S {s_mm:.1f} mm"
+            painter.drawText(QtCore.QRect(left, top, TILE, CAPTION), left_top, caption)
             painter.drawImage(QtCore.QRect(left, top + CAPTION, TILE, TILE), _grey(hu))
-        top += TILE + CAPTION + MARGIN
+            top += TILE + CAPTION + MARGIN
     low, high = HU_WINDOW
-    note = f"Images as the network reads them, shown from {low:.0f} to {high:.0f} HU. {result.disclaimer}"
-    painter.drawText(MARGIN, top + CAPTION // 2, note)
+    note = (
+        f"The images as the network reads them, shown from {low:.0f} to {high:.0f} HU; "
+        f"front is up, the patient's right is left. {result.disclaimer}"
+    )
+    box = QtCore.QRect(MARGIN, height - 2 * CAPTION, width - 2 * MARGIN, 2 * CAPTION)
+    painter.drawText(box, left_top, note)
     painter.end()
     if not picture.save(str(path)):
         raise RuntimeError(f"Cannot write '{path}'.")
