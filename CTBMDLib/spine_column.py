@@ -1,0 +1,189 @@
+"""Tracing the spinal column: body in front, canal behind it, arch behind the canal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .spine_grid import Grid
+
+STEP = 2
+"""Grid planes between two nodes of the trace (6 mm)."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The centre line of the vertebral bodies, from head to feet.
+
+    Attributes
+    ----------
+    body : ndarray, shape (n, 3)
+        RAS mm at the middle of the bodies (discs included).
+    canal : ndarray, shape (n, 3)
+        RAS mm of the spinal canal in the same planes.
+    score : ndarray, shape (n,)
+        How much a plane's surroundings look like a spine, about 0 to 1.
+    """
+
+    body: np.ndarray
+    canal: np.ndarray
+    score: np.ndarray
+
+
+def bone_map(hu, tissue_hu: float = 50.0) -> np.ndarray:
+    """0 for soft tissue, 1 for dense bone and all that is denser, float32.
+
+    The rise begins above contrast-enhanced muscle and ends where metal and
+    cortical bone would otherwise outweigh spongy bone.
+    """
+    low = tissue_hu + 40.0
+    return np.clip((np.asarray(hu, np.float32) - low) / 180.0, 0.0, 1.0)
+
+
+def tissue_level(grid: Grid) -> float:
+    """HU of soft tissue: the peak of the histogram between 0 and 110 HU."""
+    counts, edges = np.histogram(grid.hu[:: max(1, len(grid.hu) // 60)], bins=55, range=(0, 110))
+    if counts.sum() < 50:
+        return 50.0
+    smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode="nearest")
+    # The bin of exactly 0 may be padding: it is left out.
+    smooth[:2] = 0
+    peak = float(edges[int(smooth.argmax())] + 1.0)
+    return float(np.clip(peak, 20.0, 90.0))
+
+
+def _shift(array, a, r):
+    """array moved so that out[., y, x] = array[., y + a, x + r]; edge values repeat."""
+    out = array
+    for axis, step in ((1, a), (2, r)):
+        if step:
+            n = out.shape[axis]
+            out = np.take(out, np.clip(np.arange(n) + step, 0, n - 1), axis=axis)
+    return out
+
+
+def column_score(grid: Grid, bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much each point looks like the middle of a vertebral body.
+
+    Every measure is a mean over a box of the bone map, itself averaged over
+    27 mm along S so that discs and pedicles even out.
+
+    Returns
+    -------
+    score : ndarray, shape (S // STEP, A, R), float32
+    canal : ndarray, same shape, int8
+        Which of `CANALS` fits best behind the body.
+    """
+    best = None
+    for slope in SLOPES:
+        score, which = _score_at(_mean_along(bone, slope))
+        if best is None:
+            best, canal = score, which
+        else:
+            better = score > best
+            best[better] = score[better]
+            canal[better] = which[better]
+    return best, canal
+
+
+SLOPES = (0.0, 0.6)
+"""Forward lean of the bodies along which planes are averaged: none, and L5's."""
+
+
+def _mean_along(bone, slope, half=4):
+    """Mean over 2 half + 1 planes, each moved along A by slope, every STEP planes."""
+    nodes = np.arange(0, len(bone), STEP)
+    total = np.zeros((len(nodes), *bone.shape[1:]), np.float32)
+    for step in range(-half, half + 1):
+        planes = bone[np.clip(nodes + step, 0, len(bone) - 1)]
+        move = int(round(slope * step))
+        if move > 0:
+            total[:, :-move] += planes[:, move:]
+        elif move < 0:
+            total[:, -move:] += planes[:, :move]
+        else:
+            total += planes
+    return total / (2 * half + 1)
+
+
+def _score_at(mean):
+    def box(a, r):
+        return ndimage.uniform_filter1d(
+            ndimage.uniform_filter1d(mean, a, axis=1, mode="nearest"), r, axis=2, mode="nearest"
+        )
+
+    body, canal = box(8, 11), box(3, 5)
+    arch, side, front = box(5, 9), box(9, 4), box(3, 9)
+    best = np.full(body.shape, -np.inf, np.float32)
+    which = np.zeros(body.shape, np.int8)
+    for number, (a, r) in enumerate(CANALS):
+        value = 0.45 * np.minimum(_shift(arch, a - 5, int(round(1.5 * r))), 0.5)
+        value -= 0.9 * _shift(canal, a, r)
+        better = value > best
+        best[better] = value[better]
+        which[better] = number
+    best += np.minimum(body, 0.6)
+    best -= 0.3 * (_shift(side, 0, 10) + _shift(side, 0, -10))
+    best -= 0.3 * _shift(front, 8, 0)
+    return best, which
+
+
+CANALS = tuple((a, r) for a in (-7, -8, -9, -10) for r in (-2, 0, 2))
+"""Canal centre behind the body's centre, in grid steps along A and R."""
+
+
+def trace_column(grid: Grid, bone: np.ndarray, base: float = 0.22) -> Column | None:
+    """The best chain of body centres through the planes, from head to feet.
+
+    Parameters
+    ----------
+    grid : Grid
+    bone : ndarray
+        `bone_map` of the grid.
+    base : float
+        Score below which a plane speaks against a spine: the chain starts and
+        ends where its sum is largest.
+
+    Returns
+    -------
+    Column or None
+        None where nothing looks like a spine.
+    """
+    score, which = column_score(grid, bone)
+    gain = score - base
+    n = len(gain)
+    reach = 2
+    moves = [(a, r) for a in range(-reach, reach + 1) for r in (-1, 0, 1)]
+    cost = np.array([0.012 * a * a + 0.05 * r * r for a, r in moves], np.float32)
+    total = np.empty_like(gain)
+    came = np.zeros(gain.shape, np.int8)
+    total[0] = gain[0]
+    for s in range(1, n):
+        padded = np.pad(total[s - 1], reach, constant_values=-np.inf)
+        h, w = total[s - 1].shape
+        best = np.zeros((h, w), np.float32)
+        index = np.full((h, w), -1, np.int8)
+        for number, (a, r) in enumerate(moves):
+            value = padded[reach + a : reach + a + h, reach + r : reach + r + w] - cost[number]
+            better = value > best
+            best[better] = value[better]
+            index[better] = number
+        total[s] = gain[s] + best
+        came[s] = index
+    s, a, r = np.unravel_index(int(total.argmax()), total.shape)
+    if not np.isfinite(total[s, a, r]) or total[s, a, r] <= 0:
+        return None
+    nodes = []
+    while True:
+        nodes.append((s, a, r, score[s, a, r], which[s, a, r]))
+        move = came[s, a, r] if s > 0 else -1
+        if move < 0:
+            break
+        s, a, r = s - 1, a + moves[move][0], r + moves[move][1]
+    nodes = np.array(nodes, float)  # from head to feet
+    index = nodes[:, :3] * (STEP, 1, 1)
+    shift = np.array(CANALS)[nodes[:, 4].astype(int)]
+    canal = index + np.column_stack([np.zeros(len(index)), shift])
+    return Column(grid.ras(index), grid.ras(canal), nodes[:, 3])

@@ -1,0 +1,133 @@
+"""Which vertebra is which: last rib, sacrum, and how sure the two make it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .levels import ORDER
+
+_L1 = ORDER.index("L1")
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Names for a chain of vertebrae.
+
+    Attributes
+    ----------
+    first_lumbar : int
+        Position of L1 in the chain; may be negative or past its end.
+    probability : float
+        Share of the evidence for these names, 0 to 1.
+    decided_by : {'sacrum', 'rib', 'both', 'neither'}
+    lumbar_count : int or None
+        Rib-free vertebrae between the last rib and the sacrum where both are in view.
+    notes : tuple of str
+    any_lumbar : bool
+        False where the chain shows no lumbar vertebra at all.
+    """
+
+    first_lumbar: int
+    probability: float
+    decided_by: str
+    lumbar_count: int | None
+    notes: tuple[str, ...]
+    any_lumbar: bool = True
+
+    def name(self, position: int) -> str | None:
+        """Name of a vertebra of the chain, None outside `ORDER`."""
+        index = _L1 + position - self.first_lumbar
+        return ORDER[index] if 0 <= index < len(ORDER) else None
+
+
+def number_vertebrae(reach, ala) -> Numbering:
+    """Name a chain of vertebrae from head to feet.
+
+    Parameters
+    ----------
+    reach : array_like, shape (2, m)
+        How far bone reaches to the left and right of each vertebra, mm; NaN where unseen.
+    ala : array_like, shape (m,)
+        Bone beside each body where only the sacrum has it, 0 to 1; NaN where
+        unseen. The last entries may be places below the last disc.
+
+    Notes
+    -----
+    Every place of L1 in the chain is weighed with 5 lumbar vertebrae, and,
+    as less likely, with 4 or 6. About one person in ten has a transitional
+    vertebra, so the penalty is that of 1 in 10, not of the impossible.
+    """
+    reach, ala = np.asarray(reach, float), np.asarray(ala, float)
+    m = len(ala)
+    seen = np.isfinite(reach)
+    mean = np.where(seen.any(axis=0), np.nansum(reach, axis=0) / np.maximum(seen.sum(axis=0), 1), 0)
+    rib = np.where(seen.any(axis=0), np.clip((mean - 50.0) / 4.0, -3.0, 3.0), 0.0)
+    sacral = np.where(
+        np.isfinite(ala), np.clip((np.nan_to_num(ala) - 0.06) / 0.025, -3.0, 3.0), 0.0
+    )
+    as_rib = rib / 2 - sacral / 2
+    as_lumbar = -rib / 2 - sacral / 2
+    as_sacral = sacral / 2
+
+    options = []
+    for count in (5, 4, 6):
+        for first in range(-count - 2, m + 1):
+            position = np.arange(m)
+            score = np.where(
+                position < first,
+                as_rib,
+                np.where(position < first + count, as_lumbar, as_sacral),
+            ).sum()
+            options.append((score - (0.0 if count == 5 else 2.2), first, count))
+    best_score, first, count = max(options)
+    ribs_in_view = 0 < first < m and rib[first - 1] > 0 and rib[first] < 0
+    end = first + count
+    sacrum_in_view = 0 < end < m and sacral[end] > 0 and sacral[end - 1] < 0
+    any_lumbar = first < m and end > 0 and bool((as_lumbar[max(first, 0) : max(end, 0)] > 0).any())
+
+    # Labels are the same whether a lumbar vertebra more or less lies out of view.
+    def l1_of(first, count):
+        return first if 0 < first else first + count - 5
+
+    weights = {}
+    for score, f, c in options:
+        name = l1_of(f, c)
+        weights[name] = weights.get(name, 0.0) + np.exp(min(score - best_score, 0.0))
+    label = l1_of(first, count)
+    probability = weights[label] / sum(weights.values())
+
+    notes = []
+    decided = "neither"
+    lumbar_count = None
+    if ribs_in_view and sacrum_in_view:
+        decided, lumbar_count = "both", count
+    elif sacrum_in_view:
+        decided = "sacrum"
+    elif ribs_in_view:
+        decided = "rib"
+    if lumbar_count == 6:
+        notes.append(
+            "Possible transitional anatomy: six vertebrae without ribs between the last rib and "
+            "the sacrum (a sixth lumbar vertebra, or a very short 12th rib); confirm the labels."
+        )
+    elif lumbar_count == 4:
+        notes.append(
+            "Possible transitional anatomy: only four vertebrae without ribs between the last rib "
+            "and the sacrum (a rib at L1, or L5 joined to the sacrum); confirm the labels."
+        )
+    if lumbar_count in (4, 6):
+        # Counted up from the sacrum, as most reports do; a person must confirm.
+        label, decided, probability = first + count - 5, "neither", min(probability, 0.5)
+    if decided == "neither" and lumbar_count is None:
+        run = range(max(first, 0), min(end, m))
+        if len(run) and not ribs_in_view and not sacrum_in_view:
+            # Nothing to count from: the names that put the run in the middle of L1-L5.
+            label = max(first, 0) - (5 - len(run)) // 2
+        notes.append(
+            "Numbering uncertain: neither the last rib nor the sacrum is seen clearly; "
+            "confirm or shift the labels."
+        )
+        probability = min(probability, 0.35)
+    return Numbering(label, float(probability), decided, lumbar_count, tuple(notes), any_lumbar)

@@ -1,0 +1,91 @@
+"""Which vertebrae carry ribs: bone that runs from the spine far out to the side."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .spine_column import bone_map
+from .spine_grid import Grid
+from .spine_straight import Straight
+
+STEP_MM = 3.0
+OUT = np.arange(27.0, 76.0, STEP_MM)
+"""Distances to the side of the body's centre, mm: rib heads to where a 12th rib ends."""
+BEHIND = np.arange(-69.0, 4.0, STEP_MM)
+"""Positions in front of the body's centre, mm (ribs lie behind it)."""
+LOW_COST = 1.3
+"""Steps without bone that a rib may have (partial volume, cartilage at its neck)."""
+
+
+def rib_reach(straight: Straight, grid: Grid, tissue_hu: float):
+    """How far out an unbroken bar of bone reaches from each plane, on each side.
+
+    A transverse process ends near 45 mm from the midline; a rib goes on, down
+    and back. Every place to the side is followed inwards along the path with
+    the least gap, upwards at most, so that each rib counts for the one
+    vertebra it comes from.
+
+    Returns
+    -------
+    reach : ndarray, shape (2, n)
+        mm from the body's centre, left and right of the patient, 0 where there is no such
+        bar; NaN where the CT does not reach 54 mm out.
+    """
+    n = len(straight)
+    planes = np.arange(0, n, STEP_MM).astype(int)
+    reach = np.zeros((2, n))
+    for side, sign in enumerate((-1, 1)):
+        ras = (
+            straight.centre[planes, None, None]
+            + BEHIND[None, :, None, None] * straight.front[planes, None, None]
+            + sign * OUT[None, None, :, None] * straight.right[planes, None, None]
+        )
+        hu = grid.sample(ras)
+        covered = np.isfinite(hu)
+        bone = bone_map(np.where(covered, hu, tissue_hu), tissue_hu)
+        # Ribs are at most 12 mm thick; a kidney full of contrast is not.
+        bone = bone - ndimage.grey_opening(bone, size=(6, 6, 6))
+        found = _follow(bone, straight.canal_mm[planes])
+        blind = covered[:, :, OUT <= 54.1].mean(axis=(1, 2)) < 0.7
+        values = np.where(blind, np.nan, found)
+        index = np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)
+        reach[side] = values[index]
+    return reach
+
+
+def _follow(bone, canal_mm):
+    """Largest distance reached from each plane at low cost, shape (planes,)."""
+    planes, behind, out = bone.shape
+    gap = np.clip(1.0 - bone / 0.3, 0.0, 1.0)
+    at = BEHIND[None, :] + canal_mm[:, None]  # mm in front of the canal's centre
+    cost = np.where((at > -16.0) & (at < 16.0), gap[:, :, 0], np.inf)
+    start = np.broadcast_to(np.arange(planes)[:, None], cost.shape).copy()
+    best = np.zeros(planes)
+    moves = [(t, a) for t in (-2, -1, 0) for a in (-2, -1, 0, 1)]
+    moves += [(1, a) for a in (-1, 0)]
+    for column in range(1, out):
+        new_cost = np.full_like(cost, np.inf)
+        new_start = start.copy()
+        for t, a in moves:
+            # Going out, a rib comes down by t planes (t < 0: from above) and back by a.
+            value = _moved(cost, t, -a, np.inf) + 0.05 * (abs(t + 1) + abs(a))
+            better = value < new_cost
+            new_cost[better] = value[better]
+            new_start[better] = _moved(start, t, -a, 0)[better]
+        cost = new_cost + gap[:, :, column]
+        start = new_start
+        good = (bone[:, :, column] > 0.25) & (cost < LOW_COST + 0.05 * column)
+        for plane in np.unique(start[good]):
+            best[plane] = OUT[column]
+    return best
+
+
+def _moved(array, t, a, fill):
+    """out[p, b] = array[p + t, b + a]."""
+    out = np.full_like(array, fill)
+    p, b = array.shape
+    out[max(0, -t) : p - max(0, t), max(0, -a) : b - max(0, a)] = array[
+        max(0, t) : p - max(0, -t), max(0, a) : b - max(0, -a)
+    ]
+    return out

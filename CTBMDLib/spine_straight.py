@@ -1,0 +1,120 @@
+"""The spine laid straight: one plane per millimetre along the column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .spine_column import Column
+
+LATERAL = np.arange(-51.0, 51.1, 3.0)
+"""Sampled positions to the patient's right of the body's centre, mm."""
+AHEAD = np.arange(-45.0, 22.6, 2.5)
+"""Sampled positions in front of the body's centre, mm."""
+BELOW_MM, ABOVE_MM = 70.0, 12.0
+"""How far the line is carried on past both ends of the trace."""
+
+
+@dataclass(frozen=True)
+class Straight:
+    """Planes across the column, every millimetre from head to feet.
+
+    Attributes
+    ----------
+    hu : ndarray, shape (n, len(AHEAD), len(LATERAL)), float32
+        NaN outside the CT.
+    centre, up, right, front : ndarray, shape (n, 3)
+        RAS mm of each plane's origin and its unit vectors.
+    canal_mm : ndarray, shape (n,)
+        Distance from the body's centre back to the canal's.
+    """
+
+    hu: np.ndarray
+    centre: np.ndarray
+    up: np.ndarray
+    right: np.ndarray
+    front: np.ndarray
+    canal_mm: np.ndarray
+
+    def __len__(self):
+        return len(self.centre)
+
+    def point(self, t, right=0.0, front=0.0) -> np.ndarray:
+        """RAS mm of a position `t` planes down the column."""
+        n = np.arange(len(self))
+        at = [
+            np.stack([np.interp(t, n, v[:, i]) for i in range(3)], axis=-1)
+            for v in (self.centre, self.right, self.front)
+        ]
+        return at[0] + right * at[1] + front * at[2]
+
+
+def frame_along(column: Column):
+    """Centre line every millimetre with a frame that turns with the spine.
+
+    Returns
+    -------
+    centre, up, right, front : ndarray, shape (n, 3)
+    canal_mm : ndarray, shape (n,)
+    """
+    body = column.body
+    step = float(np.median(np.linalg.norm(np.diff(body, axis=0), axis=1))) if len(body) > 1 else 6.0
+    sigma = 10.0 / step
+    smooth = _smooth(body, sigma)
+    offset = _smooth(column.canal - body, 3 * sigma)
+    lower = _tangent_end(smooth, -1, step)
+    upper = _tangent_end(smooth, 0, step)
+    line = np.vstack([smooth[0] + upper * ABOVE_MM, smooth, smooth[-1] - lower * BELOW_MM])
+    offset = np.vstack([offset[0], offset, offset[-1]])
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    t = np.arange(0.0, length[-1], 1.0)
+    centre = np.column_stack([np.interp(t, length, line[:, i]) for i in range(3)])
+    centre = _smooth(centre, 6.0)
+    offset = np.column_stack([np.interp(t, length, offset[:, i]) for i in range(3)])
+    up = -_smooth(np.gradient(centre, axis=0), 8.0)
+    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    back = offset - np.sum(offset * up, axis=1, keepdims=True) * up
+    canal_mm = np.linalg.norm(back, axis=1)
+    front = -back / np.maximum(canal_mm[:, None], 1e-6)
+    right = np.cross(front, up)
+    return centre, up, right, front, canal_mm
+
+
+def straighten(source, column: Column) -> Straight:
+    """Sample the CT on planes across the column.
+
+    Parameters
+    ----------
+    source : CTVolume or Grid
+        Anything with `sample(ras)`.
+    column : Column
+    """
+    centre, up, right, front, canal_mm = frame_along(column)
+    ras = (
+        centre[:, None, None]
+        + AHEAD[None, :, None, None] * front[:, None, None]
+        + LATERAL[None, None, :, None] * right[:, None, None]
+    )
+    return Straight(source.sample(ras), centre, up, right, front, canal_mm)
+
+
+def _smooth(values, sigma):
+    # Reflecting about the end point keeps the direction of the ends.
+    n = len(values)
+    pad = min(n - 1, int(4 * sigma) + 1)
+    if pad < 1:
+        return values.copy()
+    head = 2 * values[0] - values[pad:0:-1]
+    tail = 2 * values[-1] - values[-2 : -pad - 2 : -1]
+    long = np.vstack([head, values, tail])
+    return ndimage.gaussian_filter1d(long, sigma, axis=0)[pad : pad + n]
+
+
+def _tangent_end(points, end, step):
+    count = min(len(points) - 1, max(1, int(round(24 / step))))
+    if count < 1:
+        return np.array([0.0, 0.0, 1.0])
+    way = points[0] - points[count] if end == 0 else points[-1 - count] - points[-1]
+    return way / max(np.linalg.norm(way), 1e-6)
