@@ -126,12 +126,11 @@ class qSlicerIOManager(QtCore.QObject):
         return bool(self._storage(node, name).WriteData(node))
 
     def _storage(self, node, name):
-        """The node's storage node for a file; one that keeps its content in the scene gets one."""
+        """The node's storage node for a file; a text node has none unless it is asked for."""
+        if hasattr(node, "SetForceCreateStorageNode"):
+            node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
         node.AddDefaultStorageNode(name)
         storage = node.GetStorageNode()
-        if storage is None:
-            storage = self._scene.AddNewNodeByClass(node.GetDefaultStorageNodeClassName(name))
-            node.SetAndObserveStorageNodeID(storage.GetID())
         storage.SetFileName(name)
         return storage
 
