@@ -49,7 +49,7 @@ def open_case(
             raise
         raise _foreign(levels, chosen, "which is not in this input") from None
     if chosen is None:
-        return volume, find(volume, progress=part(0.6, 0.4), should_cancel=should_cancel)
+        return volume, _find(volume, path, part(0.6, 0.4), should_cancel)
     actual = volume.acquisition.series_uid
     if chosen.series_uid and chosen.series_uid != actual:
         what = f"and this is series {actual}" if actual else "and this CT does not name its series"
@@ -62,18 +62,6 @@ def open_case(
                 f"{item.level} of the levels file '{levels}' lies outside the CT; correct its 'ras' (mm, right-anterior-superior)."
             )
     return volume, chosen
-
-
-def find(volume: CTVolume, *, progress=None, should_cancel=None) -> LevelSelection:
-    """`locate.find_levels`, refusing a scan in which it finds no lumbar level."""
-    from .locate import find_levels
-
-    selection = find_levels(volume, progress=progress, should_cancel=should_cancel)
-    if not any(item.level in LUMBAR for item in selection):
-        raise CTBMDError(
-            f"no lumbar level found in '{volume.name}'; the scan must show lumbar vertebrae, or name the levels in a file."
-        )
-    return selection
 
 
 def load_levels(path) -> LevelSelection:
@@ -99,6 +87,17 @@ def load_levels(path) -> LevelSelection:
 def not_found(selection: LevelSelection) -> list[str]:
     """Levels of L1-L4 that the selection lacks."""
     return [level for level in MEASURED if level not in selection]
+
+
+def _find(volume, path, progress, should_cancel) -> LevelSelection:
+    from .locate import find_levels
+
+    selection = find_levels(volume, progress=progress, should_cancel=should_cancel)
+    if not any(item.level in LUMBAR for item in selection):
+        raise CTBMDError(
+            f"no lumbar level found in '{path}'; choose a scan that shows lumbar vertebrae."
+        )
+    return selection
 
 
 def _is_dicom_name(path) -> bool:

@@ -136,7 +136,12 @@ def report(case, volume, chosen, images, bundle, rows, imported, base, cold, agr
     for name, (first, median, peak) in rows.items():
         share = f"{100 * median / total:.0f} %" if name in main else ""
         out.append(f"{name:<16}{first:>10.3f}{median:>10.3f}{share:>8}{peak:>10.0f}")
-    out += ["", f"read + find + cut + infer (NumPy): {total:.3f} s"]
+    peak = max(rows[name][2] for name in main)
+    out += [
+        "",
+        f"read + find + cut + infer (NumPy): {total:.3f} s",
+        f"peak memory without PyTorch: {peak:.0f} MiB, {peak - base:.0f} MiB above the start",
+    ]
     for infer in ("infer, NumPy", "infer, PyTorch"):
         if infer not in rows:
             continue

@@ -340,7 +340,6 @@ def test_estimate_on_the_real_scans_at_their_known_levels(
 
 @pytest.mark.parametrize("name", ["ct_ts_example/ct.nii.gz", "ct_acrin_f46", "ct_sagittal_m42"])
 def test_levels_of_the_real_scans(capsys, tmp_path, shared_data, model, name):
-    pytest.importorskip("CTBMDLib.locate")
     output = tmp_path / "levels.json"
     out, _ = run(capsys, "levels", shared_data(name), "--output", output)
     data = json.loads(output.read_text())
@@ -358,7 +357,6 @@ def test_levels_of_the_real_scans(capsys, tmp_path, shared_data, model, name):
 
 
 def test_levels_prints_json_alone_on_stdout(shared_data):
-    pytest.importorskip("CTBMDLib.locate")
     done = shell("levels", shared_data("ct_ts_example/ct.nii.gz"))
     assert done.returncode == 0, done.stderr
     assert {entry["level"] for entry in json.loads(done.stdout)["levels"]} >= set(LEVELS)
@@ -366,7 +364,6 @@ def test_levels_prints_json_alone_on_stdout(shared_data):
 
 @pytest.mark.parametrize("command", ["levels", "estimate"])
 def test_slices_without_a_lumbar_vertebra(shared_data, model, command):
-    pytest.importorskip("CTBMDLib.locate")
     more = ("--model", model) if command == "estimate" else ()
     done = shell(command, shared_data("ct_slices_liver"), *more)
     assert done.returncode == 2 and done.stdout == ""
