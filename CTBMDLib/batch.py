@@ -20,9 +20,11 @@ from .cases import open_case
 from .errors import Cancelled, CTBMDError
 from .estimate import BMDResult, estimate
 from .export import SUFFIXES, write_result, write_text
+from .files import stem
 from .series import files_below, scan
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+_BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
 CSV_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid")
 FAILURE_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid", "reason")
 
@@ -79,7 +81,8 @@ def list_cases(source) -> list[Case]:
     Parameters
     ----------
     source : str or Path
-        A folder: each subfolder and each NIfTI or NRRD file in it is a case;
+        A folder: each subfolder and each NIfTI or NRRD file in it is a case
+        (a subfolder of NIfTI alone by its only file or the one called ct);
         DICOM files lying directly in it are a case for each patient. A CSV
         file: a column `path` (relative to the file) and, where wanted, `case`,
         `sex`, `age`, `levels` and `series_uid`.
@@ -310,8 +313,7 @@ def _cases_of_folder(folder: Path) -> list[Case]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            if files_below(entry):
-                cases.append(Case(str(entry)))
+            cases += _case_of_subfolder(entry)
         elif entry.name.lower().endswith(VOLUME_SUFFIXES):
             cases.append(Case(str(entry)))
         else:
@@ -324,6 +326,18 @@ def _cases_of_folder(folder: Path) -> list[Case]:
                 str(series.frames[0].path), case=series.patient_id, series_uid=series.series_uid
             )
     return cases + list(best.values())
+
+
+def _case_of_subfolder(folder: Path) -> list[Case]:
+    files = files_below(folder)
+    volumes = [file for file in files if file.name.lower().endswith(VOLUME_SUFFIXES)]
+    if volumes and all(f in volumes or f.suffix.lower() in _BESIDE for f in files):
+        # A folder of NIfTI: its only volume, or the one called ct beside its labels.
+        named = [file for file in volumes if stem(file).lower() == "ct"]
+        chosen = volumes if len(volumes) == 1 else named
+        if len(chosen) == 1:
+            return [Case(str(chosen[0]), case=folder.name)]
+    return [Case(str(folder))] if files else []
 
 
 def _scan_quietly(files) -> list:

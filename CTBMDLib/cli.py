@@ -296,11 +296,15 @@ def _batch(arguments, screen) -> None:
         screen.say("Interrupted; the same command goes on where it stopped.")
         raise
     if report.resumed:
-        screen.say(f"{report.resumed} cases were taken over from an interrupted run.")
-    screen.say(f"{len(report.results)} cases written to {report.output}")
+        screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
+    screen.say(f"{_count(len(report.results))} written to {report.output}")
     if report.failures:
-        screen.say(f"{len(report.failures)} cases failed, listed in {report.failures_file}")
+        screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
     screen.say(RESEARCH_USE)
+
+
+def _count(number) -> str:
+    return "1 case" if number == 1 else f"{number} cases"
 
 
 def _model_show(arguments, screen) -> None:

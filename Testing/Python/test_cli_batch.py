@@ -101,7 +101,7 @@ def test_interrupted_it_goes_on_where_it_stopped(capsys, cases, model, monkeypat
         stream.write('{"key": "half')
     out, _ = run(capsys, *command)
     assert seen == ["G0", "G1", "stopped", "G2"]
-    assert "2 cases were taken over" in out
+    assert "Taken over from an interrupted run: 2 cases." in out
     resumed = output.read_bytes()
     monkeypatch.undo()
     run(capsys, *command, "--overwrite")
@@ -162,6 +162,18 @@ def test_the_cases_of_a_folder(tmp_path):
     (tmp_path / "d.NRRD").write_bytes(b"")
     names = [case.title for case in list_cases(tmp_path)]
     assert names == ["c.nii.gz", "d.NRRD", "patient_a", "patient_b"]
+
+
+def test_a_subfolder_of_nifti_is_the_case_of_its_ct(tmp_path):
+    for name in ("s1/ct.nii.gz", "s1/labels.nii.gz", "s1/facts.json", "s2/scan.nrrd",
+                 "s3/a.nii", "s3/b.nii"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert list_cases(tmp_path) == [
+        Case(str(tmp_path / "s1/ct.nii.gz"), case="s1"),
+        Case(str(tmp_path / "s2/scan.nrrd"), case="s2"),
+        Case(str(tmp_path / "s3")),
+    ]
 
 
 def test_dicom_files_of_several_patients_in_one_folder_are_a_case_each(tmp_path):
