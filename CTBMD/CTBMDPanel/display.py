@@ -108,9 +108,8 @@ class Display:
         setText(self.ui.sliceLabel, text)
         for widget in (slider, box):
             widget.setEnabled(there and not self.panel.runner.busy)
-        if not there:
-            return
-        s_mm = selection[level].ras[2]
+        s_mm = selection[level].ras[2] if there else 0.0
+        limits = limits or (0.0, 0.0)
         low, high = min(limits[0], s_mm), max(limits[1], s_mm)
         blocked = slider.blockSignals(True), box.blockSignals(True)
         box.setRange(low, high)
@@ -148,8 +147,11 @@ class Display:
             empty = results.emptyColumns(table)
             for column in range(1, table.GetNumberOfColumns()):  # the first is the row's name
                 ui.resultView.setColumnHidden(column - 1, column in empty)
+        stale = self.panel.staleReason()
         ui.resultView.setVisible(shown)
-        setText(ui.staleLabel, self.panel.staleReason())
+        ui.resultView.setEnabled(not stale)
+        ui.summaryLabel.setEnabled(not stale)
+        setText(ui.staleLabel, stale)
         text = results.summary(result) if shown else _("There are no results yet.")
         setText(ui.summaryLabel, text)
         setText(ui.findingsLabel, results.findings(result) if shown else "")

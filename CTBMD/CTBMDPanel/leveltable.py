@@ -3,6 +3,8 @@
 import qt
 from slicer.i18n import tr as _
 
+from CTBMDLib.levels import LUMBAR
+
 from .signal import Signal
 
 USE, LEVEL, S, CONFIDENCE, SOURCE = range(5)
@@ -67,8 +69,7 @@ class LevelTable:
                 self.table.setRowCount(len(self._levels))
                 self._fitHeight()
             for row, item in enumerate(selection):
-                use = self._cell(row, USE, "")
-                use.setCheckState(qt.Qt.Checked if item.included else qt.Qt.Unchecked)
+                self._showUse(row, item)
                 self._cell(row, LEVEL, item.level)
                 self._cell(row, S, f"{item.ras[2]:.1f}")
                 self._cell(row, CONFIDENCE, confidence(item))
@@ -79,6 +80,14 @@ class LevelTable:
                 self.table.setCurrentCell(0, LEVEL)
         finally:
             self._filling = False
+
+    def _showUse(self, row, item):
+        """A check box for the vertebrae that can be measured, nothing for the others."""
+        if item.level not in LUMBAR:
+            self.table.setItem(row, USE, qt.QTableWidgetItem())
+            return
+        use = self._cell(row, USE, "")
+        use.setCheckState(qt.Qt.Checked if item.included else qt.Qt.Unchecked)
 
     def _fitHeight(self):
         """Room for all vertebrae, so that nothing is hidden behind a scroll bar."""
@@ -108,6 +117,8 @@ class LevelTable:
 
     def _onCellChanged(self, row, column):
         if self._filling or column != USE or not 0 <= row < len(self._levels):
+            return
+        if self._levels[row] not in LUMBAR:
             return
         checked = self.table.item(row, USE).checkState() == qt.Qt.Checked
         self.included.emit(self._levels[row], checked)

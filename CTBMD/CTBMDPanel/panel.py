@@ -165,12 +165,12 @@ class Panel(VTKObservationMixin):
         ]
 
     def _onOtherVolume(self, node):
-        """Another CT is chosen: its own sex, no levels yet, shown in the views."""
+        """Another CT is chosen: its own sex, its own levels, shown in the views."""
         self.runner.abandon()
+        old = self._volumeID
         self._observeVolume(node)
         self._adoptSex()
-        if self.controller.selection.levels:
-            self.controller.replace(LevelSelection())
+        self.controller.switchVolume(old, self._volumeID)
         if node is not None:
             slicer.util.setSliceViewerLayers(background=node, fit=True)
         self.onParameters()

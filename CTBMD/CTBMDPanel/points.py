@@ -17,6 +17,8 @@ def createNode():
     lengthwise = slicer.mrmlScene.AddNewNodeByClass(node.GetDisplayNode().GetClassName())
     _setUp(lengthwise)
     lengthwise.SetSliceProjection(True)
+    lengthwise.SetSliceProjectionUseFiducialColor(True)
+    lengthwise.SetSliceProjectionOutlinedBehindSlicePlane(False)
     lengthwise.SetSliceProjectionOpacity(1.0)
     lengthwise.SetVisibility3D(False)
     for name in ("Yellow", "Green"):

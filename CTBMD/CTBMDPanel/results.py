@@ -21,7 +21,7 @@ def columns():
         ("t_score", _("T-score"), "", _("From the chosen reference table; needs the sex")),
         (
             "trabecular_hu",
-            _("Trabecular"),
+            _("Trab."),
             "HU",
             _("Mean HU of the trabecular bone inside the body"),
         ),

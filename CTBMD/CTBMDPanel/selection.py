@@ -39,6 +39,7 @@ class SelectionController(VTKObservationMixin):
         self._parameterNode = None
         self._pointsNode = None
         self._earlier = []
+        self._ofVolumes = {}
         self._writing = False
         self._interacting = False
 
@@ -48,6 +49,7 @@ class SelectionController(VTKObservationMixin):
         self._observePoints(None)
         self._parameterNode = parameterNode
         self._earlier = []
+        self._ofVolumes = {}
         self._interacting = False
         self.selection = LevelSelection()
         if parameterNode is not None:
@@ -99,6 +101,18 @@ class SelectionController(VTKObservationMixin):
         if self.selection.levels:
             self._earlier.append(self.selection)
         self.selection = selection
+        self._commit()
+
+    def switchVolume(self, old, new):
+        """Another volume is chosen: its own levels, as they were when it was left.
+
+        Parameters
+        ----------
+        old, new : str or None
+            Node IDs.
+        """
+        self._ofVolumes[old] = self.selection, self._earlier
+        self.selection, self._earlier = self._ofVolumes.get(new, (LevelSelection(), []))
         self._commit()
 
     def edit(self, name, *arguments):

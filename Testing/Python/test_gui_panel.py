@@ -267,6 +267,19 @@ def test_points_made_and_deleted_in_the_scene_are_followed(panel):
     assert "L2" in labels(panel)
 
 
+def test_only_lumbar_vertebrae_can_be_ticked(panel):
+    from CTBMDLib.levels import LevelSelection, LevelSlice
+
+    add_volume(panel)
+    levels = [LevelSlice("T12", (3.0, -20.0, 80.0), 0.9, included=False)]
+    panel.levels.onFound(LevelSelection((*levels, *phantoms.chosen().levels)))
+    assert cell(panel, 0, 1) == "T12" and cell(panel, 1, 1) == "L1"
+    click_cell(panel, 0, 0)
+    assert not panel.controller.selection["T12"].included
+    click_cell(panel, 1, 0)
+    assert not panel.controller.selection["L1"].included
+
+
 def test_uncertain_numbering_is_said_in_plain_words(panel):
     from CTBMDLib.levels import LevelSelection
 
@@ -358,7 +371,10 @@ def test_results_go_stale_visibly_and_recover(panel, model):
 
     add_volume(panel, name="another")
     assert stale.isVisible() and "'phantom'" in stale.text()
-    assert len(panel.controller.selection) == 0
+    assert len(panel.controller.selection) == 0 and labels(panel) == []
+    assert not panel.ui.undoButton.enabled
+    gui.choose(panel.ui.inputSelector, "phantom")  # back: its levels are there again
+    assert sorted(labels(panel)) == ["L1", "L2", "L3"] and not stale.isVisible()
 
 
 def slowed(panel, monkeypatch):
