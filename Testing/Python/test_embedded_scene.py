@@ -1,5 +1,7 @@
 """EmbeddedSlicer's scene, files, slice views and module life."""
 
+import time
+
 import gui_helpers
 import numpy as np
 import pytest
@@ -279,7 +281,11 @@ def test_progress_dialog_and_delay_display(slicer):
     assert progress.wasCanceled is False
     progress.close()
     slicer.util.delayDisplay("a moment", 10)
-    slicer.util.delayDisplay("a moment", 450)
+    start = time.monotonic()
+    with gui_helpers.no_slot_errors():
+        slicer.util.delayDisplay("a moment", 450)
+        gui_helpers.process()
+    assert time.monotonic() - start > 0.4  # it was shown that long
 
 
 def test_vtk_observation_mixin(slicer):

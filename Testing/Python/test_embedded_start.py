@@ -57,6 +57,12 @@ def test_without_opengl_one_sentence():
     assert done.stderr.count("\n") == 1 and "apt-get install libegl1" in done.stderr
 
 
+def test_a_display_that_does_not_answer_is_named():
+    done = shell(str(FOLDER), "--module", str(EXAMPLE), DISPLAY=":4711")
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1 and "no window is shown because" in done.stderr
+
+
 def test_a_missing_library_is_named():
     from EmbeddedSlicer.rendering import MissingLibrary
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import os
 import sys
 from pathlib import Path
+
+from . import display, rendering
 
 _app = None
 
@@ -49,19 +50,18 @@ def start(*, main_window=True, testing=False, settings_folder=None):
     if _app is not None:
         return _app
     _keep_singletons()
-    if sys.platform.startswith("linux"):
-        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    try:
+        problem = display.choose_platform()
+    except ImportError as error:
+        raise rendering.MissingLibrary(error) from None
+    if problem:
+        print(f"EmbeddedSlicer: {problem}.", file=sys.stderr)
     if main_window:
-        from . import rendering
-
         rendering.choose_backend()
     try:
         from PySide6 import QtUiTools  # noqa: F401
     except ImportError as error:
-        from .rendering import MissingLibrary
-
-        raise MissingLibrary(error) from None
+        raise rendering.MissingLibrary(error) from None
     _publish_python()
     from . import application
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 import EmbeddedSlicer
@@ -44,6 +43,6 @@ def main(arguments=None):
     slicer.util.resetSliceViews()
     if options.screenshot:
         EmbeddedSlicer.screenshot(options.screenshot)
-    elif os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+    elif app.platformName() != "offscreen":
         return app.exec()
     return 0

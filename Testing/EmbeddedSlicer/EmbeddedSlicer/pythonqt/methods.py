@@ -143,6 +143,20 @@ def _exec(self, *args):
     return call(instance.exec, args)
 
 
+def _delete_later(self):
+    """deleteLater of a dialog.
+
+    slicer.util calls it before exec_(). Below Slicer's own event loop that
+    deletes the dialog when it is closed; where no event loop runs (a test) Qt
+    would delete it as soon as its own starts.
+    """
+    instance = self._pyside()
+    if QtCore.QThread.currentThread().loopLevel() == 0:
+        instance.finished.connect(instance.deleteLater)
+    else:
+        instance.deleteLater()
+
+
 def _file_dialog(name):
     return lambda *args: wrap(dialogs.run_file_dialog(name, [unwrap(arg) for arg in args]))
 
@@ -168,6 +182,7 @@ _EXECUTES = (QtWidgets.QDialog, QtWidgets.QMenu, QtCore.QEventLoop, QtCore.QCore
 METHODS = {
     "exec_": (_EXECUTES, _exec),
     "exec": (_EXECUTES, _exec),
+    "deleteLater": (QtWidgets.QDialog, _delete_later),
 }
 STATIC = {("QTimer", "singleShot"): _single_shot}
 for _name in (
