@@ -236,7 +236,8 @@ def estimate(
             slice_s_mm=s_mm,
             images=count,
             bmd_g_cm2=bmd,
-            bmd_low=max(bmd - half, 0.0),
+            # Density is not negative; a senseless estimate below zero keeps its interval.
+            bmd_low=max(bmd - half, min(bmd, 0.0)),
             bmd_high=bmd + half,
             t_score=t_score,
             # One vertebra alone is never diagnosed, a simulated model never diagnoses.

@@ -43,6 +43,11 @@ class Table:
     def __len__(self):
         return len(self.names)
 
+    @property
+    def female(self):
+        """1 for women, 0 for men, NaN where the sex is unknown."""
+        return np.where(self.sex == "F", 1.0, np.where(self.sex == "M", 0.0, np.nan))
+
 
 def read_table(paths, load, standard, progress=None) -> Table:
     """Cut the standard images of patients and compute the baselines' inputs."""
@@ -228,7 +233,7 @@ def interval_of(predictions: Predictions, table: Table, floor=0.02, level=0.9) -
         "floor_g_cm2": floor,
         "quantile_level": conformal_quantile(level_score, level),
         "quantile_total": conformal_quantile(total_score, level),
-        "measured_on": f"{len(table)} held-out simulated patients",
+        "measured_on": f"{len(table)} held-out patients",
     }
 
 

@@ -25,7 +25,7 @@ from CTBMDLib.reference import ReferenceTable
 
 from . import evaluate
 from .augment import Augmentation
-from .dataset import Images, Variation, cached_images
+from .dataset import Variation, cached_images
 from .train import Settings, fit
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -192,8 +192,8 @@ def training_images(plan, work, train_paths, held_paths, load):
     return train, valid
 
 
-def train_members(plan: Plan, train: Images, valid: Images, work, device) -> list[dict]:
-    """One member a seed, each resumable."""
+def train_members(plan: Plan, train, valid, work, device, initial=None) -> list[dict]:
+    """One member a seed, each resumable; `initial` holds weights to start them from."""
     return [
         fit(
             train,
@@ -202,11 +202,12 @@ def train_members(plan: Plan, train: Images, valid: Images, work, device) -> lis
             seed=seed,
             settings=plan.settings,
             augmentation=plan.augmentation,
+            initial=initial[index % len(initial)] if initial else None,
             checkpoint=work / f"member{seed}.pt",
             device=device,
             log=say,
         )
-        for seed in plan.seeds
+        for index, seed in enumerate(plan.seeds)
     ]
 
 
@@ -228,20 +229,25 @@ def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict
     reference = ReferenceTable.load(REFERENCE)
     predict = predictor(members, plan.standard)
     answers = {name: evaluate.predict_table(predict, table) for name, table in tables.items()}
+    held_out = [name for name in ("validation", "held") if name in tables]
     interval = evaluate.interval_of(
-        *evaluate.joined([(answers[name], tables[name]) for name in ("validation", "held")])
+        *evaluate.joined([(answers[name], tables[name]) for name in held_out])
     )
     fitted = tables["validation"]
     baselines = {}
-    for name, columns in (
-        ("trabecular HU", lambda t: t.hu[:, None]),
-        (
-            "HU + age + sex + BMI",
-            lambda t: np.column_stack([t.hu, t.age, t.sex == "F", t.bmi]),
-        ),
-        ("slice DXA", lambda t: t.slice_dxa[:, None]),
+    for name, wanted in (
+        ("trabecular HU", ("hu",)),
+        ("HU + age + sex + BMI", ("hu", "age", "female", "bmi")),
+        ("slice DXA", ("slice_dxa",)),
     ):
-        baselines[name] = (columns, Linear().fit(columns(fitted), fitted.total))
+        known = [
+            x for x in wanted if all(np.isfinite(getattr(t, x)).all() for t in tables.values())
+        ]
+        if len(known) < len(wanted):
+            name = " + ".join(known)
+        if not known:
+            continue
+        baselines[name] = (known, Linear().fit(_columns(fitted, known), fitted.total))
     report = {"plan": _plan_dict(plan), "interval": interval, "tested": {}}
     for name in tested:
         table, answer = tables[name], answers[name]
@@ -255,8 +261,9 @@ def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict
             "coverage": evaluate.coverage(answer, table, interval),
             "prediction": [float(x) for x in answer.total],
         }
-        for title, (columns, model) in baselines.items():
-            entry[title] = evaluate.figures(model.predict(columns(table)), table.total, low)
+        for title, (names, model) in baselines.items():
+            guess = model.predict(_columns(table, names))
+            entry[title] = evaluate.figures(guess, table.total, low)
         blind = evaluate.predict_table(lambda hu: predict(mask_bone(hu)), table)
         entry["CNN, bone masked out"] = evaluate.figures(blind.total, table.total, low)
         report["tested"][name] = entry
@@ -269,6 +276,10 @@ def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict
             float(np.round(np.max(tables["held"].levels[known]), 2)),
         ]
     return report
+
+
+def _columns(table, names):
+    return np.column_stack([getattr(table, name) for name in names])
 
 
 def mask_bone(hu):

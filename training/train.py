@@ -55,6 +55,7 @@ def fit(
     seed: int,
     settings: Settings = SETTINGS,
     augmentation: Augmentation = AUGMENTATION,
+    initial: dict | None = None,
     checkpoint=None,
     device: str = "cpu",
     log=None,
@@ -68,6 +69,8 @@ def fit(
     standard : ImageStandard
     seed : int
         Seeds weights, order and augmentation.
+    initial : dict, optional
+        Weights to start from, such as a bundle's member.
     checkpoint : path, optional
         File that the state is kept in after each epoch; read when it is there.
     device : str
@@ -82,6 +85,9 @@ def fit(
 
     network = build_torch(standard, seed).to(device)
     average = build_torch(standard, seed).to(device)
+    if initial is not None:
+        network.set_weights(initial)
+        average.set_weights(initial)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.rate, weight_decay=settings.decay, fused=False
     )
