@@ -47,9 +47,15 @@ class Display:
         for name in ORDER:
             ui.levelCombo.addItem(name)
         ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
+        self.torch()
         ui.referenceCombo.addItem(_("none (no T-score)"), "")
         for table in list_tables():
             ui.referenceCombo.addItem(table.title, table.name)
+
+    def torch(self):
+        """Whether PyTorch is installed."""
+        setText(self.ui.torchLabel, pytorch.status())
+        self.ui.installTorchButton.setVisible(pytorch.version() is None)
 
     def update(self):
         """Show everything anew."""
@@ -122,7 +128,6 @@ class Display:
 
     def _settings(self):
         ui, parameters = self.ui, self.panel.parameterNode
-        setText(ui.torchLabel, pytorch.status())
         if parameters is None:
             return
         wanted = parameters.referenceTable

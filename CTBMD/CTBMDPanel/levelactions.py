@@ -34,7 +34,7 @@ class LevelActions:
         ui.levelCombo.currentIndexChanged.connect(self.onNameChosen)
         ui.sliceSlider.valueChanged.connect(self.onSlider)
         ui.sliceSlider.sliderMoved.connect(self.onSliderMoving)
-        ui.sliceSpinBox.valueChanged.connect(self.onSlice)
+        ui.sliceSpinBox.valueChanged.connect(self.onSpinBox)
         self.levelTable.picked.connect(self.onLevelPicked)
         self.levelTable.included.connect(self.onIncluded)
         self.controller.changed.connect(self.onSelectionChanged)
@@ -85,6 +85,10 @@ class LevelActions:
 
     def onSlider(self, value):
         self.onSlice(value / STEPS_PER_MM)
+
+    def onSpinBox(self, value=None):
+        # Read from the box: in Qt 5 the signal exists with a number and with a text.
+        self.onSlice(self.ui.sliceSpinBox.value)
 
     def onSlice(self, s_mm):
         level = self.levelTable.level

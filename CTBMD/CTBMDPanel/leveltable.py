@@ -92,10 +92,9 @@ class LevelTable:
     def _fitHeight(self):
         """Room for all vertebrae, so that nothing is hidden behind a scroll bar."""
         rows = min(max(len(self._levels), MINIMUM_ROWS), MAXIMUM_ROWS)
-        frame = 2 * self.table.frameWidth
-        self.table.setFixedHeight(
-            self.table.horizontalHeader().sizeHint.height() + rows * ROW_HEIGHT + frame
-        )
+        header = self.table.horizontalHeader().property("sizeHint").height()
+        frame = 2 * self.table.property("frameWidth")
+        self.table.setFixedHeight(header + rows * ROW_HEIGHT + frame)
 
     def showPosition(self, level, s_mm):
         """Show where a point is while it is being dragged."""

@@ -122,6 +122,9 @@ class Panel(VTKObservationMixin):
         """A scene was loaded into this one: take over what it says."""
         if self.parameterNode is not None:
             self.setParameterNode(self.logic.getParameterNode(), connectGui=entered)
+            # A table file keeps the cells only, not the titles and units of the columns.
+            if self.result is not None and self.parameterNode.resultTable is not None:
+                self.logic.fillTable(self.parameterNode.resultTable, self.result)
 
     def disconnectGui(self):
         """The module is left: widgets stop writing to the parameter node."""
@@ -317,6 +320,7 @@ class Panel(VTKObservationMixin):
             pytorch.install()
         except CTBMDError as error:
             self.showError(str(error))
+        self.display.torch()
         self.display.update()
 
     def showError(self, sentence):

@@ -5,6 +5,9 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.levels import LUMBAR, ORDER
 
+COLOR = (1.0, 0.8, 0.2)
+LEFT_OUT_COLOR = (0.6, 0.6, 0.6)
+
 
 def createNode():
     """A new fiducial list for the levels, made to be read in slice views."""
@@ -17,8 +20,8 @@ def createNode():
     lengthwise = slicer.mrmlScene.AddNewNodeByClass(node.GetDisplayNode().GetClassName())
     _setUp(lengthwise)
     lengthwise.SetSliceProjection(True)
-    lengthwise.SetSliceProjectionUseFiducialColor(True)
-    lengthwise.SetSliceProjectionOutlinedBehindSlicePlane(False)
+    # Slicer draws all projected points in the one colour of those that are not selected.
+    lengthwise.SetColor(*COLOR)
     lengthwise.SetSliceProjectionOpacity(1.0)
     lengthwise.SetVisibility3D(False)
     for name in ("Yellow", "Green"):
@@ -33,8 +36,8 @@ def _setUp(display):
     display.SetTextScale(4.0)
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(5.0)
-    display.SetSelectedColor(1.0, 0.8, 0.2)
-    display.SetColor(0.6, 0.6, 0.6)
+    display.SetSelectedColor(*COLOR)
+    display.SetColor(*LEFT_OUT_COLOR)
 
 
 def defined(node):

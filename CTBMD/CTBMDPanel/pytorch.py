@@ -27,8 +27,8 @@ def status():
     """One sentence about PyTorch for the panel."""
     found = version()
     if found:
-        return _("version {version} is installed.").format(version=found)
-    return _("not installed, not needed: the network runs on the processor.")
+        return _("PyTorch {version} is installed.").format(version=found)
+    return _("PyTorch is not installed and not needed.")
 
 
 def install():

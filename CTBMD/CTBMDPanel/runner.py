@@ -31,7 +31,12 @@ class Runner:
         return self._job is not None
 
     def start(self, work, onDone, button, bar, label):
-        """Run `work(progress, should_cancel)`; its value goes to `onDone`."""
+        """Run `work(progress, should_cancel)`; its value goes to `onDone`.
+
+        Does nothing while other work is under way.
+        """
+        if self.busy:
+            return
         self.button, self._bar, self._label = button, bar, label
         setText(label, "")
         bar.setValue(0)

@@ -5,74 +5,79 @@ import vtk
 from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
+from CTBMDLib.segments import guess_names, levels_from_labels, vertebra_of_name
 
 from . import volumes
 
 
-def levelsWork(node, volumeNode=None):
+def levelsWork(node, volumeNode):
     """Function of (progress, should_cancel) that returns the LevelSelection.
 
     Parameters
     ----------
     node : vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode
-    volumeNode : vtkMRMLScalarVolumeNode, optional
-        The CT, whose series the levels are said to belong to.
-    """
-    from CTBMDLib.segments import levels_from_labels
+    volumeNode : vtkMRMLScalarVolumeNode
+        The CT: its grid is that of the labels, its series the levels belong to.
 
+    Raises
+    ------
+    CTBMDError
+        Where no segment is called a vertebra.
+    """
     if node.IsA("vtkMRMLSegmentationNode"):
-        labels, matrix, names = _fromSegmentation(node)
+        labels, matrix, names = _fromSegmentation(node, volumeNode)
     else:
         labels, matrix, names = _fromLabelVolume(node)
-    uid = volumes.acquisition(volumeNode).series_uid if volumeNode is not None else None
+    uid = volumes.acquisition(volumeNode).series_uid
 
     def work(progress, should_cancel):
         if progress:
             progress(0.2, _("Reading the segmentation"))
-        selection = levels_from_labels(labels, matrix, names)
-        if not selection.levels:
-            raise CTBMDError(
-                _(
-                    "No lumbar vertebra is named in the segmentation; "
-                    "choose another one or none, so that the CT itself is searched."
-                )
-            )
-        selection.series_uid = uid
-        return selection
+        return levels_from_labels(labels, matrix, names, series_uid=uid)
 
     return work
 
 
-def _fromSegmentation(node):
+def _fromSegmentation(node, volumeNode):
+    """Labels on the CT's grid, of the vertebrae alone: a segmentation may have a hundred segments."""
     segmentation = node.GetSegmentation()
-    ids = [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())]
-    if not ids:
-        raise CTBMDError(_("The segmentation is empty; choose another one or none."))
-    names = {}
-    for value, segmentId in enumerate(ids, start=1):
+    ids, names = vtk.vtkStringArray(), {}
+    for index in range(segmentation.GetNumberOfSegments()):
+        segmentId = segmentation.GetNthSegmentID(index)
         segment = segmentation.GetSegment(segmentId)
-        terminology = _terminology(segment)
-        names[value] = f"{segment.GetName()}|{terminology}" if terminology else segment.GetName()
+        name = "|".join(text for text in (segment.GetName(), _terminology(segment)) if text)
+        if vertebra_of_name(name):
+            ids.InsertNextValue(segmentId)
+            names[ids.GetNumberOfValues()] = name
+    if not names:
+        raise CTBMDError(
+            _(
+                "No segment is called a vertebra (such as 'vertebrae_L1'); choose another "
+                "segmentation, or none, so that the CT itself is searched."
+            )
+        )
     labelNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    labelNode.HideFromEditorsOn()
+    before = _nodeIDs("vtkMRMLColorTableNode")
     try:
-        labelNode.HideFromEditorsOn()
-        idArray = vtk.vtkStringArray()
-        for segmentId in ids:
-            idArray.InsertNextValue(segmentId)
-        if not slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(
-            node, idArray, labelNode, None
-        ):
+        export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
+        if not export(node, ids, labelNode, volumeNode):
             raise CTBMDError(
                 _("The segmentation could not be turned into labels; choose another one or none.")
             )
         labels = slicer.util.arrayFromVolume(labelNode).copy()
         return labels, volumes.ijkToWorld(labelNode), names
     finally:
-        color = labelNode.GetDisplayNode() and labelNode.GetDisplayNode().GetColorNode()
         slicer.mrmlScene.RemoveNode(labelNode)
-        # The export makes a colour table of its own for the label volume.
-        if color is not None and color.GetAttribute("Category") == "File":
-            slicer.mrmlScene.RemoveNode(color)
+        # The export gives the label volume a colour table of its own.
+        for nodeId in _nodeIDs("vtkMRMLColorTableNode") - before:
+            slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetNodeByID(nodeId))
+
+
+def _nodeIDs(className):
+    scene = slicer.mrmlScene
+    count = scene.GetNumberOfNodesByClass(className)
+    return {scene.GetNthNodeByClass(index, className).GetID() for index in range(count)}
 
 
 def _terminology(segment):
@@ -83,17 +88,20 @@ def _terminology(segment):
 
 
 def _fromLabelVolume(node):
-    from CTBMDLib import segments
-
+    """Labels as they are; names from the colour table, else from the values."""
     labels = slicer.util.arrayFromVolume(node)
-    names = {}
+    matrix = volumes.ijkToWorld(node)
     display = node.GetDisplayNode()
     colors = display.GetColorNode() if display is not None else None
-    if colors is not None:
-        for value in range(1, colors.GetNumberOfColors()):
-            name = colors.GetColorName(value)
-            if name:
-                names[value] = name
-    if not segments.named_levels(names):
-        names = segments.guess_names(labels) or names
-    return labels, volumes.ijkToWorld(node), names
+    count = colors.GetNumberOfColors() if colors is not None else 0
+    names = {value: colors.GetColorName(value) or "" for value in range(1, count)}
+    if not any(vertebra_of_name(name) for name in names.values()):
+        names = guess_names(labels, matrix)
+    if not names:
+        raise CTBMDError(
+            _(
+                "The label volume does not say which label is which vertebra; choose another one, "
+                "or none, so that the CT itself is searched."
+            )
+        )
+    return labels, matrix, names

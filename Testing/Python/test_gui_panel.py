@@ -469,6 +469,9 @@ def test_a_saved_scene_reopens_as_it_was(panel, widget, model, tmp_path):
     assert panel.ui.sexCombo.currentText == "female"
     assert "120 kVp" in panel.ui.factsLabel.text
     assert panel.staleReason() == ""
+    table = panel.parameterNode.resultTable
+    assert table.GetColumnTitle("bmd_g_cm2") == "BMD" and table.GetCellText(3, 0) == "L1-L4 mean"
+    assert panel.ui.resultView.mrmlTableNode() is table
     with gui.answering(str(tmp_path / "again.csv")):
         gui.click(panel.ui.exportButton)
     assert (tmp_path / "again.csv").is_file()

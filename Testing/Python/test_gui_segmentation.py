@@ -1,0 +1,112 @@
+"""Lumbar slices from a segmentation or a label volume, through the panel."""
+
+import gui_helpers as gui
+import numpy as np
+import phantoms
+import pytest
+
+gui.start()
+
+import EmbeddedSlicer  # noqa: E402
+import slicer  # noqa: E402
+
+HALF = np.array([20.0, 14.0, 12.0])
+"""Half extents of each label's block in mm: R, A, S."""
+VERSE = {"L1": 20, "L2": 21, "L3": 22}
+
+
+@pytest.fixture
+def panel():
+    gui.clean_scene()
+    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
+    with gui.no_slot_errors():
+        yield widget.panel
+        gui.process()
+    widget.panel.runner.abandon()
+
+
+@pytest.fixture
+def volume(panel):
+    from CTBMDPanel import volumes
+
+    node = volumes.addVolumeNode(phantoms.phantom())
+    panel.parameterNode.inputVolume = node
+    gui.process()
+    return node
+
+
+def blocks(names):
+    """Label volume array and matrix with a block for each named level of the phantom."""
+    phantom = phantoms.phantom()
+    k, j, i = np.indices(phantom.hu.shape)
+    ras = phantom.ras_from_ijk(np.stack([i, j, k], axis=-1))
+    labels = np.zeros(phantom.hu.shape, np.int16)
+    for level, value in names.items():
+        near = np.abs(ras - phantoms.CENTRES[level]) < HALF
+        labels[near.all(axis=-1)] = value
+    return labels, phantom.ijk_to_ras
+
+
+def find(panel):
+    gui.click(panel.ui.findButton)
+    gui.wait_until(lambda: not panel.runner.busy, 60, "the segmentation")
+    return panel.controller.selection
+
+
+def check(selection):
+    assert [item.level for item in selection] == ["L1", "L2", "L3"]
+    for item in selection:
+        assert item.source == "segment" and item.included
+        assert np.abs(np.array(item.ras) - phantoms.CENTRES[item.level]).max() < 5.0
+
+
+def test_named_segments_give_the_levels(panel, volume):
+    labels, matrix = blocks({"L1": 1, "L2": 2, "L3": 3})
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "spine")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for value, name in (
+        (1, "vertebrae_L1"),
+        (2, "vertebrae_L2"),
+        (3, "vertebrae_L3"),
+        (9, "liver"),
+    ):
+        segmentId = node.GetSegmentation().AddEmptySegment(name, name)
+        part = (labels == value).astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(part, node, segmentId, volume)
+    gui.choose(panel.ui.segmentationSelector, "spine")
+    assert panel.ui.findButton.text == "Take slices from the segmentation"
+    before = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeNode")
+    check(find(panel))
+    assert "Numbered by the segmentation" in panel.ui.levelNotesLabel.text
+    assert "segmentation" in gui.raw(panel.ui.levelTable).item(0, 4).text()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == before
+
+
+def test_a_label_volume_in_a_known_scheme_gives_the_levels(panel, volume):
+    labels, matrix = blocks(VERSE)
+    node = slicer.util.addVolumeFromArray(labels, matrix, "labels", "vtkMRMLLabelMapVolumeNode")
+    panel.parameterNode.segmentation = node
+    gui.process()
+    assert panel.ui.segmentationSelector.currentNode() is node
+    check(find(panel))
+
+
+def test_a_segmentation_without_vertebrae_is_refused_with_a_sentence(panel, volume):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
+    node.GetSegmentation().AddEmptySegment("liver", "liver")
+    panel.parameterNode.segmentation = node
+    gui.process()
+    with gui.answering("Ok") as shown:
+        gui.click(panel.ui.findButton)
+    assert "No segment is called a vertebra" in shown[0].text
+    assert not panel.runner.busy and len(panel.controller.selection) == 0
+
+
+def test_the_segmentation_can_be_left_out_again(panel, volume):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
+    panel.parameterNode.segmentation = node
+    gui.process()
+    gui.choose(panel.ui.segmentationSelector, "None: find the vertebrae in the CT")
+    assert panel.parameterNode.segmentation is None
+    assert panel.ui.findButton.text == "Find lumbar slices"
