@@ -6,14 +6,20 @@ from pathlib import Path
 
 from .errors import CTBMDError
 from .levels import LUMBAR, MEASURED, LevelSelection
-from .reading import NoSuchSeries, read_ct
+from .reading import NoSuchSeries, read_ct, read_labels
 from .volume import CTVolume
 
 
 def open_case(
-    path, *, levels=None, series_uid=None, progress=None, should_cancel=None
+    path,
+    *,
+    levels=None,
+    segmentation=None,
+    series_uid=None,
+    progress=None,
+    should_cancel=None,
 ) -> tuple[CTVolume, LevelSelection]:
-    """Read a CT and choose its levels: those of a file, or else found ones.
+    """Read a CT and choose its levels: a file's, a segmentation's, or else found ones.
 
     Parameters
     ----------
@@ -22,6 +28,8 @@ def open_case(
     levels : str or Path or None
         A file as `ctbmd levels` writes it. The series it names is the one that
         is read, where the folder holds several.
+    segmentation : str or Path or None
+        A label volume of vertebrae, where there is no levels file.
     series_uid : str or None
     progress, should_cancel : callables or None
 
@@ -48,6 +56,9 @@ def open_case(
         if chosen is None or series_uid:
             raise
         raise _foreign(levels, chosen, "which is not in this input") from None
+    if chosen is None and segmentation is not None:
+        chosen = _from_segmentation(volume, segmentation, should_cancel)
+        levels = segmentation
     if chosen is None:
         return volume, _find(volume, path, part(0.6, 0.4), should_cancel)
     actual = volume.acquisition.series_uid
@@ -55,13 +66,26 @@ def open_case(
         what = f"and this is series {actual}" if actual else "and this CT does not name its series"
         raise _foreign(levels, chosen, what)
     if not any(item.level in LUMBAR for item in chosen):
-        raise CTBMDError(f"The levels file '{levels}' names no lumbar level; add L1-L4 to it.")
+        raise CTBMDError(f"'{levels}' names no lumbar level; L1-L4 are needed.")
     for item in chosen:
         if not volume.contains(item.ras):
             raise CTBMDError(
-                f"{item.level} of the levels file '{levels}' lies outside the CT; correct its 'ras' (mm, right-anterior-superior)."
+                f"{item.level} of '{levels}' lies outside the CT; check that both are of the same scan and that 'ras' is in mm (right, anterior, superior)."
             )
     return volume, chosen
+
+
+def _from_segmentation(volume, path, should_cancel) -> LevelSelection:
+    from .segments import guess_names, levels_from_labels
+
+    labels, names = read_labels(path, should_cancel=should_cancel)
+    names = names or guess_names(labels.hu, labels.ijk_to_ras)
+    if not names:
+        raise CTBMDError(
+            f"The labels of '{path}' follow no scheme CTBMD knows (TotalSegmentator, VerSe); save it in 3D Slicer as .seg.nrrd with named segments."
+        )
+    uid = volume.acquisition.series_uid
+    return levels_from_labels(labels.hu, labels.ijk_to_ras, names, series_uid=uid)
 
 
 def load_levels(path) -> LevelSelection:

@@ -75,12 +75,17 @@ class _Screen:
 
     def say(self, text: str = "", stream=None) -> None:
         self.clear()
-        print(text, file=stream or sys.stdout)
+        stream = stream or sys.stdout
+        try:
+            print(text, file=stream)
+        except UnicodeEncodeError:  # a console that knows no more than its own alphabet
+            encoding = stream.encoding or "ascii"
+            print(text.encode(encoding, "replace").decode(encoding), file=stream)
 
     def fail(self, text: str) -> int:
         self.clear()
         text = " ".join(text.split())
-        print(f"ctbmd: {text}", file=sys.stderr)
+        self.say(f"ctbmd: {text}", sys.stderr)
         return 2
 
 
@@ -150,6 +155,11 @@ def _add_input(parser) -> None:
     parser.add_argument(
         "--series", metavar="UID", help="SeriesInstanceUID, where there are several"
     )
+    parser.add_argument(
+        "--segmentation",
+        metavar="FILE",
+        help="vertebrae as NIfTI, NRRD or .seg.nrrd give the levels",
+    )
 
 
 def _add_model(parser) -> None:
@@ -195,12 +205,15 @@ def _estimate(arguments, screen) -> None:
     from .estimate import estimate
     from .export import format_table, write_result
 
+    if arguments.levels and arguments.segmentation:
+        raise CTBMDError("Give the levels by --levels or by --segmentation, not by both.")
     if arguments.output:
         check_output(arguments.output, arguments.overwrite)
     bundle, reference = _bundle(arguments), _reference(arguments)
     volume, selection = open_case(
         arguments.input,
         levels=arguments.levels,
+        segmentation=arguments.segmentation,
         series_uid=arguments.series,
         progress=lambda done, text: screen.progress(0.8 * done, text),
     )
@@ -238,7 +251,10 @@ def _levels(arguments, screen) -> None:
         if output.exists() and not arguments.overwrite:
             raise CTBMDError(f"'{output}' exists already; name another file or add --overwrite.")
     volume, selection = open_case(
-        arguments.input, series_uid=arguments.series, progress=screen.progress
+        arguments.input,
+        segmentation=arguments.segmentation,
+        series_uid=arguments.series,
+        progress=screen.progress,
     )
     if output:
         write_text(output, selection.to_json(), arguments.overwrite)

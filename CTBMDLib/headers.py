@@ -50,7 +50,8 @@ def text(value) -> str | None:
         return None
     if not isinstance(value, (str, bytes)) and hasattr(value, "__iter__"):
         value = " ".join(str(item) for item in value if item)
-    result = " ".join(str(value).replace("\x00", " ").split())
+    result = "".join(x if x.isprintable() else " " for x in str(value))
+    result = " ".join(result.split())
     return result or None
 
 

@@ -68,7 +68,14 @@ def read_nifti(path: Path, should_cancel=None) -> CTVolume:
         values = values.astype(np.float32)
         values *= slope
         values += intercept
-    return CTVolume(compact(values), header["matrix"], Acquisition(), name=stem(path))
+    remarks = ()
+    if header["disagreement_mm"] > 1:
+        remarks = (
+            f"'{path.name}' gives two places for the scan (sform and qform, up to {header['disagreement_mm']:.0f} mm apart); the sform was used.",
+        )
+    return CTVolume(
+        compact(values), header["matrix"], Acquisition(), name=stem(path), remarks=remarks
+    )
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -165,6 +172,7 @@ def _fields(h, order, path) -> dict:
         "slope": slope,
         "intercept": intercept if np.isfinite(intercept) else 0.0,
         "matrix": _matrix(h, path),
+        "disagreement_mm": _disagreement(h, shape),
     }
 
 
@@ -181,6 +189,18 @@ def _matrix(h, path) -> np.ndarray:
             )
         matrix[:3] *= _UNITS_MM.get(int(h["units"]) & 7, 1.0)
     return checked_matrix(matrix, path)
+
+
+def _disagreement(h, shape) -> float:
+    """Largest distance of a corner placed by sform and by qform, mm; 0 where only one is set."""
+    if not (h["sform"] > 0 and h["qform"] > 0):
+        return 0.0
+    with np.errstate(all="ignore"):
+        difference = np.asarray(h["srow"], float).reshape(3, 4) - _from_quaternion(h)
+        difference *= _UNITS_MM.get(int(h["units"]) & 7, 1.0)
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1])).reshape(4, -1)
+        distance = np.linalg.norm(difference @ corners, axis=0).max()
+    return float(distance) if np.isfinite(distance) else 0.0
 
 
 def _from_quaternion(h) -> np.ndarray:

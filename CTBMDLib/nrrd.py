@@ -102,6 +102,18 @@ def read_nrrd(path: Path, should_cancel=None) -> CTVolume:
     return CTVolume(compact(values), matrix, Acquisition(), name=stem(path))
 
 
+def segment_names(path: Path) -> dict[int, str]:
+    """{label value: segment name} of a Slicer segmentation (.seg.nrrd); empty for other files."""
+    fields, _ = _header(path)
+    names = {}
+    for key, value in fields.items():
+        match = re.fullmatch(r"segment(\d+)_labelvalue:=", key)
+        name = match and fields.get(f"segment{match[1]}_name:=")
+        if name and value.strip().isdigit():
+            names[int(value)] = name
+    return names
+
+
 def _header(path) -> tuple[dict, int]:
     """Fields by lower-case name, and where attached data begins."""
     fields: dict[str, str] = {}

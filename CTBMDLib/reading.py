@@ -6,9 +6,13 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from . import hounsfield
 from .errors import Cancelled, CTBMDError
 from .headers import acquisition
+from .nifti import read_nifti
+from .nrrd import read_nrrd, segment_names
 from .pixels import read_pixels
 from .series import SeriesInfo, files_below, no_series_error, scan
 from .stack import geometry
@@ -81,9 +85,9 @@ def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
 def _read(path, series_uid, progress, should_cancel) -> CTVolume:
     low = path.name.lower()
     if path.is_file() and low.endswith((".nii", ".nii.gz", ".hdr", ".img", ".img.gz")):
-        from .nifti import read_nifti as read_file
+        read_file = read_nifti
     elif path.is_file() and low.endswith((".nrrd", ".nhdr")):
-        from .nrrd import read_nrrd as read_file
+        read_file = read_nrrd
     else:
         return _read_dicom(path, series_uid, progress, should_cancel)
     if series_uid is not None:
@@ -102,6 +106,39 @@ def _read(path, series_uid, progress, should_cancel) -> CTVolume:
     if progress:
         progress(1.0, "CT read")
     return volume
+
+
+def read_labels(path, *, should_cancel=None) -> tuple[CTVolume, dict[int, str]]:
+    """Read a label volume: NIfTI, NRRD, or a Slicer segmentation (.seg.nrrd).
+
+    Returns
+    -------
+    (CTVolume, dict)
+        The labels in place of HU (int16), and {value: name} where the file
+        names its segments, which only a Slicer segmentation does.
+
+    Raises
+    ------
+    CTBMDError, Cancelled
+    """
+    path = _existing(path)
+    low = path.name.lower()
+    try:
+        if path.is_file() and low.endswith((".nii", ".nii.gz")):
+            volume, names = read_nifti(path, should_cancel), {}
+        elif path.is_file() and low.endswith((".nrrd", ".nhdr")):
+            volume, names = read_nrrd(path, should_cancel), segment_names(path)
+        else:
+            raise CTBMDError(
+                f"'{path.name}' is no label volume; give a segmentation as NIfTI or NRRD."
+            )
+    except OSError as error:
+        raise CTBMDError(f"'{path}' cannot be read ({error.strerror or error}).") from None
+    if volume.hu.dtype != np.int16 or volume.hu.min() < 0:
+        raise CTBMDError(
+            f"'{path.name}' is no label volume: its values are not whole numbers from 0 up."
+        )
+    return volume, names
 
 
 def _existing(path) -> Path:
@@ -128,6 +165,8 @@ def _scan(path, progress, should_cancel):
             raise no_series_error(path, found)
         return found, None
     alone = scan([path], None, should_cancel)
+    if path.suffix.lower() in (".zip", ".gz", ".tar", ".7z", ".rar"):
+        raise CTBMDError(f"'{path.name}' is an archive; unpack it and give the folder.")
     if alone.other or not (alone.series or alone.damaged):
         raise CTBMDError(
             f"'{path.name}' is not a CT image file; give a DICOM folder or file, NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr)."

@@ -3,14 +3,17 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 
+import benchmark
 import numpy as np
+import pydicom
 import pytest
 from dicom_maker import lps_positions, uid, write_series
 from phantoms import CENTRES, bundle, phantom
-from volume_files import nifti_bytes, write
+from volume_files import nifti_bytes, nrrd_header, write
 
 from CTBMDLib import RESEARCH_USE, __version__
 from CTBMDLib.cli import main
@@ -146,7 +149,7 @@ def test_a_failed_estimate_leaves_no_file_and_keeps_the_old_one(capsys, tmp_path
         capsys, "estimate", scan, "--levels", levels, "--model", model, "--output", output,
         "--overwrite", code=2,
     )  # fmt: skip
-    assert "L1 of the levels file" in err and "outside the CT" in err
+    assert "L1 of '" in err and "lies outside the CT" in err
     assert output.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["levels.json", "results.csv"]
 
@@ -170,6 +173,8 @@ def test_a_failed_estimate_leaves_no_file_and_keeps_the_old_one(capsys, tmp_path
         (["estimate", "SCAN", "--reference", "nobody"], "no reference table 'nobody'"),
         (["estimate", "SCAN", "--series", "1.2"], "has no series to choose from"),
         (["estimate", "SCAN", "--levels", "/no/file.json"], "'/no/file.json' does not exist"),
+        (["estimate", "SCAN", "--levels", "a", "--segmentation", "b"], "not by both"),
+        (["estimate", "SCAN", "--segmentation", "SCAN"], "is no label volume"),
         (["levels", "SCAN", "--output", "levels.csv"], "must end in .json"),
         (["batch", "/no/such/folder", "--output", "x.csv"], "does not exist"),
         (["batch", "SCAN", "--output", "x.csv"], "neither a folder nor a CSV list"),
@@ -232,6 +237,41 @@ def test_a_levels_file_names_the_series_that_is_read(capsys, tmp_path, series, m
     levels = levels_file(tmp_path / "own.json", series_uid=uid("P1", "series"))
     out, _ = run(capsys, "estimate", folder, "--levels", levels, "--model", model)
     assert "Read series 3 'series'" in out
+
+
+def column_labels():
+    """L1-L3 of the phantom as a label volume: blocks of its column of bone."""
+    volume = phantom()
+    k, j, i = np.indices(volume.hu.shape)
+    s = volume.ras_from_ijk(np.stack([i, j, k], axis=-1))[..., 2]
+    labels = np.zeros(volume.hu.shape, np.int16)
+    bone = volume.hu > 150
+    for value, level in ((31, "L1"), (30, "L2"), (29, "L3")):  # TotalSegmentator's numbers
+        labels[bone & (np.abs(s - CENTRES[level][2]) < 12)] = value
+    return volume, labels
+
+
+@pytest.mark.parametrize("kind", ["nifti", "slicer"])
+def test_a_segmentation_gives_the_levels(capsys, tmp_path, scan, model, kind):
+    volume, labels = column_labels()
+    if kind == "nifti":
+        path = write(tmp_path / "labels.nii", nifti_bytes(labels, volume.ijk_to_ras))
+    else:
+        # Other values than any scheme's, named as Slicer names segments.
+        labels = np.select([labels == 31, labels == 30, labels == 29], [3, 2, 1]).astype(np.int16)
+        text = nrrd_header(labels, volume.ijk_to_ras)
+        for n, (value, name) in enumerate(((3, "L1 vertebra"), (2, "L2 vertebra"), (1, "L3"))):
+            text += f"Segment{n}_LabelValue:={value}\nSegment{n}_Name:={name}\n"
+        path = write(tmp_path / "s.seg.nrrd", text.encode(), b"\n", labels.tobytes())
+    output = tmp_path / "levels.json"
+    out, _ = run(capsys, "levels", scan, "--segmentation", path, "--output", output)
+    entries = {entry["level"]: entry for entry in json.loads(output.read_text())["levels"]}
+    assert set(entries) == {"L1", "L2", "L3"} and "Not found: L4." in out
+    for level, entry in entries.items():
+        assert entry["source"] == "segment"
+        assert abs(entry["ras"][2] - CENTRES[level][2]) < 6
+    out, _ = run(capsys, "estimate", scan, "--segmentation", path, "--model", model)
+    assert "segment" in out
 
 
 def test_an_unforeseen_error_is_no_traceback(capsys, tmp_path, scan, model, monkeypatch):
@@ -298,6 +338,19 @@ def test_python_m(tmp_path, scan, model):
     assert "L1-L4" in done.stdout
     done = shell("--version")
     assert done.stdout == f"ctbmd {__version__}\n" and done.returncode == 0
+
+
+def test_a_console_that_knows_only_ascii(tmp_path, series, model, monkeypatch):
+    for path in sorted(series.iterdir()):
+        data = pydicom.dcmread(path)
+        data.SpecificCharacterSet = "ISO_IR 192"
+        data.SeriesDescription = "腰椎\x1b[31m"
+        data.save_as(tmp_path / path.name)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    levels = levels_file(tmp_path / "levels.json")
+    done = shell("estimate", tmp_path, "--levels", levels, "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "series 3 '?? [31m'" in done.stdout and "\x1b" not in done.stdout
 
 
 def test_a_refusal_in_a_shell(tmp_path):
@@ -368,3 +421,12 @@ def test_slices_without_a_lumbar_vertebra(shared_data, model, command):
     done = shell(command, shared_data("ct_slices_liver"), *more)
     assert done.returncode == 2 and done.stdout == ""
     assert "no lumbar level found" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_benchmark_prints_every_step(capsys, shared_data, model):
+    case = str(shared_data("ct_ts_example/ct.nii.gz"))
+    assert benchmark.main([case, "--model", model, "--repeats", "1"]) == 0
+    out = capsys.readouterr().out
+    for step in ("read", "read, cached", "find", "cut", "infer, NumPy"):
+        assert re.search(rf"^{step} +\d+\.\d{{3}} +\d+\.\d{{3}}", out, re.MULTILINE), step
+    assert "/ read: " in out and "peak memory" in out

@@ -53,6 +53,11 @@ def test_a_file_that_is_not_dicom(tmp_path):
         assert "'report.pdf' is not a CT image file" in refused(path)
 
 
+def test_an_archive(tmp_path):
+    (tmp_path / "export.zip").write_bytes(b"PK\x03\x04")
+    assert "unpack it and give the folder" in refused(tmp_path / "export.zip")
+
+
 @pytest.mark.parametrize("modality", ["MR", "PT", "US"])
 def test_another_modality(tmp_path, modality):
     write_series(tmp_path, modality=modality)
