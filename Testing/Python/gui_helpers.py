@@ -119,7 +119,7 @@ def show(widget):
 
 
 def choose(combo, text):
-    """Choose an entry of a combo box (QComboBox or qMRMLNodeComboBox) with the keyboard."""
+    """Open the list of a combo box (QComboBox or qMRMLNodeComboBox) and click an entry."""
     from PySide6 import QtCore, QtTest, QtWidgets
 
     target = raw(combo)
@@ -127,15 +127,17 @@ def choose(combo, text):
     assert target.isEnabled(), f"{target.objectName()} is disabled"
     if not isinstance(target, QtWidgets.QComboBox):
         target = target.findChild(QtWidgets.QComboBox)
-    wanted = target.findText(text)
-    assert wanted >= 0, (text, [target.itemText(i) for i in range(target.count())])
-    for _ in range(target.count() + 1):
-        if target.currentIndex() == wanted:
-            return
-        key = QtCore.Qt.Key.Key_Down if target.currentIndex() < wanted else QtCore.Qt.Key.Key_Up
-        QtTest.QTest.keyClick(target, key)
-        process(1)
-    assert target.currentIndex() == wanted
+    row = target.findText(text)
+    assert row >= 0, (text, [target.itemText(i) for i in range(target.count())])
+    target.showPopup()
+    process()
+    view = target.view()
+    index = target.model().index(row, target.modelColumn())
+    view.scrollTo(index)
+    place = view.visualRect(index).center()
+    QtTest.QTest.mouseMove(view.viewport(), place)
+    QtTest.QTest.mouseClick(view.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
+    process()
 
 
 def type_into(widget, text):

@@ -51,7 +51,10 @@ def shown(widget):
 def volume_box(slicer):
     box = slicer.qMRMLNodeComboBox()
     box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    box.addEnabled = box.removeEnabled = False
+    assert not box.enabled  # until it has a scene
     box.setMRMLScene(slicer.mrmlScene)
+    assert box.enabled
     return box
 
 
@@ -60,7 +63,7 @@ def test_node_combo_box_follows_the_scene(slicer, volume_box):
     volume_box.currentNodeChanged.connect(lambda node: seen.append(node))
     assert volume_box.currentNode() is None and volume_box.currentNodeID == ""
     first = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "first")
-    assert volume_box.currentNode() is first  # without None the box stands on a node
+    assert volume_box.currentNode() is first  # an empty box goes to the first node
     second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "second")
     assert volume_box.nodeCount() == 2 and volume_box.currentNode() is first
     volume_box.setCurrentNode(second)
@@ -75,6 +78,32 @@ def test_node_combo_box_follows_the_scene(slicer, volume_box):
     slicer.mrmlScene.Clear()
     assert volume_box.nodeCount() == 0 and volume_box.currentNode() is None
     assert seen[-1] is None
+
+
+def test_node_combo_box_with_actions_waits_for_a_choice(slicer):
+    """Qt's box is not empty then, so no node is chosen by itself."""
+    box = slicer.qMRMLNodeComboBox()
+    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    box.setMRMLScene(slicer.mrmlScene)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "v")
+    assert box.nodeCount() == 1 and box.currentNode() is None
+    box.setCurrentNode(node)
+    assert box.currentNode() is node
+    box.setCurrentNode(None)
+    assert box.currentNode() is None
+
+
+def test_the_next_node_follows_a_removed_one(slicer, volume_box):
+    """As in Slicer, also where None could be chosen."""
+    volume_box.noneEnabled = True
+    nodes = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "abc"]
+    volume_box.setCurrentNode(nodes[1])
+    slicer.mrmlScene.RemoveNode(nodes[0])
+    assert volume_box.currentNode() is nodes[1]
+    slicer.mrmlScene.RemoveNode(nodes[1])
+    assert volume_box.currentNode() is nodes[2]
+    slicer.mrmlScene.RemoveNode(nodes[2])
+    assert volume_box.currentNode() is None
 
 
 def test_node_combo_box_types(slicer, volume_box):
@@ -124,7 +153,7 @@ def test_node_combo_box_creates_renames_and_removes(slicer):
     box.baseName = "Results"
     box.setMRMLScene(slicer.mrmlScene)
     added = []
-    box.nodeAddedByUser.connect(lambda node: added.append(node))
+    box.nodeAddedByUserAction.connect(lambda node: added.append(node))
     shown(box)
     gui_helpers.choose(box, "Create new Table")
     node = box.currentNode()

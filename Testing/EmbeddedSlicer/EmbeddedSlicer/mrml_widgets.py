@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal, Slot
 
 from . import dialogs
@@ -62,6 +62,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     nodeActivated = Signal(object)
     nodeAdded = Signal(object)
     nodeAddedByUser = Signal(object)
+    nodeAddedByUserAction = Signal(object)
+    nodeAboutToBeEdited = Signal(object)
     nodeAboutToBeRemoved = Signal(object)
     currentNodeRenamed = Signal(str)
     _signatures = {
@@ -73,6 +75,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         "nodeActivated": {"vtkMRMLNode*": "nodeActivated"},
         "nodeAdded": {"vtkMRMLNode*": "nodeAdded"},
         "nodeAddedByUser": {"vtkMRMLNode*": "nodeAddedByUser"},
+        "nodeAddedByUserAction": {"vtkMRMLNode*": "nodeAddedByUserAction"},
+        "nodeAboutToBeEdited": {"vtkMRMLNode*": "nodeAboutToBeEdited"},
         "nodeAboutToBeRemoved": {"vtkMRMLNode*": "nodeAboutToBeRemoved"},
         "currentNodeRenamed": {"QString": "currentNodeRenamed"},
     }
@@ -100,7 +104,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         )
         self._box.currentIndexChanged.connect(self._on_index)
         self._box.activated.connect(self._on_activated)
+        self._box.view().viewport().installEventFilter(self)
+        self._offset = 0
+        self._actions = []
         self._fill()
+        self.setEnabled(False)
 
     nodeTypes = _stored("QStringList", "nodeTypes", [], "_fill")
     showHidden = _stored(bool, "showHidden", False, "_fill")
@@ -113,7 +121,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     editEnabled = _stored(bool, "editEnabled", False, "_fill")
     renameEnabled = _stored(bool, "renameEnabled", False, "_fill")
     selectNodeUponCreation = _stored(bool, "selectNodeUponCreation", True)
-    noneDisplay = _stored(str, "noneDisplay", "", "_fill")
+    noneDisplay = _stored(str, "noneDisplay", "None", "_fill")
     interactionNodeSingletonTag = _stored(str, "interactionNodeSingletonTag", "")
 
     # -- the scene --------------------------------------------------------------
@@ -138,6 +146,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             )
             self._observers = [scene.AddObserver(event, method) for event, method in watch]
         self._fill()
+        self.setEnabled(scene is not None)
 
     def _on_nodes(self, *_):
         if not self._batch:
@@ -195,6 +204,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         nodes = []
         if scene is not None:
             nodes = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
+        was_empty = self._box.count() == 0
+        before = self._box.currentIndex()
         self._nodes = [node for node in nodes if self._shown(node)]
         for node in list(self._watched):
             if node not in self._nodes:
@@ -206,35 +217,55 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._box.clear()
         self._offset = 1 if self.noneEnabled else 0
         if self.noneEnabled:
-            self._box.addItem(self.noneDisplay or "None")
+            self._box.addItem(self.noneDisplay)
         for node in self._nodes:
             self._box.addItem(node.GetName())
         self._actions = self._menu()
         if self._actions:
-            if self._box.count():
-                self._box.insertSeparator(self._box.count())
+            self._box.insertSeparator(self._box.count())
             for text, _action in self._actions:
                 self._box.addItem(text)
+        hint = self.nodeTypeLabel(self.nodeTypes[0]) if self.nodeTypes else "node"
+        custom = self.noneDisplay != "None"
+        self._box.setPlaceholderText(self.noneDisplay if custom else f"Select a {hint}")
         self._filling = False
-        current = self._current if self._current in self._nodes else None
-        if current is None and not self.noneEnabled and self._nodes:
-            # Without a None entry Slicer's box always stands on a node.
-            current = self._nodes[0]
-        self._select(current)
+        self._select(self._successor(was_empty, before))
+
+    def _successor(self, was_empty, before):
+        """The node to stand on after the list changed: Qt's combo box rules, as in Slicer.
+
+        A node that goes is followed by the one that takes its row, else by the
+        last one. An empty box goes to the first node that comes; a box with
+        'None' or actions in it is never empty.
+        """
+        if self._current in self._nodes:
+            return self._current
+        if not self._nodes:
+            return None
+        if self._current is not None:
+            row = min(max(before, 0), self._box.count() - 1) - self._offset
+            return self._nodes[row] if 0 <= row < len(self._nodes) else self._nodes[-1]
+        return self._nodes[0] if was_empty else None
 
     def _menu(self):
         if self._scene is None:
             return []
+        label = self.nodeTypeLabel(self.nodeTypes[0]) if len(self.nodeTypes) == 1 else "node"
         actions = []
-        if self._current is not None and self._current in self._nodes:
-            if self.renameEnabled:
-                actions.append(("Rename current node", self.renameCurrentNode))
-            if self.removeEnabled:
-                actions.append(("Delete current node", self.removeCurrentNode))
+        if self.renameEnabled:
+            actions.append((f"Rename current {label}", self.renameCurrentNode))
+        if self.editEnabled:
+            actions.append((f"Edit current {label}", self.editCurrentNode))
         if self.addEnabled:
             for kind in self.nodeTypes:
-                label = self.nodeTypeLabel(kind)
-                actions.append((f"Create new {label}", lambda kind=kind: self._add_by_user(kind)))
+                text = f"Create new {self.nodeTypeLabel(kind)}"
+                actions.append((text, lambda kind=kind: self._add_by_user(kind)))
+                if self.renameEnabled:
+                    actions.append(
+                        (f"{text} as...", lambda kind=kind: self._add_by_user(kind, True))
+                    )
+        if self.removeEnabled:
+            actions.append((f"Delete current {label}", self.removeCurrentNode))
         return actions
 
     def _on_renamed(self, node, *_):
@@ -268,14 +299,20 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         elif index == 0 and self.noneEnabled:
             self._select(None)
         elif index >= 0:
-            self._run_action(index)
+            # an action reached with the keys: Slicer goes to the last node
+            self._select(self._nodes[-1] if self._nodes else self._current)
 
-    def _run_action(self, index):
-        action = dict(self._actions).get(self._box.itemText(index))
-        self._select(self._current)  # the box does not stay on 'Create new ...'
-        if action:
-            action()
-            self._fill()
+    def eventFilter(self, watched, event):
+        # Actions are run by a click in the list, and the box does not stay on them.
+        if event.type() == QtCore.QEvent.Type.MouseButtonRelease:
+            row = self._box.view().indexAt(event.position().toPoint()).row()
+            place = row - self._offset - len(self._nodes) - 1
+            if 0 <= place < len(self._actions):
+                action = self._actions[place][1]
+                self._box.hidePopup()
+                QtCore.QTimer.singleShot(0, lambda: (self._fill(), action(), self._fill()))
+                return True
+        return super().eventFilter(watched, event)
 
     def _on_activated(self, index):
         if 0 <= index - self._offset < len(self._nodes) or (index == 0 and self.noneEnabled):
@@ -317,22 +354,16 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def nodeTypeLabel(self, node_type):
         label = self._values.get("labels", {}).get(node_type)
-        if label:
-            return label
-        node = self._scene.CreateNodeByClass(node_type) if self._scene is not None else None
-        if node is None:
-            return node_type
-        node.UnRegister(None)
-        return (
-            node.GetTypeDisplayName()
-            if hasattr(node, "GetTypeDisplayName")
-            else node.GetNodeTagName()
-        )
+        if not label and self._scene is not None:
+            label = self._scene.GetTypeDisplayNameByClassName(node_type)
+        return label or "node"
 
     def addNode(self, node_type=None):
         if self._scene is None:
             return None
         node_type = node_type or (self.nodeTypes[0] if self.nodeTypes else None)
+        if node_type not in self.nodeTypes:
+            return None
         node = self._scene.CreateNodeByClass(node_type)
         if node is None:
             return None
@@ -346,12 +377,32 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._fill()
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
+        self.nodeAddedByUser.emit(node)
         return node
 
-    def _add_by_user(self, node_type):
+    def _add_by_user(self, node_type, ask=False):
+        name = None
+        if ask:
+            title = f"Create new {self.nodeTypeLabel(node_type)}"
+            name = dialogs.run_text_dialog(self, title, "New name:", "")
+            if not name:
+                return
         node = self.addNode(node_type)
         if node is not None:
-            self.nodeAddedByUser.emit(node)
+            if name:
+                node.SetName(name)
+            self.setCurrentNode(node)
+            self.nodeAddedByUserAction.emit(node)
+
+    def editCurrentNode(self):
+        """Tell that the node shall be edited; with an interaction node, also that one."""
+        self.nodeAboutToBeEdited.emit(self._current)
+        if self.interactionNodeSingletonTag:
+            interaction = self._scene.GetSingletonNode(
+                self.interactionNodeSingletonTag, "vtkMRMLInteractionNode"
+            )
+            if interaction is not None:
+                interaction.EditNode(self._current)
 
     def removeCurrentNode(self):
         node = self._current
@@ -363,8 +414,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         node = self._current
         if node is None:
             return
-        text = dialogs.run_text_dialog(self, "Rename", "New name:", node.GetName())
-        if text is not None:
+        title = f"Rename {self.nodeTypeLabel(node.GetClassName())}"
+        text = dialogs.run_text_dialog(self, title, "New name:", node.GetName())
+        if text:
             node.SetName(text)
 
 
