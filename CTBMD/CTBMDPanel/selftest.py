@@ -46,7 +46,7 @@ def wholePath(test):
     mean = sum(row.bmd_g_cm2 for row in result.levels if row.included) / len(MEASURED)
     test.assertAlmostEqual(result.total.bmd_g_cm2, mean, places=6)
     for row in result.rows:
-        test.assertTrue(0 < row.bmd_low < row.bmd_g_cm2 < row.bmd_high < 3)
+        test.assertTrue(0 <= row.bmd_low <= row.bmd_g_cm2 <= row.bmd_high < 3)
 
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
     logic.fillTable(table, result)
@@ -110,7 +110,7 @@ def panelPath(test):
         test.assertEqual(len(panel.controller.selection), 0)
         slicer.util.loadScene(path)
         _panel()
-    test.assertEqual([item.level for item in panel.controller.selection], sorted(labels))
+    test.assertEqual({item.level for item in panel.controller.selection}, set(labels))
     test.assertAlmostEqual(panel.result.total.bmd_g_cm2, value, places=9)
     test.assertEqual(panel.staleReason(), "")
 
