@@ -325,6 +325,32 @@ def test_errors_in_a_panel_are_noticed(slicer, example, capfd):
             gui_helpers.click(example.ui.pointButton)
 
 
+def test_errors_in_observers_and_overridden_methods_are_noticed(slicer, capfd):
+    import qt
+
+    def bad(caller, event):
+        raise ValueError("the observer failed")
+
+    node = phantom(slicer)
+    tag = node.AddObserver("ModifiedEvent", bad)
+    with pytest.raises(AssertionError, match="the observer failed"):
+        with gui_helpers.no_slot_errors():
+            node.Modified()
+    node.RemoveObserver(tag)
+
+    class Bad(qt.QWidget):
+        def showEvent(self, event):
+            raise ValueError("the event failed")
+
+    widget = Bad()
+    with pytest.raises(AssertionError, match="the event failed"):
+        with gui_helpers.no_slot_errors():
+            widget.show()
+            gui_helpers.process()
+    widget.hide()
+    assert "the observer failed" in capfd.readouterr().err
+
+
 def test_scene_close_reaches_the_module(slicer, example):
     example.calls.clear()
     slicer.mrmlScene.Clear()

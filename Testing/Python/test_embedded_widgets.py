@@ -180,6 +180,18 @@ def test_node_combo_box_signals_by_signature(slicer, volume_box):
     assert seen == [node, True, node.GetID()]
 
 
+def test_a_deleted_box_lets_go_of_the_scene(slicer):
+    box = slicer.qMRMLNodeComboBox()
+    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    box.setMRMLScene(slicer.mrmlScene)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    box.delete()
+    with gui_helpers.no_slot_errors():
+        node.SetName("renamed")
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+        slicer.mrmlScene.Clear()
+
+
 def test_cpp_only_methods_are_not_there(slicer, ctk):
     for widget, name in (
         (slicer.qMRMLNodeComboBox(), "setNodeTypes"),

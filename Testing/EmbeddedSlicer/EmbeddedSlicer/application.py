@@ -59,6 +59,7 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def __init__(self, settings_folder, testing):
         QtCore.qInstallMessageHandler(_quiet)
+        pythonqt.keep_printed_errors()
         super().__init__(["EmbeddedSlicer"])
         self.setApplicationName("Slicer")
         self.setApplicationDisplayName("EmbeddedSlicer")

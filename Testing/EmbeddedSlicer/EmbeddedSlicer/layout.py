@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property
 
-from .views import SLICE_VIEWS, fit, qMRMLSliceWidget
+from .slice_controller import fit
+from .views import SLICE_VIEWS, qMRMLSliceWidget
 
 # vtkMRMLLayoutNode's numbers of the layouts with one slice view alone
 _ONE_UP = {6: "Red", 7: "Yellow", 8: "Green"}

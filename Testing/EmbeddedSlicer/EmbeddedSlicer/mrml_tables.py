@@ -7,6 +7,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 from vtkmodules.vtkCommonCore import VTK_BIT
 
+from .observing import observe
+
 _Role = QtCore.Qt.ItemDataRole
 _CHARS = (2, 3, 15)  # VTK_CHAR, VTK_UNSIGNED_CHAR, VTK_SIGNED_CHAR: shown as numbers
 
@@ -16,7 +18,7 @@ class qMRMLTableModel(QtGui.QStandardItemModel):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._node = self._tag = None
+        self._node = None
         self._transposed = False
         self._updating = False
         self.itemChanged.connect(self._on_item)
@@ -26,10 +28,10 @@ class qMRMLTableModel(QtGui.QStandardItemModel):
 
     def _set_node(self, node):
         if self._node is not None:
-            self._node.RemoveObserver(self._tag)
+            self._unobserve()
         self._node = node
         if node is not None:
-            self._tag = node.AddObserver("ModifiedEvent", self._update)
+            self._unobserve = observe(node, "ModifiedEvent", self._update)
         self._update()
 
     def _update(self, *_):

@@ -11,10 +11,13 @@ from __future__ import annotations
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonCore import reference, vtkCommand, vtkUnsignedCharArray
+from vtkmodules.vtkCommonCore import vtkCommand, vtkUnsignedCharArray
 from vtkmodules.vtkInteractionStyle import vtkInteractorStyleUser
 from vtkmodules.vtkRenderingCore import vtkActor2D, vtkImageMapper, vtkRenderer, vtkRenderWindow
 from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
+
+from .observing import observe
+from .slice_controller import fit, qMRMLSliceControllerWidget
 
 # layout name: (letter, orientation, colour), as in Slicer's four-up layout
 SLICE_VIEWS = {
@@ -103,19 +106,19 @@ class qMRMLSliceView(QtWidgets.QWidget):
             if not factory.IsDisplayableManagerRegistered(manager):
                 factory.RegisterDisplayableManager(manager)
         self._managers = slicer.vtkMRMLDisplayableManagerGroup()
-        self._managers.AddObserver(vtkCommand.UpdateEvent, self._schedule)
+        observe(self._managers, vtkCommand.UpdateEvent, self._schedule)
         self._managers.Initialize(factory, self._renderer)
 
         self._logic = slicer.vtkMRMLSliceLogic()
         self._logic.SetMRMLApplicationLogic(application_logic)
-        self._logic.AddObserver(vtkCommand.ModifiedEvent, self._on_logic)
+        observe(self._logic, vtkCommand.ModifiedEvent, self._on_logic)
         application_logic.GetSliceLogics().AddItem(self._logic)
         self._style = slicer.vtkMRMLSliceViewInteractorStyle()
         self._style.SetSliceLogic(self._logic)
         self._style.SetDisplayableManagers(self._managers)
         self._logic.SetMRMLScene(application_logic.GetMRMLScene())
         self._node = self._logic.AddSliceNode(name)
-        self._node.AddObserver(vtkCommand.ModifiedEvent, self._schedule)
+        observe(self._node, vtkCommand.ModifiedEvent, self._schedule)
         self._managers.SetMRMLDisplayableNode(self._node)
         self._style.SetInteractor(self._interactor)
         self._logic.ResizeSliceNode(200, 200)
@@ -289,81 +292,6 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self._window.Finalize()
 
 
-class qMRMLSliceControllerWidget(QtWidgets.QWidget):
-    """The bar over a slice view: letter, offset slider, offset in mm."""
-
-    _STEPS = 10000
-
-    def __init__(self, view, letter, color, parent=None):
-        super().__init__(parent)
-        self._view = view
-        self._busy = False
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        label = QtWidgets.QLabel(letter, self)
-        label.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        label.setFixedWidth(22)
-        red, green, blue = (round(255 * c) for c in color)
-        label.setStyleSheet(f"background: rgb({red},{green},{blue}); color: black;")
-        row.addWidget(label)
-        self._slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal, self)
-        self._slider.setRange(0, self._STEPS)
-        row.addWidget(self._slider, 1)
-        self._box = QtWidgets.QDoubleSpinBox(self)
-        self._box.setDecimals(2)
-        self._box.setSuffix("mm")
-        self._box.setKeyboardTracking(False)
-        row.addWidget(self._box)
-        self._slider.valueChanged.connect(self._from_slider)
-        self._box.valueChanged.connect(self._from_box)
-        view.sliceLogic().AddObserver(vtkCommand.ModifiedEvent, self._refresh)
-        view.mrmlSliceNode().AddObserver(vtkCommand.ModifiedEvent, self._refresh)
-        self._refresh()
-
-    def mrmlSliceNode(self):
-        return self._view.mrmlSliceNode()
-
-    def sliceLogic(self):
-        return self._view.sliceLogic()
-
-    def sliceOffsetSlider(self):
-        return self._slider
-
-    def fitSliceToBackground(self):
-        fit(self._view)
-
-    def _range(self):
-        limits, step = [0.0, 0.0], reference(1.0)
-        found = self._view.sliceLogic().GetSliceOffsetRangeResolution(limits, step)
-        return (limits[0], limits[1], float(step)) if found else (-100.0, 100.0, 1.0)
-
-    def _refresh(self, *_):
-        if self._busy:
-            return
-        low, high, step = self._range()
-        offset = self._view.sliceLogic().GetSliceOffset()
-        self._busy = True
-        try:
-            self._box.setRange(min(low, offset), max(high, offset))
-            self._box.setSingleStep(step)
-            self._box.setValue(offset)
-            span = max(high - low, 1e-6)
-            self._slider.setSingleStep(max(1, round(step / span * self._STEPS)))
-            self._slider.setValue(round((offset - low) / span * self._STEPS))
-        finally:
-            self._busy = False
-
-    def _from_slider(self, value):
-        if not self._busy:
-            low, high, _ = self._range()
-            self._view.sliceLogic().SetSliceOffset(low + (high - low) * value / self._STEPS)
-
-    def _from_box(self, value):
-        if not self._busy:
-            self._view.sliceLogic().SetSliceOffset(value)
-
-
 class qMRMLSliceWidget(QtWidgets.QWidget):
     """Controller and view of one slice."""
 
@@ -403,9 +331,3 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
 
     def fitSliceToBackground(self):
         fit(self._view)
-
-
-def fit(view):
-    """Show the whole background volume, as Slicer's 'fit to window'."""
-    view.sliceLogic().FitSliceToBackground()
-    view.sliceLogic().SnapSliceOffsetToIJK()

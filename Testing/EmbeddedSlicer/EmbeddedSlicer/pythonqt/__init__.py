@@ -11,7 +11,7 @@ face of a PySide6 class. Behaviour after the sources of PythonQt 3 (MeVisLab).
 """
 
 from .classes import qt_class
-from .slots import run_slot, slot_errors
+from .slots import keep_printed_errors, run_slot, slot_errors
 from .values import unwrap, wrap
 
-__all__ = ["qt_class", "run_slot", "slot_errors", "unwrap", "wrap"]
+__all__ = ["keep_printed_errors", "qt_class", "run_slot", "slot_errors", "unwrap", "wrap"]

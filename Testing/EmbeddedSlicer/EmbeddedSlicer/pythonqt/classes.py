@@ -10,7 +10,7 @@ import shiboken6
 from PySide6 import QtCore
 
 from . import methods
-from .slots import QtMethod, QtSignal
+from .slots import QtMethod, QtSignal, run_slot
 from .values import call, is_enum_class, unwrap, with_enums, wrap, wrap_enum
 
 _classes: dict[type, type] = {}
@@ -265,6 +265,6 @@ def _implementation(cls):
 
 def _forward(name):
     def method(self, *args):
-        return unwrap(getattr(self.__dict__["_pythonqt"], name)(*(wrap(arg) for arg in args)))
+        return unwrap(run_slot(getattr(self.__dict__["_pythonqt"], name), args))
 
     return method

@@ -11,9 +11,21 @@ from PySide6 import QtCore
 from .. import gil
 from .values import call, wrap
 
-# Exceptions raised in slots are printed and swallowed, as in Slicer. They are
-# also kept here so that a test can ask whether there were any.
+# Exceptions raised in slots, in overridden Qt methods and in VTK observers are
+# printed and swallowed, as in Slicer. They are also kept here so that a test
+# can ask whether there were any.
 slot_errors: list[BaseException] = []
+
+
+def keep_printed_errors():
+    """Keep what Qt and VTK print of exceptions that reach them; they go through this hook."""
+    hook = sys.excepthook
+
+    def keep(kind, error, trace):
+        slot_errors.append(error)
+        hook(kind, error, trace)
+
+    sys.excepthook = keep
 
 
 def _argument_count(function):

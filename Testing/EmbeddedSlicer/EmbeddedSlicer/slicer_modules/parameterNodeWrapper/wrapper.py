@@ -1,6 +1,7 @@
 """The class decorator `parameterNodeWrapper` and the binding to a panel."""
 
 import typing
+import weakref
 
 import qt
 import slicer
@@ -67,27 +68,60 @@ def _find(cls, name):
         ) from None
 
 
+class _Cached:
+    """A value as last read: again when the node says it was modified, as Slicer keeps it."""
+
+    def __init__(self, parameter, node, name):
+        self.parameter, self.node, self.name = parameter, node, name
+        self.writing = False
+        if not parameter.serializer.isIn(node, name):
+            parameter.serializer.write(node, name, parameter.default.value)
+        self.value = parameter.serializer.read(node, name)
+        # The observer must not keep the wrapper alive, which removes it.
+        me = weakref.ref(self)
+        self.tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me().refresh())
+
+    def __del__(self):
+        if hasattr(self, "tag"):
+            self.node.RemoveObserver(self.tag)
+
+    def refresh(self):
+        if not self.writing:
+            if not self.parameter.serializer.isIn(self.node, self.name):
+                default = self.parameter.default.value
+                self.parameter.serializer.write(self.node, self.name, default)
+            self.value = self.parameter.serializer.read(self.node, self.name)
+
+    def write(self, value):
+        self.writing = True
+        try:
+            with slicer.util.NodeModify(self.node):
+                self.parameter.serializer.write(self.node, self.name, value)
+                # before the observers are called: they may ask for it
+                self.value = self.parameter.serializer.read(self.node, self.name)
+        finally:
+            self.writing = False
+
+
 def _init(self, parameterNode, prefix=None):
     self.parameterNode = parameterNode
-    self._prefix = prefix or ""
     self._guis = {}
     self._next_tag = 0
     self._updating = False
-    for name, parameter in self.allParameters.items():
-        if not parameter.serializer.isIn(parameterNode, self._prefix + name):
-            parameter.serializer.write(parameterNode, self._prefix + name, parameter.default.value)
+    self._cached = {
+        name: _Cached(parameter, parameterNode, f"{prefix or ''}{name}")
+        for name, parameter in self.allParameters.items()
+    }
 
 
 def _get_value(self, name):
-    parameter = _find(type(self), name)
-    key = self._prefix + name
-    if not parameter.serializer.isIn(self.parameterNode, key):
-        parameter.serializer.write(self.parameterNode, key, parameter.default.value)
-    return parameter.serializer.read(self.parameterNode, key)
+    _find(type(self), name)
+    return self._cached[name].value
 
 
 def _set_value(self, name, value):
-    _find(type(self), name).serializer.write(self.parameterNode, self._prefix + name, value)
+    _find(type(self), name)
+    self._cached[name].write(value)
 
 
 def _default(self, name):
