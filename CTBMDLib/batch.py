@@ -81,7 +81,7 @@ def list_cases(source) -> list[Case]:
     Parameters
     ----------
     source : str or Path
-        A folder: each subfolder and each NIfTI or NRRD file in it is a case
+        A folder: each subfolder, ZIP, NIfTI and NRRD file in it is a case
         (a subfolder of NIfTI alone by its only file or the one called ct);
         DICOM files lying directly in it are a case for each patient. A CSV
         file: a column `path` (relative to the file) and, where wanted, `case`,
@@ -314,7 +314,7 @@ def _cases_of_folder(folder: Path) -> list[Case]:
             continue
         if entry.is_dir():
             cases += _case_of_subfolder(entry)
-        elif entry.name.lower().endswith(VOLUME_SUFFIXES):
+        elif entry.name.lower().endswith((*VOLUME_SUFFIXES, ".zip")):
             cases.append(Case(str(entry)))
         else:
             loose.append(entry)

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     batch = commands.add_parser(
         "batch",
         help="many CTs into one table",
-        description="Estimate every case of a folder (a subfolder, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, levels, series_uid (only path is needed). Interrupted, the same command goes on where it stopped.",
+        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, levels, series_uid (only path is needed). Interrupted, the same command goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
     _add_model(batch)
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_input(parser) -> None:
-    parser.add_argument("input", metavar="INPUT", help="DICOM folder or file, NIfTI or NRRD")
+    parser.add_argument("input", metavar="INPUT", help="DICOM folder, file or ZIP, NIfTI or NRRD")
     parser.add_argument(
         "--series", metavar="UID", help="SeriesInstanceUID, where there are several"
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
 from . import hounsfield
+from .archive import unpacked
 from .errors import Cancelled, CTBMDError
 from .headers import acquisition
 from .nifti import read_nifti
@@ -32,7 +34,7 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
     Parameters
     ----------
     path : str or Path
-        A folder with DICOM files (searched with its subfolders; other series,
+        A folder or ZIP archive with DICOM files (searched with its subfolders; other series,
         other patients and other files may lie in it), one DICOM file (its
         whole series is then read from the folder it lies in, and
         `CTVolume.remarks` says so), a NIfTI file (.nii, .nii.gz) or an NRRD
@@ -88,8 +90,11 @@ def _read(path, series_uid, progress, should_cancel) -> CTVolume:
         read_file = read_nifti
     elif path.is_file() and low.endswith((".nrrd", ".nhdr")):
         read_file = read_nrrd
+    elif path.is_file() and low.endswith(".zip") and is_zipfile(path):
+        with unpacked(path, _part(progress, 0.0, 0.2), should_cancel) as folder:
+            return _read_dicom(folder, path, series_uid, _part(progress, 0.2, 0.8), should_cancel)
     else:
-        return _read_dicom(path, series_uid, progress, should_cancel)
+        return _read_dicom(path, path, series_uid, progress, should_cancel)
     if series_uid is not None:
         raise CTBMDError(
             f"'{path.name}' is not DICOM and has no series to choose from; leave the series out."
@@ -154,18 +159,18 @@ def _existing(path) -> Path:
     return path
 
 
-def _scan(path, progress, should_cancel):
+def _scan(path, progress, should_cancel, shown=None):
     """Headers of a folder, or of the series that one file belongs to: (Scan, file or None)."""
     if path.is_dir():
         files = files_below(path)
         if not files:
-            raise CTBMDError(f"The folder '{path}' is empty; choose the folder of a CT series.")
+            raise CTBMDError(f"'{shown or path}' is empty; choose the folder of a CT series.")
         found = scan(files, progress, should_cancel)
         if not found.series:
-            raise no_series_error(path, found)
+            raise no_series_error(shown or path, found)
         return found, None
     alone = scan([path], None, should_cancel)
-    if path.suffix.lower() in (".zip", ".gz", ".tar", ".7z", ".rar"):
+    if path.suffix.lower() in (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar"):
         raise CTBMDError(f"'{path.name}' is an archive; unpack it and give the folder.")
     if alone.other or not (alone.series or alone.damaged):
         raise CTBMDError(
@@ -184,25 +189,30 @@ def _scan(path, progress, should_cancel):
     return found, path
 
 
-def _read_dicom(path, series_uid, progress, should_cancel) -> CTVolume:
-    def part(start, share):
-        return progress and (lambda done, text: progress(start + share * done, text))
+def _part(progress, start, share):
+    """A progress callable for a part of the work, or None."""
+    return progress and (lambda done, text: progress(start + share * done, text))
 
-    found, single = _scan(path, part(0.0, _HEADER_SHARE), should_cancel)
+
+def _read_dicom(path, shown, series_uid, progress, should_cancel) -> CTVolume:
+    """Read from `path`; `shown` is what the user calls it."""
+    found, single = _scan(path, _part(progress, 0.0, _HEADER_SHARE), should_cancel, shown)
     chosen = _choose(found.series, series_uid)
     if chosen.problem is not None:
         raise CTBMDError(_refusal(chosen, found.series, series_uid is not None))
-    hu = read_pixels(chosen.frames, part(_HEADER_SHARE, _PIXEL_SHARE), should_cancel)
+    hu = read_pixels(chosen.frames, _part(progress, _HEADER_SHARE, _PIXEL_SHARE), should_cancel)
     hounsfield.check(hu)
     if progress:
         progress(1.0, "CT read")
     facts = acquisition(chosen.header, chosen.groups)
-    folder = path if path.is_dir() else path.parent
+    name = shown.resolve().name if shown.is_dir() else shown.stem
+    if single is not None:
+        name = shown.resolve().parent.name
     volume = CTVolume(
         hu,
         geometry(chosen.frames),
         facts,
-        name=facts.patient_id or folder.resolve().name or "CT",
+        name=facts.patient_id or name or "CT",
     )
     return replace(volume, remarks=_remarks(chosen, found, single))
 

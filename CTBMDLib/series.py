@@ -381,7 +381,7 @@ def no_series_error(where: Path, found: Scan) -> CTBMDError:
     volumes = [p for p in found.other if p.name.lower().endswith((".nii", ".nii.gz", ".nrrd"))]
     if volumes:
         return CTBMDError(
-            f"The folder '{where}' holds no DICOM images; to read '{volumes[0].name}', give the file itself."
+            f"'{where}' holds no DICOM images; to read '{volumes[0].name}', give the file itself."
         )
     return CTBMDError(
         f"The folder '{where}' holds no DICOM images; choose the folder of a CT series."

@@ -160,8 +160,9 @@ def test_the_cases_of_a_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "c.nii.gz").write_bytes(b"")
     (tmp_path / "d.NRRD").write_bytes(b"")
+    (tmp_path / "e.zip").write_bytes(b"")
     names = [case.title for case in list_cases(tmp_path)]
-    assert names == ["c.nii.gz", "d.NRRD", "patient_a", "patient_b"]
+    assert names == ["c.nii.gz", "d.NRRD", "e.zip", "patient_a", "patient_b"]
 
 
 def test_a_subfolder_of_nifti_is_the_case_of_its_ct(tmp_path):

@@ -1,6 +1,7 @@
 """Reading DICOM: which series, where each voxel lies, and its HU."""
 
 import shutil
+import zipfile
 
 import numpy as np
 import pydicom
@@ -162,6 +163,23 @@ def test_one_file_stands_for_its_series(tmp_path):
     assert volume.remarks[1] == (
         "'series_0005.dcm' is one of 8 images of its series; all of them were read from its folder."
     )
+
+
+def test_a_zip_archive_is_read_as_its_folder(tmp_path):
+    hu = write_series(tmp_path / "dicom", PatientID=None)
+    path = tmp_path / "study of monday.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in (tmp_path / "dicom").iterdir():
+            archive.write(file, f"DICOM/PA0/{file.name}")
+        archive.writestr("../outside.txt", "stays inside the temporary folder")
+    seen = []
+    volume = read_ct(path, progress=lambda done, text: seen.append(done))
+    check_places(volume, hu)
+    assert volume.name == "study of monday"
+    assert seen == sorted(seen) and seen[-1] == pytest.approx(1.0)
+    with pytest.raises(Cancelled):
+        read_ct(path, should_cancel=lambda: True)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["dicom", path.name]
 
 
 def test_list_series_names_what_cannot_be_read_and_why(tmp_path):

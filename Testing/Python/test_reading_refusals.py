@@ -1,5 +1,7 @@
 """What is no usable CT is refused, each with its own sentence."""
 
+import zipfile
+
 import numpy as np
 import pydicom
 import pytest
@@ -53,9 +55,33 @@ def test_a_file_that_is_not_dicom(tmp_path):
         assert "'report.pdf' is not a CT image file" in refused(path)
 
 
-def test_an_archive(tmp_path):
-    (tmp_path / "export.zip").write_bytes(b"PK\x03\x04")
-    assert "unpack it and give the folder" in refused(tmp_path / "export.zip")
+def test_archives_that_cannot_be_read(tmp_path):
+    (tmp_path / "export.rar").write_bytes(b"Rar!")
+    assert "is an archive; unpack it and give the folder" in refused(tmp_path / "export.rar")
+    write_series(tmp_path / "dicom")
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in (tmp_path / "dicom").iterdir():
+            archive.write(file, file.name)
+    content = path.read_bytes()
+    path.write_bytes(content[:-2000])  # the directory of a ZIP stands at its end
+    assert "is an archive; unpack it" in refused(path)
+    broken = bytearray(content)
+    broken[len(content) // 3] ^= 0xFF
+    path.write_bytes(broken)
+    assert "cut off or damaged" in refused(path)
+    locked = bytearray(content)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = locked.find(mark)
+        while at >= 0:
+            locked[at + offset] |= 1  # the flag of an encrypted member
+            at = locked.find(mark, at + 1)
+    path.write_bytes(locked)
+    assert "locked by a password" in refused(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no images")
+    text = refused(path)
+    assert "export.zip' holds no DICOM images" in text and "ctbmd-" not in text
 
 
 @pytest.mark.parametrize("modality", ["MR", "PT", "US"])
