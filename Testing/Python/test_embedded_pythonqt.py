@@ -424,7 +424,9 @@ def test_qt_has(qt, name):
     assert getattr(qt, name)
 
 
-@pytest.mark.parametrize("name", ["QTest", "QRegExp", "QTextCodec", "QDesktopWidget", "Signal"])
+@pytest.mark.parametrize(
+    "name", ["QTest", "QRegExp", "QTextCodec", "QDesktopWidget", "Signal", "QVersionNumber"]
+)
 def test_qt_has_not(qt, name):
     with pytest.raises(AttributeError):
         getattr(qt, name)

@@ -199,6 +199,7 @@ def test_cpp_only_methods_are_not_there(slicer, ctk):
         (ctk.ctkSliderWidget(), "setMinimum"),
         (ctk.ctkCollapsibleButton(), "setCollapsed"),
         (ctk.ctkPathLineEdit(), "setFilters"),
+        (ctk.ctkDoubleSpinBox(), "setRange"),
     ):
         with pytest.raises(AttributeError):
             getattr(widget, name)

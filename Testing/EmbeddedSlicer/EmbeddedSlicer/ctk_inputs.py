@@ -17,7 +17,28 @@ from . import dialogs
 
 
 class ctkDoubleSpinBox(QtWidgets.QDoubleSpinBox):
-    """A spin box for numbers; Qt's own does what the module may ask of CTK's."""
+    """A spin box for numbers.
+
+    CTK's is a widget around Qt's spin box: of the setters only setValue,
+    setDecimals and setReadOnly are slots, so the others are hidden here.
+    """
+
+    _hidden = (
+        "setMinimum",
+        "setMaximum",
+        "setRange",
+        "setSingleStep",
+        "setPrefix",
+        "setSuffix",
+        "setKeyboardTracking",
+        "keyboardTracking",
+        "lineEdit",
+        "setSpecialValueText",
+        "specialValueText",
+        "textFromValue",
+        "valueFromText",
+        "setStepType",
+    )
 
 
 class ctkComboBox(QtWidgets.QComboBox):

@@ -11,15 +11,40 @@ from . import pythonqt, stand_ins, ui_loader
 
 # Qt's own, by the parts that Slicer's `qt` has. QtTest is not among them.
 _PARTS = (QtCore, QtGui, QtWidgets, QtNetwork, QtPrintSupport, QtSvg, QtUiTools)
-# What PySide6 adds to Qt, or what Slicer's Qt 5.15 has not.
-_ABSENT = {"QtMsgType", "QEnum", "QFlag", "QmlElement", "QtCriticalMsg"}
+# Classes PySide6 has and PythonQt (as of its wrappers for Qt 5.15) has not: what
+# came with Qt 6, and what it does not wrap.
+_ABSENT = {
+    "QAccessible",
+    "QColorConstants",
+    "QDirListing",
+    "QEventPoint",
+    "QHttpHeaders",
+    "QIODeviceBase",
+    "QInputDevice",
+    "QKeyCombination",
+    "QMetaObject",
+    "QOverrideCursorGuard",
+    "QPageRanges",
+    "QPainterStateGuard",
+    "QPermission",
+    "QPluginLoader",
+    "QPointerEvent",
+    "QPointingDevice",
+    "QRangeModel",
+    "QRestAccessManager",
+    "QStringConverter",
+    "QStringDecoder",
+    "QStringEncoder",
+    "QTreeWidgetItemIterator",
+    "QVersionNumber",
+}
 
 
 class _QtModule(types.ModuleType):
     def __getattr__(self, name):
         if name == "QUiLoader":
             return pythonqt.qt_class(ui_loader.QUiLoader)
-        if name.startswith("Q") and name not in _ABSENT:
+        if name.startswith("Q") and name not in _ABSENT and not name.startswith("QRhi"):
             for part in _PARTS:
                 value = getattr(part, name, None)
                 if isinstance(value, type) and not issubclass(value, enum.Enum):

@@ -125,6 +125,8 @@ class PythonQtInstanceWrapper(metaclass=QtClassType):
         if name.startswith("_"):
             raise AttributeError(name)
         instance = self._pyside()
+        if name in getattr(type(instance), "_hidden", ()):
+            raise AttributeError(f"{type(self).__name__} has no attribute named '{name}'")
         if isinstance(instance, QtCore.QObject):
             meta = instance.metaObject()
             index = meta.indexOfProperty("objectName" if name == "name" else name)
