@@ -179,7 +179,9 @@ def draw_traits(rng: np.random.Generator, population: str) -> Traits:
 def outline(width: float, depth: float, rng: np.random.Generator) -> np.ndarray:
     """Polar radius of a body's middle section, mm, shape (ANGLES,): kidney-like."""
     a, b = width / 2, depth / 2
-    n = rng.uniform(2.15, 2.5)
+    # Round in front, squarer at the back.
+    front, back_n = rng.uniform(1.9, 2.15), rng.uniform(2.1, 2.5)
+    n = front + (back_n - front) * 0.5 * (1 - np.sin(THETA))
     radius = (np.abs(np.cos(THETA) / a) ** n + np.abs(np.sin(THETA) / b) ** n) ** (-1 / n)
     back = np.angle(np.exp(1j * (THETA + np.pi / 2)))
     radius *= 1 - rng.uniform(0.06, 0.16) * np.exp(-((back / 0.55) ** 2))
@@ -349,7 +351,8 @@ def _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits) -> Non
     """Thickness of the posterior shell that gives the posterior elements their share."""
     for i, name in enumerate(LEVELS):
         v = vertebrae[i]
-        v[RHO_POSTERIOR] = traits.trabecular * 1.15
+        # Cancellous bone of the arch is denser than the body's (own estimate).
+        v[RHO_POSTERIOR] = traits.trabecular * 1.4
         if name[0] == "S":
             v[T_POSTERIOR] = 2.0 * traits.cortex_mm
             continue
@@ -359,19 +362,19 @@ def _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits) -> Non
         u = np.arange(-v[REACH] - 36, v[REACH] + 36, step)
         w = np.arange(-1.2 * v[HEIGHT], 1.0 * v[HEIGHT], step)
         y = np.arange(-100, v[REACH] + 4, step)
-        body, post, shell = mineral_of_vertebra(
+        body, post, shell, factor = mineral_of_vertebra(
             u, y, w, step, v, radius[i], slope[i], cortex[i], lips[i], parts[i]
         )
         cell = step**3 / 1000.0
 
-        def cover(d):
+        def cover(d, step=step):
             return np.clip(0.5 - d / step, 0, 1)
 
         near = body < 2
         outer, inner = cover(body[near]), cover(body[near] + shell[near])
         in_body = cell * np.sum((outer - inner) * v[RHO_CORTEX] + inner * v[RHO_TRABECULAR])
         near = (post < 1) & (body > -1)
-        d, free = post[near], 1 - cover(body[near])
+        d, free, k = post[near], 1 - cover(body[near]), factor[near]
         wanted = in_body * traits.posterior_share / (1 - traits.posterior_share)
         thickness = np.linspace(0.15, 4.5, 30)
         total = [
@@ -379,8 +382,8 @@ def _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits) -> Non
             * np.sum(
                 free
                 * (
-                    (cover(d) - cover(d + t)) * v[RHO_CORTEX_POSTERIOR]
-                    + cover(d + t) * v[RHO_POSTERIOR]
+                    (cover(d) - cover(d + k * t)) * v[RHO_CORTEX_POSTERIOR]
+                    + cover(d + k * t) * v[RHO_POSTERIOR]
                 )
             )
             for t in thickness

@@ -75,8 +75,18 @@ def body_distance(u, v, w, a, radius, slope, osteophyte):
 
 
 @nb.njit(cache=True, fastmath=True)
+def canal_distance(u, v, a):
+    """Distance to the vertebral canal: an ellipse in front, narrowing to the back."""
+    behind = (a[CANAL_CENTRE] - v) / a[CANAL_V]
+    if behind > -0.4:
+        u = u * (1.0 + 0.38 * (min(behind, 1.2) + 0.4))
+    return ellipse(u, v, 0.0, a[CANAL_CENTRE], a[CANAL_U], a[CANAL_V], 0.0)
+
+
+@nb.njit(cache=True, fastmath=True)
 def posterior_distance(u, v, w, a, parts):
-    d = 1e3
+    """Distance to the posterior elements, and the nearest part's factor of shell thickness."""
+    d, shell = 1e3, 1.0
     for n in range(parts.shape[0]):
         c = parts[n]
         if c[6] <= 0.0:
@@ -90,11 +100,11 @@ def posterior_distance(u, v, w, a, parts):
         k = 2.0
         if abs(d - e) < k:
             m = 0.5 + 0.5 * (e - d) / k
+            shell = c[15] * (1 - m) + shell * m
             d = e * (1 - m) + d * m - k * m * (1 - m)
         elif e < d:
-            d = e
-    canal = ellipse(u, v, 0.0, a[CANAL_CENTRE], a[CANAL_U], a[CANAL_V], 0.0)
-    return max(d, -canal)
+            d, shell = e, c[15]
+    return max(d, -canal_distance(u, v, a)), shell
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -107,20 +117,23 @@ def mineral_of_vertebra(grid_u, grid_v, grid_w, p, a, radius, slope, cortex, ost
         Signed distances, shape (U, V, W); `posterior` is cut by the body.
     shell : ndarray
         Local thickness of the body's shell.
+    factor : ndarray
+        Local factor of the posterior elements' shell thickness.
     """
     shape = (grid_u.size, grid_v.size, grid_w.size)
     body = np.empty(shape, np.float32)
     post = np.empty(shape, np.float32)
     shell = np.empty(shape, np.float32)
+    factor = np.empty(shape, np.float32)
     for i in range(shape[0]):
         for j in range(shape[1]):
             for k in range(shape[2]):
                 u, v, w = grid_u[i], grid_v[j], grid_w[k]
                 side, end, _ = body_distance(u, v, w, a, radius, slope, osteophyte)
                 body[i, j, k] = max(side, end)
-                post[i, j, k] = posterior_distance(u, v, w, a, parts)
+                post[i, j, k], factor[i, j, k] = posterior_distance(u, v, w, a, parts)
                 shell[i, j, k] = a[T_ENDPLATE] if end > side else polar(cortex, np.arctan2(v, u))
-    return body, post, shell
+    return body, post, shell, factor
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -137,10 +150,10 @@ def _trabecular(u, v, w, rel, depth, a):
     rho *= 1.0 + a[TEXTURE] * fine
     if a[SCLEROSIS] > 0.0:
         rho += a[SCLEROSIS] * np.exp(-(((0.5 * a[HEIGHT] - abs(w)) / 3.0) ** 2))
-    if a[BASIVERTEBRAL] > 0.0 and abs(w) < 5.0 and v < 2.0:
+    if a[BASIVERTEBRAL] > 0.0 and abs(w) < 4.0 and v < 1.0:
         # The vein's canal opens at the back and forks in the middle.
-        d = abs(u) - 2.0 if v < -6.0 else abs(abs(u) - 0.8 * (v + 8.0)) - 1.6
-        rho *= 1.0 - a[BASIVERTEBRAL] * cover(d, 2.0) * cover(abs(w) - 2.5, 2.5)
+        d = abs(u) - 1.6 if v < -7.0 else abs(abs(u) - 0.9 * (v + 8.0)) - 1.0
+        rho *= 1.0 - a[BASIVERTEBRAL] * cover(d, 2.0) * cover(abs(w) - 2.0, 2.0)
     return max(rho, 0.0)
 
 
@@ -151,7 +164,7 @@ def bone_at(x, y, z, p, first, last, s, out):
     for n in range(6):
         out[n] = 0.0
     d_best, d_second, best = 1e3, 1e3, -1
-    b_side, b_end, b_rel, b_post = 0.0, 0.0, 0.0, 0.0
+    b_side, b_end, b_rel, b_post, b_shell = 0.0, 0.0, 0.0, 0.0, 1.0
     bu, bv, bw = 0.0, 0.0, 0.0
     for n in range(first, last):
         u, v, w = local(x, y, z, centres[n], rot[n])
@@ -164,13 +177,13 @@ def bone_at(x, y, z, p, first, last, s, out):
         if abs(w) < 0.5 * a[HEIGHT] + 6.0:
             side, end, rel = body_distance(u, v, w, a, radius[n], slope[n], osteophyte[n])
             d = max(side, end)
-        post = 1e3
+        post, factor = 1e3, 1.0
         if v < 4.0:
-            post = posterior_distance(u, v, w, a, parts[n])
+            post, factor = posterior_distance(u, v, w, a, parts[n])
         d = min(d, post)
         if d < d_best:
             d_second, d_best, best = d_best, d, n
-            b_side, b_end, b_rel, b_post = side, end, rel, post
+            b_side, b_end, b_rel, b_post, b_shell = side, end, rel, post, factor
             bu, bv, bw = u, v, w
         elif d < d_second:
             d_second = d
@@ -198,7 +211,7 @@ def bone_at(x, y, z, p, first, last, s, out):
         rho = _trabecular(bu, bv, bw, b_rel, -body, a)
         out[5] = 1.0
     else:
-        t = a[T_POSTERIOR]
+        t = a[T_POSTERIOR] * b_shell
         rho_c = a[RHO_CORTEX_POSTERIOR]
         rho = a[RHO_POSTERIOR] * (
             1.0 + 1.2 * a[TEXTURE] * noise(bu / 2.5, bv / 2.5, bw / 2.5, int(a[SEED]) + 3)

@@ -10,7 +10,7 @@ MAX_PARTS = 13
 
 
 def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
-    """Capsules of pedicles, pars, laminae, processes; shape (MAX_PARTS, 15).
+    """Capsules of pedicles, pars, laminae, processes; shape (MAX_PARTS, 16).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
     -------
     ndarray
         Ends (u, v, w) twice, two radii, scale per axis, then centre and radius of a
-        sphere around it; radius 0 is unused.
+        sphere around it, then a factor of shell thickness; radius 0 is unused.
     """
     h, cu, cv, cc = v[HEIGHT], v[CANAL_U], v[CANAL_V], v[CANAL_CENTRE]
     half_width = radius.max()
@@ -39,8 +39,11 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
     p = levels["pedicle"][index] / 2 * g * rng.normal(1, 0.06)
     rows = []
 
-    def add(a, b, ra, rb, scale=(1.0, 1.0, 1.0)):
+    shells = []
+
+    def add(a, b, ra, rb, scale=(1.0, 1.0, 1.0), shell=1.0):
         rows.append([*a, *b, ra, rb, *scale])
+        shells.append(shell)
 
     jitter = rng.normal(0, 0.6, 12)
     sacral = index >= 8
@@ -63,42 +66,31 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
         spinous = levels["spinous"][index] * g**0.5 * rng.normal(1, 0.08)
         for s in (-1, 1):
             j = jitter[:6] if s < 0 else jitter[6:]
-            root = (s * (cu + p * 0.9), cc - 1, 0.16 * h)
-            add(
-                (s * min(cu + p * 0.7, 0.8 * half_width), cc + cv + 7, 0.18 * h),
-                root,
-                p,
-                p * 1.05,
-                (1, 1, 0.62),
-            )
-            pillar_low = (s * (cu + 3.5 + j[0]), back - 1.5, -0.34 * h)
-            add((s * (cu + p), cc - 4, 0.14 * h), pillar_low, 4.6 * g, 4.6 * g, (1, 1, 0.8))
-            add(
-                (s * (cu + 2.5), back + 0.5, -0.12 * h),
-                (0, back - 4.5, -0.22 * h),
-                3.2 * g,
-                3.4 * g,
-                (1, 1, 0.36),
-            )
+            root = (s * (cu + p * 0.8), cc - 1, 0.16 * h)
+            start = (s * min(cu + p * 0.5, 0.72 * half_width), cc + cv + 7, 0.18 * h)
+            add(start, root, p, p * 1.05, (1, 1, 0.62), 0.9)
+            # Pars and articular pillar: the dense mass behind the pedicle.
+            pillar_low = (s * (cu + 1.5 + j[0]), back - 2.5, -0.34 * h)
+            pillar_top = (s * (cu + 0.75 * p), cc - 0.55 * cv, 0.14 * h)
+            add(pillar_top, pillar_low, 5.2 * g, 4.8 * g, (1, 1, 0.75), 1.8)
+            # Laminae fall off to the midline like a roof.
+            eave = (s * (0.72 * cu), back + 1.0, -0.12 * h)
+            add(eave, (0, back - 5.0, -0.22 * h), 3.2 * g, 3.4 * g, (1, 1, 0.36), 1.4)
+            sweep = (0.15 + 0.35 * rng.random()) * transverse
             if thoracic:
                 tip = (s * (half_width + transverse), back - 8, 0.22 * h)
             else:
-                tip = (s * (half_width + transverse), cc - 3 + 1.5 * j[1], (0.16 + 0.02 * j[2]) * h)
-            add((s * (cu + p + 3), cc - 3, 0.14 * h), tip, 4.4 * g, 3.0 * g, (1, 1, 0.75))
-            add(
-                (s * (cu + p + 1), cc - 4, 0.2 * h),
-                (s * (cu + 6.5 + j[3]), back - 0.5, 0.66 * h),
-                4.8 * g,
-                4.2 * g,
-                (1, 1, 0.8),
-            )
-            add(
-                pillar_low,
-                (s * (cu + 1.5 + j[4]), back - 4 + j[5], -0.98 * h),
-                4.6 * g,
-                3.9 * g,
-                (1, 1, 0.8),
-            )
+                tip = (
+                    s * (half_width + 0.95 * transverse),
+                    cc - 4 - sweep + 1.5 * j[1],
+                    (0.16 + 0.02 * j[2]) * h,
+                )
+            base = (s * (cu + p + 2), cc - 4, 0.14 * h)
+            add(base, tip, 3.8 * g, 2.5 * g, (1, 1, 0.75), 0.8)
+            facet = (s * (cu + 5.5 + j[3]), back - 0.5, 0.66 * h)
+            add((s * (cu + p), cc - 4, 0.2 * h), facet, 4.6 * g, 4.2 * g, (1, 1, 0.8), 1.4)
+            lower = (s * (cu + 0.5 + j[4]), back - 4.5 + j[5], -0.98 * h)
+            add(pillar_low, lower, 4.4 * g, 3.9 * g, (1, 1, 0.8), 1.6)
         drop = -0.75 * h if thoracic else -0.36 * h
         add(
             (0, back - 4.5, -0.2 * h),
@@ -106,9 +98,11 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
             2.9 * g,
             3.9 * g,
             (1, 1, 0.36),
+            0.8,
         )
-    table = np.zeros((MAX_PARTS, 15))
+    table = np.zeros((MAX_PARTS, 16))
     table[: len(rows), :11] = rows
+    table[: len(rows), 15] = shells
     ends = table[:, :6].reshape(-1, 2, 3)
     table[:, 11:14] = ends.mean(axis=1)
     thick = table[:, 6:8].max(axis=1) / np.maximum(table[:, 8:11].min(axis=1), 0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from .bone import canal_distance
 from .primitives import (
     AIR,
     BLOOD,
@@ -261,7 +262,9 @@ def _muscles(x, y, z, p, plane, soft, tissue, val):
             continue
         d = ellipse(x, y, plane[o], plane[o + 1], plane[o + 2], plane[o + 3], plane[o + 4])
         d += kinds[n, 1] * noise(x / 9.0, y / 9.0, z / 25.0, seed + n)
-        share = cover(d, p)
+        # A thin layer of fat parts neighbouring muscles.
+        _paint(val, 0.6 * cover(d - 0.9, p), tissue, FAT)
+        share = cover(d + 0.3, p)
         if share <= 0.0:
             continue
         # Fibres run head to feet, and so do the streaks of fat between them.
@@ -302,13 +305,13 @@ def _between_bones(x, y, z, p, soft, spine, tissue, val):
     a = vertebrae[best]
     u, v, w = local(x, y, z, centres[best], rot[best])
     if abs(u) < a[CANAL_U] + 3.0 and abs(v - a[CANAL_CENTRE]) < a[CANAL_V] + 3.0:
-        d = ellipse(u, v, 0.0, a[CANAL_CENTRE], a[CANAL_U] + 1.0, a[CANAL_V] + 0.5, 0.0)
+        d = canal_distance(u, v, a) - 0.6
         _paint(val, cover(d, p), tissue, FAT)
-        s = body[SAC_SHARE]
-        d = ellipse(u, v, 0.0, a[CANAL_CENTRE] + 1.0, a[CANAL_U] * s, a[CANAL_V] * s, 0.0)
+        # The sac leaves fat mostly behind and at the corners.
+        d += 0.6 + (1.0 - body[SAC_SHARE]) * (a[CANAL_V] + 3.0 * abs(u) / a[CANAL_U])
         share = cover(d, p)
         if share > 0.0:
-            root = 0.35 + 0.3 * noise(x / 2.5, y / 2.5, z / 15.0, int(body[SOFT_SEED]) + 5)
+            root = 0.55 + 0.3 * noise(x / 2.5, y / 2.5, z / 15.0, int(body[SOFT_SEED]) + 5)
             _mix(
                 val,
                 share,
@@ -383,7 +386,10 @@ def soft_tissue(x, y, z, p, plane, soft, spine, val):
         inside = cover(d_fascia + wall, p)
         if inside > 0.0:
             _paint(val, inside, tissue, FAT)
-            grain = body[STRANDING] * max(noise(x / 6.0, y / 6.0, z / 9.0, seed + 2) - 0.1, 0.0)
+            # Small vessels and folds of the mesentery, as blobs and strands.
+            blob = noise(x / 5.0, y / 5.0, z / 9.0, seed + 2)
+            blob += 0.5 * noise(x / 2.5, y / 2.5, z / 6.0, seed + 4)
+            grain = min(max(2.2 * (blob - 0.55), 0.0), 1.0) * min(2.2 * body[STRANDING], 1.0)
             _paint(val, inside * grain, tissue, SOFT)
             _organs(x, y, z, p, plane, inside, soft, tissue, val)
             _vessels(x, y, z, p, plane, 6 + 5 * soft[2].shape[0], inside, soft, tissue, val)

@@ -56,8 +56,8 @@ def trunk_scene(spine, tissue, traits, p, rng, facts):
     fat_age = 0.02 + 0.0022 * max(age - 30, 0) + 0.004 * max(bmi - 22, 0)
     body[MUSCLE_FAT] = np.clip(fat_age * rng.uniform(0.4, 1.5), 0.0, 0.4)
     body[MUSCLE_STREAK] = np.clip(fat_age * rng.uniform(1.0, 6.0), 0.0, 1.2)
-    body[SAC_SHARE] = rng.uniform(0.72, 0.92)
-    body[STRANDING] = rng.uniform(0.05, 0.30)
+    body[SAC_SHARE] = rng.uniform(0.80, 1.0)
+    body[STRANDING] = rng.uniform(0.1, 0.5)
 
     # -- outline ---------------------------------------------------------------
     lean = rng.normal(0, 1)
@@ -82,8 +82,8 @@ def trunk_scene(spine, tissue, traits, p, rng, facts):
     c, s = np.abs(np.cos(THETA)), np.abs(np.sin(THETA))
     skin = ((c / (width / 2)) ** n + (s / (depth / 2)) ** n) ** (-1 / n)
     at_back = np.angle(np.exp(1j * (THETA + np.pi / 2)))
-    groove = rng.uniform(0, 7) * max(1 - (bmi - 22) / 15, 0)
-    skin -= groove * np.exp(-((at_back / 0.12) ** 2))
+    groove = rng.uniform(2, 13) * max(1 - (bmi - 22) / 15, 0)
+    skin -= groove * np.exp(-((at_back / 0.16) ** 2))
     for k in (2, 3):
         skin *= 1 + 0.008 * rng.normal() * np.cos(k * THETA + rng.uniform(0, 2 * np.pi))
     weight_back = np.clip(np.cos(at_back), 0, 1) ** 2
@@ -103,14 +103,18 @@ def trunk_scene(spine, tissue, traits, p, rng, facts):
     m = tone * (a / 21.0) ** 0.7
     back_v = y_back + under_back + body[SKIN_T] + 1.5
     deep = np.mean([v[13] for v in spine[0][3:7]])  # canal centre
-    mid = 0.5 * (back_v + deep - 4)
-    thick = 0.5 * (deep - 4 - back_v)
+    mid = 0.5 * (back_v + deep + 1)
+    thick = 0.5 * (deep + 1 - back_v)
     lateral = rng.uniform(0.9, 1.1)
     psoas = [
-        (a, -6, 0, 0, 0), (a + 2, -6, 3, 4, 0), (a + 5, -6, 7 * m, 8 * m, 0),
-        (a + 9 * m, -5, 12 * m, 14 * m, 0), (a + 14 * m, -1, 17 * m, 20 * m, 0.2),
-        (a + 20 * m, 5, 18 * m, 21 * m, 0.3), (a + 30 * m, 14, 18 * m, 20 * m, 0.3),
-    ]  # fmt: skip
+        (a, -8, 0, 0, 0),
+        (a - 1, -9, 4, 6, 0),
+        (a + 2.5 * m, -9, 6.5 * m, 10 * m, 0),
+        (a + 6.5 * m, -9, 11 * m, 17 * m, 0.05),
+        (a + 11 * m, -6, 16 * m, 21 * m, 0.12),
+        (a + 17 * m, 2, 18 * m, 22 * m, 0.2),
+        (a + 30 * m, 14, 18 * m, 20 * m, 0.3),
+    ]
     erector = [
         (30, mid, 26 * lateral, thick * 0.95, 0), (33, mid, 28 * lateral, thick, 0),
         (35, mid, 30 * lateral, thick * 1.05, 0), (37, mid - 1, 32 * lateral, thick * 1.1, 0),
@@ -147,11 +151,11 @@ def trunk_scene(spine, tissue, traits, p, rng, facts):
     rv = rng.uniform(0.55, 1.0)
     swing = rng.normal(0, 3)
     vessels = [
-        [(-4 + swing, front + ra + 5, ra, ra)] * 2 + [(-7 + swing, front + ra + 4, ra, ra)]
-        + [(-9 + swing, front + ra + 3, 0.95 * ra, 0.95 * ra), (-6 + swing, front + ra + 3, 0.9 * ra, 0.85 * ra)]
+        [(-4 + swing, front + ra + 2, ra, ra)] * 2 + [(-7 + swing, front + ra + 1, ra, ra)]
+        + [(-9 + swing, front + ra, 0.95 * ra, 0.95 * ra), (-6 + swing, front + 0.9 * ra, 0.9 * ra, 0.85 * ra)]
         + [(-20, front + 6, 0.6 * ra, 0.65 * ra), (-38, front + 2, 0.55 * ra, 0.6 * ra)],
-        [(18, front + 14, 12, 11 * rv), (18, front + 12, 12, 11 * rv), (19, front + 10, 12, 10 * rv)]
-        + [(19, front + 8, 11, 9 * rv), (17, front + 7, 11, 9 * rv), (24, front + 5, 9, 7), (38, front - 2, 8, 7)],
+        [(16, front + 11, 12, 11 * rv), (16, front + 9, 12, 11 * rv), (17, front + 7, 12, 10 * rv)]
+        + [(17, front + 5, 11, 9 * rv), (15, front + 5, 11, 9 * rv), (24, front + 5, 9, 7), (38, front - 2, 8, 7)],
         [(0, 0, 0, 0)] * 4 + [(4, front + ra + 6, 0, 0), (14, front + 12, 0.6 * ra, 0.6 * ra), (36, front + 8, 0.55 * ra, 0.6 * ra)],
         [(0, 0, 0, 0)] * 5 + [(-12, front + 4, 7, 6), (-34, front - 6, 7, 6)],
     ]  # fmt: skip
