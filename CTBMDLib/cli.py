@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_input(parser) -> None:
     parser.add_argument("input", metavar="INPUT", help="DICOM folder, file or ZIP, NIfTI or NRRD")
     parser.add_argument(
-        "--series", metavar="UID", help="SeriesInstanceUID, where there are several"
+        "--series", metavar="UID", help="series UID or number, where there are several"
     )
     parser.add_argument(
         "--segmentation",

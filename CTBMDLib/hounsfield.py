@@ -10,47 +10,56 @@ _SAMPLE = 400_000
 _INT16 = np.iinfo(np.int16)
 
 
-def compact(values: np.ndarray) -> np.ndarray:
-    """int16 where that loses nothing, float32 otherwise.
+def compact(values: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> np.ndarray:
+    """HU as int16 where that loses nothing, as float32 otherwise.
+
+    Works slice by slice: beside `values` only the result takes memory.
 
     Parameters
     ----------
     values : ndarray, shape (K, J, I)
-        Any real dtype.
+        Stored values, any real dtype.
+    slope, intercept : float
+        HU = slope * stored value + intercept.
 
     Raises
     ------
     CTBMDError
         For values that are not finite.
     """
-    if values.dtype == np.int16:
+    plain = slope == 1 and intercept == 0
+    if plain and values.dtype == np.int16:
         return values
-    if values.dtype.kind in "iub":
-        if values.dtype.itemsize == 1 or (
-            values.min() >= _INT16.min and values.max() <= _INT16.max
-        ):
-            return values.astype(np.int16)
-        return values.astype(np.float32)
     result = np.empty(values.shape, np.int16)
     for k, plane in enumerate(values):
-        low, high = plane.min(), plane.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise CTBMDError(
-                "The volume holds values that are not numbers (NaN or infinity); export it again without them."
-            )
-        if low < _INT16.min or high > _INT16.max:
+        hu = _finite(plane, slope, intercept)
+        if hu.min() < _INT16.min or hu.max() > _INT16.max:
             break
-        result[k] = plane
-        if not np.array_equal(result[k], plane):
+        result[k] = hu
+        if hu.dtype.kind == "f" and not np.array_equal(result[k], hu):
             break
     else:
         return result
     del result
-    if not all(np.isfinite(plane).all() for plane in values):
+    if plain and values.dtype == np.float32:
+        for plane in values:
+            _finite(plane, slope, intercept)
+        return values
+    result = np.empty(values.shape, np.float32)
+    for k, plane in enumerate(values):
+        result[k] = _finite(plane, slope, intercept)
+    return result
+
+
+def _finite(plane, slope, intercept) -> np.ndarray:
+    """One slice in HU, exact for whole numbers."""
+    if slope != 1 or intercept != 0:
+        plane = slope * plane.astype(np.float64) + intercept
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
         raise CTBMDError(
             "The volume holds values that are not numbers (NaN or infinity); export it again without them."
         )
-    return values.astype(np.float32, copy=False)
+    return plane
 
 
 def check(hu: np.ndarray) -> None:

@@ -63,19 +63,13 @@ def read_nifti(path: Path, should_cancel=None) -> CTVolume:
     with _stream(data_path) as stream:
         read_bytes(stream, header["offset"], path)
         values = read_array(stream, shape[::-1], dtype, path, should_cancel)
-    slope, intercept = header["slope"], header["intercept"]
-    if (slope, intercept) != (1.0, 0.0):
-        values = values.astype(np.float32)
-        values *= slope
-        values += intercept
     remarks = ()
     if header["disagreement_mm"] > 1:
         remarks = (
             f"'{path.name}' gives two places for the scan (sform and qform, up to {header['disagreement_mm']:.0f} mm apart); the sform was used.",
         )
-    return CTVolume(
-        compact(values), header["matrix"], Acquisition(), name=stem(path), remarks=remarks
-    )
+    hu = compact(values, header["slope"], header["intercept"])
+    return CTVolume(hu, header["matrix"], Acquisition(), name=stem(path), remarks=remarks)
 
 
 def _pair(path: Path) -> tuple[Path, Path]:

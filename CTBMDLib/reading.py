@@ -34,15 +34,15 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
     Parameters
     ----------
     path : str or Path
-        A folder or ZIP archive with DICOM files (searched with its subfolders; other series,
-        other patients and other files may lie in it), one DICOM file (its
-        whole series is then read from the folder it lies in, and
+        A folder or ZIP archive with DICOM files (searched with its subfolders;
+        other series, other patients and other files may lie in it), one DICOM
+        file (its whole series is then read from the folder it lies in, and
         `CTVolume.remarks` says so), a NIfTI file (.nii, .nii.gz) or an NRRD
         file (.nrrd, .nhdr).
     series_uid : str or None
-        SeriesInstanceUID of the series to read. Without it the axial CT series
-        with the most images is read; where none is axial, the CT series with
-        the most images.
+        SeriesInstanceUID of the series to read, or its SeriesNumber. Without
+        it the usable axial CT series with the most images is read; where none
+        is axial, the usable CT series with the most images.
     progress : callable(float, str) or None
         Told the fraction done, 0 to 1, and a short text.
     should_cancel : callable() -> bool or None
@@ -220,10 +220,18 @@ def _read_dicom(path, shown, series_uid, progress, should_cancel) -> CTVolume:
 def _choose(series, series_uid) -> SeriesInfo:
     if series_uid is None:
         return series[0]
-    named = [item for item in series if item.series_uid == str(series_uid).strip()]
+    wanted = str(series_uid).strip()
+    named = [item for item in series if item.series_uid == wanted]
+    if not named:  # the number on the scanner's console, where it is unique
+        named = [item for item in series if wanted and item.number == wanted]
+        if len({item.series_uid for item in named}) > 1:
+            have = "; ".join(f"{item.title} {item.series_uid}" for item in named[:5])
+            raise NoSuchSeries(
+                f"Several series have the number {wanted}; name one by its UID: {have}."
+            )
     if not named:
         have = "; ".join(f"{item.title} {item.series_uid}" for item in series[:5])
-        raise NoSuchSeries(f"There is no series {series_uid} here; there are: {have}.")
+        raise NoSuchSeries(f"There is no series {wanted} here; there are: {have}.")
     return named[0]
 
 

@@ -116,6 +116,13 @@ def test_the_named_series_is_read(tmp_path):
         assert volume.acquisition.patient_id == patient
 
 
+def test_a_series_can_be_named_by_its_number(tmp_path):
+    mixed_folder(tmp_path)
+    assert read_ct(tmp_path, series_uid="4").acquisition.series_description == "sagittal"
+    with pytest.raises(CTBMDError, match="Several series have the number 3; name one by its UID"):
+        read_ct(tmp_path, series_uid="3")
+
+
 def test_a_named_series_that_is_not_there_is_refused_with_what_is_there(tmp_path):
     mixed_folder(tmp_path)
     with pytest.raises(CTBMDError, match=r"no series 1\.2\.3 here.*'axial' \(axial, 6 images\)"):

@@ -58,6 +58,9 @@ def test_nifti_scaling(tmp_path):
     stored = HU.astype(int) + 1024
     raw = nifti_bytes(stored, kind="u2", slope=1.0, intercept=-1024.0)
     check(read_ct(write(tmp_path / "ct.nii", raw)))
+    half = nifti_bytes(2 * HU + 1, slope=0.5)
+    volume = read_ct(write(tmp_path / "half.nii", half))
+    assert volume.hu.dtype == np.float32 and np.array_equal(volume.hu, HU + 0.5)
     raw = nifti_bytes(HU, slope=0.0, intercept=500.0)  # slope 0: not scaled, by the standard
     check(read_ct(write(tmp_path / "ct.nii", raw)))
 
