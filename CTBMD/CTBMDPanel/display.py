@@ -30,6 +30,7 @@ class Display:
         self.panel = panel
         self.ui = panel.ui
         self.updating = False
+        self._closed = False
         self._model = None
         self._volumeState = None
         self._prepare()
@@ -59,7 +60,7 @@ class Display:
 
     def update(self):
         """Show everything anew."""
-        if self.updating:
+        if self.updating or self._closed:
             return
         self.updating = True
         try:
@@ -72,6 +73,10 @@ class Display:
             self.slider()
         finally:
             self.updating = False
+
+    def close(self):
+        """Touch no widget any more."""
+        self._closed = True
 
     def forget(self):
         """Look at the volume again at the next update."""

@@ -75,8 +75,7 @@ class Panel(VTKObservationMixin):
         self.runner.failed.connect(self.showError)
 
     def cleanup(self):
-        """Let go of everything; the widgets are about to be destroyed."""
-        self.setParameterNode(None)
+        """Let go of everything; the widgets are about to be destroyed. May be called twice."""
         for signal in (
             self.controller.changed,
             self.controller.dragging,
@@ -85,6 +84,8 @@ class Panel(VTKObservationMixin):
             self.runner.failed,
         ):
             signal.disconnectAll()
+        self.display.close()
+        self.setParameterNode(None)
 
     # -- parameter node -------------------------------------------------------------
     def enter(self, parameterNode):

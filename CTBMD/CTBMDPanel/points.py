@@ -53,12 +53,14 @@ def defined(node):
 
 
 def write(node, selection):
-    """Make the control points those of the selection, touching only what differs."""
+    """Make the placed control points those of the selection, touching only what differs.
+
+    A point that is just being placed with the mouse is left alone.
+    """
     wanted = {item.level: item for item in selection}
     with slicer.util.NodeModify(node):
         seen = set()
-        for index in reversed(range(node.GetNumberOfControlPoints())):
-            label = node.GetNthControlPointLabel(index)
+        for index, label, _ras in reversed(defined(node)):
             if label in wanted and label not in seen:
                 seen.add(label)
             else:
@@ -66,11 +68,9 @@ def write(node, selection):
         for level, item in wanted.items():
             if level not in seen:
                 node.AddControlPoint(list(item.ras), level)
-        position = [0.0, 0.0, 0.0]
-        for index in range(node.GetNumberOfControlPoints()):
-            item = wanted[node.GetNthControlPointLabel(index)]
-            node.GetNthControlPointPositionWorld(index, position)
-            if max(abs(a - b) for a, b in zip(position, item.ras, strict=True)) > 1e-4:
+        for index, label, ras in defined(node):
+            item = wanted[label]
+            if max(abs(a - b) for a, b in zip(ras, item.ras, strict=True)) > 1e-4:
                 node.SetNthControlPointPositionWorld(index, *item.ras)
             if node.GetNthControlPointSelected(index) != item.included:
                 node.SetNthControlPointSelected(index, item.included)

@@ -267,6 +267,27 @@ def test_points_made_and_deleted_in_the_scene_are_followed(panel):
     assert "L2" in labels(panel)
 
 
+def test_a_point_being_placed_is_left_alone_until_it_is_placed(panel):
+    from CTBMDPanel import points
+
+    add_volume(panel)
+    three_levels(panel)
+    node = panel.parameterNode.levelPoints
+    gui.choose(panel.ui.levelCombo, "L5")
+    # Slicer's place tool adds the point first and lets it follow the mouse as a preview.
+    panel.controller.removeObservers()
+    index = node.AddControlPoint([0.0, 0.0, 0.0], "new 1")
+    node.SetNthControlPointPosition(index, 0.0, 0.0, 0.0, node.PositionPreview)
+    points.write(node, panel.controller.selection)
+    assert node.GetNumberOfControlPoints() == 4 and node.GetNthControlPointLabel(index) == "new 1"
+    panel.controller.setParameterNode(None)
+    panel.controller.setParameterNode(panel.parameterNode)
+    assert len(panel.controller.selection) == 3
+    node.SetNthControlPointPosition(index, 3.0, -20.0, -50.0, node.PositionDefined)
+    assert panel.controller.selection["L5"].ras == pytest.approx((3.0, -20.0, -50.0))
+    assert "L5" in labels(panel) and "new 1" not in labels(panel)
+
+
 def test_only_lumbar_vertebrae_can_be_ticked(panel):
     from CTBMDLib.levels import LevelSelection, LevelSlice
 
@@ -413,6 +434,35 @@ def test_estimate_turns_into_cancel(panel, model, monkeypatch):
     assert panel.ui.estimateButton.text == "Estimate BMD" and panel.ui.estimateButton.enabled
     assert "Cancelled" in panel.ui.estimateStatusLabel.text
     assert not gui.raw(panel.ui.estimateProgressBar).isVisible()
+
+
+def test_finding_can_be_cancelled(panel):
+    add_volume(panel)
+    three_levels(panel)
+    before = panel.controller.selection.to_json()
+    gui.raw(panel.ui.findButton).click()
+    assert panel.runner.busy and panel.ui.findButton.text == "Cancel"
+    assert not panel.ui.estimateButton.enabled and not panel.ui.inputSelector.enabled
+    gui.raw(panel.ui.findButton).click()
+    gui.wait_until(lambda: not panel.runner.busy, 60)
+    assert panel.controller.selection.to_json() == before
+    assert panel.ui.findButton.text == "Find lumbar slices"
+    assert "Cancelled" in panel.ui.findStatusLabel.text
+
+
+def test_a_volume_without_a_spine_says_so(panel):
+    from CTBMDPanel import volumes
+
+    volume = phantoms.phantom()
+    water = np.where(volume.hu > -50, 0.0, -1000.0).astype(np.float32)
+    water[:5] = -1000.0
+    object.__setattr__(volume, "hu", water)
+    panel.parameterNode.inputVolume = volumes.addVolumeNode(volume)
+    gui.process()
+    gui.click(panel.ui.findButton)
+    gui.wait_until(lambda: not panel.runner.busy, 60)
+    assert "No lumbar vertebra was found" in panel.ui.levelNotesLabel.text
+    assert len(panel.controller.selection) == 0 and not panel.ui.estimateButton.enabled
 
 
 def test_another_module_may_be_visited_while_it_runs(panel, widget, model, monkeypatch):
