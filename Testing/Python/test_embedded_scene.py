@@ -27,12 +27,8 @@ def slicer():
 @pytest.fixture
 def example():
     import EmbeddedSlicer
-    import slicer
 
-    if not hasattr(slicer.modules, "example"):
-        EmbeddedSlicer.open_module(EXAMPLE)
-    slicer.util.selectModule("Example")
-    return slicer.util.getModuleWidget("Example")
+    return EmbeddedSlicer.open_module(EXAMPLE)
 
 
 def phantom(slicer, name="phantom"):
@@ -357,12 +353,37 @@ def test_scene_close_reaches_the_module(slicer, example):
     assert example.calls == ["startClose", "endClose"]
 
 
-def test_enter_and_exit(slicer, example):
+OTHER = """
+import qt, slicer
+from slicer.ScriptedLoadableModule import *
+class Other(ScriptedLoadableModule):
+    def __init__(self, parent):
+        super().__init__(parent)
+        parent.title = "Another"
+        slicer.app.connect("startupCompleted()", lambda: setattr(slicer, "otherStarted", True))
+class OtherWidget(ScriptedLoadableModuleWidget):
+    def setup(self):
+        super().setup()
+        self.layout.addWidget(qt.QLabel("another module"))
+"""
+
+
+def test_enter_and_exit(slicer, example, tmp_path):
+    import EmbeddedSlicer
+
     assert example.parent.isEntered
     example.calls.clear()
+    (tmp_path / "Other.py").write_text(OTHER)
+    other = EmbeddedSlicer.open_module(tmp_path / "Other.py")
+    assert slicer.otherStarted
+    assert example.calls == ["exit"] and not example.parent.isEntered
+    assert slicer.util.selectedModule() == "Other" and other.parent.isEntered
     slicer.util.selectModule("Example")
-    assert example.calls == ["exit", "enter"]
-    assert slicer.util.selectedModule() == "Example"
+    slicer.util.selectModule("Example")
+    assert example.calls == ["exit", "enter"] and example.parent.isEntered
+    assert EmbeddedSlicer.open_module(EXAMPLE) is example
+    with pytest.raises(RuntimeError, match="no module with a panel"):
+        slicer.util.selectModule("Absent")
 
 
 def test_reload(slicer, example):

@@ -106,16 +106,25 @@ def _publish_python():
 
 
 def open_module(path):
-    """Load a scripted module from its .py and open its panel.
+    """Open a scripted module's panel; the first time its .py is loaded.
+
+    Errors in the module's file, its constructor and its setup() are raised.
+    Functions connected to `startupCompleted()` are called after loading: a
+    module opened here is as one that was there when Slicer started.
 
     Returns
     -------
     object
         The module's Python widget (an instance of its `<Name>Widget`).
     """
-    module = _app.moduleManager()._load(path)
-    # Slicer loads its modules before it says that it has started.
-    _app._complete_startup()
+    path = Path(path).resolve()
+    module = _app.moduleManager().module(path.stem)
+    if module is None:
+        module = _app.moduleManager()._load(path)
+        module.widgetRepresentation()
+        _app._complete_startup()
+    elif Path(module.path) != path:
+        raise ValueError(f"Another module {path.stem} is loaded, from {module.path}.")
     if _app._main_window is not None:
         _app._main_window._open(module.name)
     return module.widgetRepresentation().self()

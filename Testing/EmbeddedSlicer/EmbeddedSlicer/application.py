@@ -66,7 +66,6 @@ class qSlicerApplication(QtWidgets.QApplication):
         self.setOrganizationName("EmbeddedSlicer")
         self.setApplicationVersion(".".join(map(str, VERSION)))
         self._testing = testing
-        self._started = False
         self._main_window = None
         self._layout_manager = None
         self._temporary = tempfile.mkdtemp(prefix="EmbeddedSlicer-")
@@ -152,9 +151,10 @@ class qSlicerApplication(QtWidgets.QApplication):
         return f"{self.documentationBaseUrl}user_guide/modules/{name.lower()}.html"
 
     def _complete_startup(self):
-        if not self._started:
-            self._started = True
-            self.startupCompleted.emit()
+        """Emit startupCompleted, once for everything that is connected to it."""
+        self.startupCompleted.emit()
+        if self.receivers(QtCore.SIGNAL("startupCompleted()")):
+            self.startupCompleted.disconnect()
 
     def _close(self):
         """End in the order Slicer does: modules, scene, views."""

@@ -53,6 +53,8 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):
         module = self._app.moduleManager().module(name)
         if module is None or not hasattr(module, "widgetRepresentation"):
             raise RuntimeError(f"There is no module with a panel named '{name}'.")
+        if self._panel is not None and self._panel is module.widgetRepresentation():
+            return
         if self._panel is not None:
             self._panel.exit()
             self._scroll.takeWidget()
