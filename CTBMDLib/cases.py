@@ -105,7 +105,14 @@ def load_levels(path) -> LevelSelection:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise CTBMDError(f"The levels file '{path}' cannot be read ({why}).") from None
-    return LevelSelection.from_json(text)
+    try:
+        return LevelSelection.from_json(text)
+    except CTBMDError:
+        raise
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        raise CTBMDError(
+            f"The levels file '{path}' is not as 'ctbmd levels' writes it; find the levels again."
+        ) from None
 
 
 def not_found(selection: LevelSelection) -> list[str]:
