@@ -52,6 +52,8 @@ class Display:
         ui.referenceCombo.addItem(_("none (no T-score)"), "")
         for table in list_tables():
             ui.referenceCombo.addItem(table.title, table.name)
+            index = ui.referenceCombo.findData(table.name)
+            ui.referenceCombo.setItemData(index, table.title, qt.Qt.ToolTipRole)
 
     def torch(self):
         """Whether PyTorch is installed."""

@@ -16,8 +16,7 @@ def columns():
     return [
         ("level", _("Vertebra"), "", _("Vertebra, or L1-L4 for the mean of the included ones")),
         ("bmd_g_cm2", _("BMD"), "g/cm2", _("Areal bone mineral density, estimated from the CT")),
-        ("bmd_low", _("Low"), "g/cm2", _("Lower end of the 90 % interval")),
-        ("bmd_high", _("High"), "g/cm2", _("Upper end of the 90 % interval")),
+        ("interval", _("90 % interval"), "", _("90 % interval of the BMD in g/cm2")),
         ("t_score", _("T-score"), "", _("From the chosen reference table; needs the sex")),
         (
             "trabecular_hu",
@@ -28,6 +27,8 @@ def columns():
         ("slice_s_mm", _("Slice S"), "mm", _("Position of the middle image along the patient")),
         ("images", _("Images"), "", _("Axial images that were read")),
         ("selection", _("Chosen by"), "", _("How the slice was chosen")),
+        ("bmd_low", _("Low"), "g/cm2", _("Lower end of the 90 % interval")),
+        ("bmd_high", _("High"), "g/cm2", _("Upper end of the 90 % interval")),
         ("findings", _("Findings"), "", _("What to know before using the value")),
         ("category", _("Category"), "", _("Empty for a model trained on simulated CT")),
         ("case", _("Case"), "", _("Patient identifier or volume name")),
@@ -64,7 +65,7 @@ def fillTable(node, result):
             array = vtk.vtkStringArray()
             array.SetName(name)
             for row in rows:
-                array.InsertNextValue(_text(name, row[name]))
+                array.InsertNextValue(_text(name, row))
             node.AddColumn(array)
             node.SetColumnTitle(name, title)
             node.SetColumnDescription(name, description)
@@ -73,7 +74,10 @@ def fillTable(node, result):
         node.Modified()
 
 
-def _text(name, value):
+def _text(name, row):
+    if name == "interval":
+        return f"{_text('bmd_low', row)} - {_text('bmd_high', row)}"
+    value = row[name]
     if name == "level" and value == TOTAL:
         return _("L1-L4 mean")
     if value is None:

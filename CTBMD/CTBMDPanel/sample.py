@@ -1,9 +1,5 @@
 """The sample CT: a virtual patient that comes with the module."""
 
-import tempfile
-import zipfile
-from pathlib import Path
-
 import slicer
 from slicer.i18n import tr as _
 
@@ -36,14 +32,7 @@ def load():
                 path=path
             )
         )
-    with tempfile.TemporaryDirectory(prefix="CTBMD") as folder:
-        with zipfile.ZipFile(path) as file:
-            for name in file.namelist():
-                # Only plain names: a ZIP must not write outside the folder.
-                if not name.endswith("/"):
-                    (Path(folder) / Path(name).name).write_bytes(file.read(name))
-        volume = read_ct(folder)
-    node = volumes.addVolumeNode(volume)
+    node = volumes.addVolumeNode(read_ct(path))
     node.SetName(slicer.mrmlScene.GenerateUniqueName(NAME))
     return node
 
