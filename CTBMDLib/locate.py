@@ -13,8 +13,8 @@ import numpy as np
 
 from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
-from .spine_column import bone_map, tissue_level, trace_column
-from .spine_grid import make_grid
+from .spine_column import bone_map, refine_column, tissue_level, trace_column
+from .spine_grid import make_grid, noise_level, quieter
 from .spine_numbering import number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_reach
@@ -26,6 +26,16 @@ REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
 
 MIN_WIDTH_MM = 28.0
 """Lumbar bodies are wider than this, those of the neck narrower."""
+
+
+CANDIDATES = 3
+"""Columns that are tried before a CT is said to hold no spine (hips and limbs can look like one)."""
+
+CLEAR = 2.5
+"""Worth of a chain of discs beyond which no other column is tried."""
+
+DOUBTFUL = 0.45
+"""Score below which a vertebra at either end of the chain is not kept."""
 
 
 def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> LevelSelection:
@@ -65,23 +75,32 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     if min(grid.hu.shape) * grid.spacing_mm < 25.0:
         return nothing
     tissue = tissue_level(grid)
+    noise = noise_level(grid)
+    quiet = quieter(grid, noise)
     step(0.4, "Looking for the spine")
-    column = trace_column(grid, bone_map(grid.hu, tissue))
-    if column is None or len(column.body) < 6:
+    best, seen = None, []
+    for _ in range(CANDIDATES):
+        column = trace_column(quiet, bone_map(quiet.hu, tissue), avoid=seen)
+        if column is None or len(column.body) < 5:
+            break
+        seen.append(column)
+        step(0.6, "Looking for the discs")
+        candidate = _discs(volume, quiet, column, tissue, noise)
+        if best is None or candidate["worth"] > best["worth"]:
+            best = candidate
+        if best["worth"] > CLEAR:
+            break
+    if best is None or best["worth"] <= 0:
         return nothing
-    step(0.7, "Looking for the discs")
-    straight = straighten(volume, column)
-    profiles = make_profiles(straight, tissue)
-    discs, scores = find_chain(profiles)
-    if len(discs) < 2:
-        return nothing
+    straight, profiles = best["straight"], best["profiles"]
+    discs, scores = best["discs"], best["scores"]
     step(0.85, "Naming the vertebrae")
-    reach, ala = _evidence(rib_reach(straight, grid, tissue), profiles, discs)
+    reach, ala = _evidence(rib_reach(straight, quiet, tissue), profiles, discs)
     numbering = number_vertebrae(reach, ala)
     if not numbering.any_lumbar:
         return nothing
 
-    levels = []
+    levels, widths = [], []
     for position, (top, bottom) in enumerate(zip(discs, discs[1:], strict=False)):
         name = numbering.name(position)
         if name not in REPORTED:
@@ -99,12 +118,33 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
                 height_mm=float(found["height"]),
             )
         )
-        if found["width"] < MIN_WIDTH_MM and name in MEASURED:
-            return nothing
+        widths.append(found["width"])
+    if not widths or np.median(widths) < MIN_WIDTH_MM:
+        return nothing
     if not any(item.level.startswith("L") for item in levels):
         return nothing
     step(1.0, "Levels found")
     return LevelSelection(tuple(levels), uid, numbering.decided_by, numbering.notes)
+
+
+def _discs(volume, grid, column, tissue, noise):
+    """Refine a column, lay it straight and find its discs."""
+    column = refine_column(grid, column, tissue)
+    straight = straighten(volume, column, noise)
+    profiles = make_profiles(straight, tissue)
+    discs, scores = find_chain(profiles)
+    while len(scores) and scores[-1] < DOUBTFUL:
+        discs, scores = discs[:-1], scores[:-1]
+    while len(scores) and scores[0] < DOUBTFUL:
+        discs, scores = discs[1:], scores[1:]
+    worth = float(np.sum(scores)) if len(scores) else 0.0
+    return {
+        "straight": straight,
+        "profiles": profiles,
+        "discs": discs,
+        "scores": scores,
+        "worth": worth,
+    }
 
 
 def _evidence(reach, profiles, discs):

@@ -54,6 +54,74 @@ def tissue_level(grid: Grid) -> float:
     return float(np.clip(peak, 20.0, 90.0))
 
 
+def refine_column(grid: Grid, column: Column, tissue_hu: float) -> Column:
+    """Trace again in a box that is turned as the spine is.
+
+    The measures of `column_score` expect an upright patient. Here sideways
+    tilt and rotation found by the first trace are taken out, and the search
+    is kept to the neighbourhood of the column, so that hips and table are not in it.
+
+    Parameters
+    ----------
+    grid : Grid
+    column : Column
+        First trace.
+    tissue_hu : float
+    """
+    for _ in range(2):
+        basis = _upright_basis(column)  # rows: right, front, up
+        local = column.body @ basis.T
+        low = local.min(axis=0) - (40.0, 66.0, 45.0)
+        high = local.max(axis=0) + (40.0, 45.0, 45.0)
+        low[2] -= 60.0
+        low[1] -= 30.0  # the sacrum lies further back
+        count = np.maximum(3, np.floor((high - low) / grid.spacing_mm).astype(int))
+        axes = [low[i] + grid.spacing_mm * np.arange(count[i]) for i in range(3)]
+        points = (
+            axes[0][None, None, :, None] * basis[0]
+            + axes[1][None, :, None, None] * basis[1]
+            + axes[2][:, None, None, None] * basis[2]
+        )
+        hu = grid.sample(points)
+        outside = ~np.isfinite(hu)
+        hu[outside] = -1000.0
+        used = np.flatnonzero(outside.mean(axis=(1, 2)) < 0.7)
+        if len(used) < 6:
+            return column
+        start, stop = int(used[0]), int(used[-1]) + 1
+        low = low + (0.0, 0.0, start * grid.spacing_mm)
+        box = Grid(hu[start:stop], outside[start:stop], low, grid.spacing_mm)
+        found = trace_column(box, bone_map(box.hu, tissue_hu))
+        if found is None or len(found.body) < 4:
+            return column
+        column = Column(found.body @ basis, found.canal @ basis, found.score)
+        turned = np.abs(_upright_basis(column) - basis).max()
+        if turned < 0.1:
+            break
+    return column
+
+
+def _upright_basis(column):
+    """Right, front and up of the column as a whole, shape (3, 3).
+
+    Leaning forward is left as it is up to 15 degrees: that is lordosis.
+    """
+    body = column.body
+    third = max(1, len(body) // 3)
+    up = body[:third].mean(axis=0) - body[-third:].mean(axis=0)
+    if np.linalg.norm(up) < 20 or up[2] <= 0:
+        up = np.array([0.0, 0.0, 1.0])
+    limit = 0.27 * up[2]
+    up[1] -= np.clip(up[1], -limit, limit)
+    up[0] = np.clip(up[0], -0.5 * up[2], 0.5 * up[2])
+    up /= np.linalg.norm(up)
+    front = np.median(body - column.canal, axis=0) * 0.5 + (body - column.canal).mean(axis=0)
+    front[0] = np.clip(front[0], -0.5 * abs(front[1]), 0.5 * abs(front[1]))
+    front -= (front @ up) * up
+    front /= max(np.linalg.norm(front), 1e-6)
+    return np.stack([np.cross(front, up), front, up])
+
+
 def _shift(array, a, r):
     """array moved so that out[., y, x] = array[., y + a, x + r]; edge values repeat."""
     out = array
@@ -134,7 +202,9 @@ CANALS = tuple((a, r) for a in (-7, -8, -9, -10) for r in (-2, 0, 2))
 """Canal centre behind the body's centre, in grid steps along A and R."""
 
 
-def trace_column(grid: Grid, bone: np.ndarray, base: float = 0.22) -> Column | None:
+def trace_column(
+    grid: Grid, bone: np.ndarray, base: float = 0.22, avoid: list | None = None
+) -> Column | None:
     """The best chain of body centres through the planes, from head to feet.
 
     Parameters
@@ -145,6 +215,8 @@ def trace_column(grid: Grid, bone: np.ndarray, base: float = 0.22) -> Column | N
     base : float
         Score below which a plane speaks against a spine: the chain starts and
         ends where its sum is largest.
+    avoid : list of Column, optional
+        Earlier answers that turned out to be none; 30 mm around them is left out.
 
     Returns
     -------
@@ -153,6 +225,12 @@ def trace_column(grid: Grid, bone: np.ndarray, base: float = 0.22) -> Column | N
     """
     score, which = column_score(grid, bone)
     gain = score - base
+    for other in avoid or ():
+        for s, a, r in grid.index(other.body):
+            plane = int(round(s / STEP))
+            if 0 <= plane < len(gain):
+                rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
+                gain[plane][np.hypot(rows - a, columns - r) < 30.0 / grid.spacing_mm] = -1.0
     n = len(gain)
     reach = 2
     moves = [(a, r) for a in range(-reach, reach + 1) for r in (-1, 0, 1)]

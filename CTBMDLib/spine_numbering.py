@@ -63,29 +63,31 @@ def number_vertebrae(reach, ala) -> Numbering:
     m = len(ala)
     seen = np.isfinite(reach)
     mean = np.where(seen.any(axis=0), np.nansum(reach, axis=0) / np.maximum(seen.sum(axis=0), 1), 0)
-    rib = np.where(seen.any(axis=0), np.clip((mean - 50.0) / 4.0, -3.0, 3.0), 0.0)
+    rib = np.where(seen.any(axis=0), np.clip((mean - 47.0) / 3.0, -3.0, 3.0), 0.0)
     sacral = np.where(
-        np.isfinite(ala), np.clip((np.nan_to_num(ala) - 0.06) / 0.025, -3.0, 3.0), 0.0
+        np.isfinite(ala), np.clip((np.nan_to_num(ala) - 0.045) / 0.015, -3.0, 3.0), 0.0
     )
-    as_rib = rib / 2 - sacral / 2
-    as_lumbar = -rib / 2 - sacral / 2
-    as_sacral = sacral / 2
 
     options = []
     for count in (5, 4, 6):
         for first in range(-count - 2, m + 1):
-            position = np.arange(m)
-            score = np.where(
-                position < first,
-                as_rib,
-                np.where(position < first + count, as_lumbar, as_sacral),
-            ).sum()
+            score = 0.0
+            for position in range(m):
+                below = position - first  # 0 at L1
+                if below < 0:
+                    score += rib[position] / 2 - sacral[position] / 2
+                elif below < count:
+                    # The processes of L3 are long, and the ilium comes near L4 and L5.
+                    trust = (1.0, 1.0, 0.6, 0.4)[below] if below < min(4, count - 1) else 0.0
+                    score += -trust * rib[position] / 2 - sacral[position] / 2
+                else:
+                    score += rib[position] / 6 + sacral[position] / 2
             options.append((score - (0.0 if count == 5 else 2.2), first, count))
     best_score, first, count = max(options)
     ribs_in_view = 0 < first < m and rib[first - 1] > 0 and rib[first] < 0
     end = first + count
     sacrum_in_view = 0 < end < m and sacral[end] > 0 and sacral[end - 1] < 0
-    any_lumbar = first < m and end > 0 and bool((as_lumbar[max(first, 0) : max(end, 0)] > 0).any())
+    any_lumbar = first < m and end > 0
 
     # Labels are the same whether a lumbar vertebra more or less lies out of view.
     def l1_of(first, count):

@@ -82,7 +82,7 @@ def frame_along(column: Column):
     return centre, up, right, front, canal_mm
 
 
-def straighten(source, column: Column) -> Straight:
+def straighten(source, column: Column, noise_hu: float = 0.0) -> Straight:
     """Sample the CT on planes across the column.
 
     Parameters
@@ -90,6 +90,8 @@ def straighten(source, column: Column) -> Straight:
     source : CTVolume or Grid
         Anything with `sample(ras)`.
     column : Column
+    noise_hu : float
+        Noise of the CT averaged to 3 mm; planes of a noisy CT are smoothed.
     """
     centre, up, right, front, canal_mm = frame_along(column)
     ras = (
@@ -97,7 +99,14 @@ def straighten(source, column: Column) -> Straight:
         + AHEAD[None, :, None, None] * front[:, None, None]
         + LATERAL[None, None, :, None] * right[:, None, None]
     )
-    return Straight(source.sample(ras), centre, up, right, front, canal_mm)
+    hu = source.sample(ras)
+    if noise_hu >= 8.0:
+        outside = ~np.isfinite(hu)
+        hu[outside] = 0.0
+        sigma = (0.8, 0.5, 0.5) if noise_hu < 20.0 else (1.2, 0.8, 0.8)
+        hu = ndimage.gaussian_filter(hu, sigma)
+        hu[outside] = np.nan
+    return Straight(hu, centre, up, right, front, canal_mm)
 
 
 def _smooth(values, sigma):
