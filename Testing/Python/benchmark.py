@@ -60,23 +60,29 @@ def peak_mib() -> float:
 
 
 class Steps:
-    """Runs steps and keeps their first and median seconds and their peak memory."""
+    """Runs steps and keeps first and median seconds, peak memory and processor seconds."""
 
     def __init__(self, repeats: int):
         self.repeats = repeats
-        self.rows: dict[str, tuple[float, float, float]] = {}
+        self.rows: dict[str, tuple[float, float, float, float]] = {}
 
     def run(self, name, work, before=None):
         reset_peak()
-        times = []
+        times, processor = [], []
         for _ in range(self.repeats + 1):
             if before:
                 before()
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             result = work()
             times.append(time.perf_counter() - start)
-        median = statistics.median(times[1:]) if times[1:] else times[0]
-        self.rows[name] = (times[0], median, peak_mib())
+            processor.append(time.process_time() - busy)
+        later = slice(1, None) if times[1:] else slice(None)
+        self.rows[name] = (
+            times[0],
+            statistics.median(times[later]),
+            peak_mib(),
+            statistics.median(processor[later]),
+        )
         return result
 
 
@@ -131,11 +137,11 @@ def report(case, volume, chosen, images, bundle, rows, imported, base, cold, agr
         f"load     {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "",
         f"import   {imported:.3f} s, {base:.0f} MiB before reading",
         "",
-        f"{'step':<16}{'first s':>10}{'median s':>10}{'share':>8}{'peak MiB':>10}",
+        f"{'step':<16}{'first s':>10}{'median s':>10}{'CPU s':>10}{'share':>8}{'peak MiB':>10}",
     ]
-    for name, (first, median, peak) in rows.items():
+    for name, (first, median, peak, busy) in rows.items():
         share = f"{100 * median / total:.0f} %" if name in main else ""
-        out.append(f"{name:<16}{first:>10.3f}{median:>10.3f}{share:>8}{peak:>10.0f}")
+        out.append(f"{name:<16}{first:>10.3f}{median:>10.3f}{busy:>10.3f}{share:>8}{peak:>10.0f}")
     peak = max(rows[name][2] for name in main)
     out += [
         "",
