@@ -184,6 +184,68 @@ def test_scrolling_changes_the_slice(slicer):
     assert view.sliceLogic().GetSliceOffset() == pytest.approx(12)
 
 
+def test_mouse_and_keys_do_what_they_do_in_slicer(slicer):
+    """Right button zooms, middle pans, left sets the window only in that mode, keys step."""
+    from PySide6 import QtCore, QtTest
+
+    volume = phantom(slicer)
+    view = gui_helpers.slice_view("Red")
+    node, display = view.mrmlSliceNode(), volume.GetDisplayNode()
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+
+    def drag(button):
+        place = QtCore.QPoint(120, 150)
+        QtTest.QTest.mouseMove(view, place)
+        QtTest.QTest.mousePress(view, button, pos=place)
+        for step in range(1, 8):
+            QtTest.QTest.mouseMove(view, place + QtCore.QPoint(4 * step, 6 * step))
+        QtTest.QTest.mouseRelease(view, button, pos=place + QtCore.QPoint(28, 42))
+        gui_helpers.process()
+
+    buttons = QtCore.Qt.MouseButton
+    wide, origin = node.GetFieldOfView()[0], node.GetXYZOrigin()
+    drag(buttons.RightButton)
+    assert node.GetFieldOfView()[0] != pytest.approx(wide)
+    drag(buttons.MiddleButton)
+    assert node.GetXYZOrigin() != origin
+    before = display.GetWindow(), display.GetLevel()
+    drag(buttons.LeftButton)
+    assert (display.GetWindow(), display.GetLevel()) == before
+    interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.AdjustWindowLevel)
+    drag(buttons.LeftButton)
+    assert (display.GetWindow(), display.GetLevel()) != before
+    interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
+    offset = view.sliceLogic().GetSliceOffset()
+    QtTest.QTest.keyClick(view, QtCore.Qt.Key.Key_Up)
+    assert view.sliceLogic().GetSliceOffset() == pytest.approx(offset + 4)
+    QtTest.QTest.keyClick(view, QtCore.Qt.Key.Key_R)
+    assert node.GetFieldOfView()[0] == pytest.approx(wide)
+
+
+def test_a_point_is_placed_with_the_mouse(slicer):
+    from PySide6 import QtCore, QtTest
+
+    phantom(slicer)
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
+    points.CreateDefaultDisplayNodes()
+    logic = slicer.app.applicationLogic()
+    logic.GetSelectionNode().SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
+    logic.GetSelectionNode().SetActivePlaceNodeID(points.GetID())
+    logic.GetInteractionNode().SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.Place)
+    gui_helpers.show_slice("Red", (0, 0, 8))
+    view, place = gui_helpers.slice_view("Red"), gui_helpers.view_position("Red", (6, 9, 8))
+    QtTest.QTest.mouseMove(view, place - QtCore.QPoint(20, 20))
+    gui_helpers.process()
+    QtTest.QTest.mouseMove(view, place)
+    gui_helpers.process()
+    QtTest.QTest.mouseClick(view, QtCore.Qt.MouseButton.LeftButton, pos=place)
+    gui_helpers.process()
+    assert points.GetNumberOfDefinedControlPoints() == 1
+    assert np.allclose(points.GetNthControlPointPosition(0), (6, 9, 8), atol=1)
+    mode = logic.GetInteractionNode().GetCurrentInteractionMode()
+    assert mode == slicer.vtkMRMLInteractionNode.ViewTransform
+
+
 def test_the_controller_follows_and_moves_the_slice(slicer):
     from PySide6 import QtWidgets
 

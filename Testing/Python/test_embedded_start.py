@@ -112,6 +112,20 @@ sys.exit(code)
     assert "['aboutToQuit']\ncleanup" in done.stdout
 
 
+def test_a_message_without_a_choice_does_not_stop_a_headless_run():
+    done = script("""
+import EmbeddedSlicer
+EmbeddedSlicer.start()
+import slicer
+slicer.util.errorDisplay("It failed.")
+print("went on")
+slicer.util.confirmOkCancelDisplay("Delete everything?")
+""")
+    assert done.returncode == 1
+    assert "ERROR:root:It failed." in done.stderr and "went on" in done.stdout
+    assert "nobody can answer it" in done.stderr
+
+
 def test_registered_sample_data(tmp_path):
     gui_helpers.start()
     import SampleData

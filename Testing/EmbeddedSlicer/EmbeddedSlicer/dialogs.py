@@ -85,9 +85,15 @@ def _answer(record):
 
 
 def run_message_box(box):
-    """exec() of a QMessageBox: the standard button pressed."""
+    """exec() of a QMessageBox: the standard button pressed.
+
+    Outside tests a box with nothing to decide is closed where nobody sees it:
+    slicer.util has written its text to the log.
+    """
     if not is_answered():
         return box.exec()
+    if not (nobody or _shown) and box.standardButtons() == QtWidgets.QMessageBox.StandardButton.Ok:
+        return box.standardButtons().value
     name = _answer(Shown("message box", box.text(), box.windowTitle(), box.detailedText()))
     button = QtWidgets.QMessageBox.StandardButton[name]
     if not box.standardButtons() & button:
