@@ -1,5 +1,6 @@
 """Makes the widgets of CTBMD.ui show a panel's state; writes nothing to the scene."""
 
+import logging
 import math
 
 import qt
@@ -50,7 +51,7 @@ class Display:
         ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
         self.torch()
         ui.referenceCombo.addItem(_("none (no T-score)"), "")
-        for table in list_tables():
+        for table in installedTables():
             ui.referenceCombo.addItem(table.title, table.name)
             index = ui.referenceCombo.findData(table.name)
             ui.referenceCombo.setItemData(index, table.title, qt.Qt.ToolTipRole)
@@ -224,3 +225,12 @@ class Display:
             widget.setEnabled(idle)
         for widget in (ui.exportButton, ui.copyButton):
             widget.setEnabled(idle and panel.result is not None)
+
+
+def installedTables():
+    """The reference tables that come with the module; a damaged one is left out and logged."""
+    try:
+        return list_tables()
+    except CTBMDError as error:
+        logging.warning("CTBMD: %s", error)
+        return []

@@ -16,6 +16,7 @@ from .leveltable import LevelTable
 from .parameters import Sex
 from .runner import Runner
 from .selection import SelectionController
+from .words import reveal
 
 
 class Panel(VTKObservationMixin):
@@ -272,6 +273,12 @@ class Panel(VTKObservationMixin):
         # The scene keeps no images; the result at hand still has those that were read.
         self.result = result
         self.ui.resultsSection.setProperty("collapsed", False)
+        # The widgets get their new places when the event loop has run.
+        qt.QTimer.singleShot(0, self._revealResults)
+
+    def _revealResults(self):
+        if self.result is not None:
+            reveal(self.ui.copyButton, self.ui.summaryLabel)
 
     def _inputsNow(self):
         parameters, node = self.parameterNode, self.volumeNode

@@ -1,4 +1,4 @@
-"""Labels that come and go."""
+"""Labels that come and go, and bringing a part of the panel into view."""
 
 
 def setText(label, text):
@@ -6,3 +6,12 @@ def setText(label, text):
     if label.text != text:
         label.setText(text)
     label.setVisible(bool(text))
+
+
+def reveal(*widgets):
+    """Scroll the module panel so that the widgets are seen, the last one for certain."""
+    area = widgets[0].parent()
+    while area is not None and not area.inherits("QScrollArea"):
+        area = area.parent()
+    for widget in widgets if area is not None else ():
+        area.ensureWidgetVisible(widget)

@@ -329,6 +329,8 @@ def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_pa
     assert panel.ui.resultView.mrmlTableNode() is table
     assert panel.result.total.t_score is not None and "T-score" in panel.ui.summaryLabel.text
     assert panel.result.disclaimer in panel.ui.findingsLabel.text
+    gui.process()
+    assert not gui.raw(panel.ui.summaryLabel).visibleRegion().isEmpty()  # scrolled into view
 
     path = tmp_path / "out.csv"
     with gui.answering(str(path)):
