@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -17,7 +16,8 @@ from .nifti import read_nifti
 from .nrrd import read_nrrd, segment_names
 from .pixels import read_pixels
 from .series import SeriesInfo, files_below, no_series_error, scan
-from .stack import geometry
+from .stack import geometry, leans
+from .tilt import straighten, tilt_degrees
 from .volume import CTVolume
 
 _HEADER_SHARE = 0.2  # of the progress bar
@@ -202,19 +202,24 @@ def _read_dicom(path, shown, series_uid, progress, should_cancel) -> CTVolume:
         raise CTBMDError(_refusal(chosen, found.series, series_uid is not None))
     hu = read_pixels(chosen.frames, _part(progress, _HEADER_SHARE, _PIXEL_SHARE), should_cancel)
     hounsfield.check(hu)
+    tilted = leans(chosen.frames)
+    if tilted:
+        hu, matrix = straighten(hu, chosen.frames, should_cancel)
+    else:
+        matrix = geometry(chosen.frames)
     if progress:
         progress(1.0, "CT read")
     facts = acquisition(chosen.header, chosen.groups)
     name = shown.resolve().name if shown.is_dir() else shown.stem
     if single is not None:
         name = shown.resolve().parent.name
-    volume = CTVolume(
-        hu,
-        geometry(chosen.frames),
-        facts,
-        name=facts.patient_id or name or "CT",
-    )
-    return replace(volume, remarks=_remarks(chosen, found, single))
+    remarks = _remarks(chosen, found, single)
+    if tilted:
+        angle = tilt_degrees(chosen.frames)
+        remarks += (
+            f"The gantry was tilted by {angle:.0f} degrees; the slices were put straight, which blurs them slightly.",
+        )
+    return CTVolume(hu, matrix, facts, name=facts.patient_id or name or "CT", remarks=remarks)
 
 
 def _choose(series, series_uid) -> SeriesInfo:

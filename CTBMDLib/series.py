@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from .errors import Cancelled, CTBMDError
 from .headers import get, nested, number, text
-from .stack import Frame, Stored, image_problem, plane, stack_problem
+from .stack import Frame, Stored, image_problem, leans, plane, stack_problem
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
@@ -81,6 +81,11 @@ class SeriesInfo:
         what = self.plane if self.modality == "CT" else (self.modality or "unknown modality")
         images = "1 image" if self.images == 1 else f"{self.images} images"
         return f"{' '.join(parts)} ({what}, {images})"
+
+    @property
+    def tilted(self) -> bool:
+        """Whether a readable series was taken with a tilted gantry."""
+        return self.problem is None and leans(self.frames)
 
     @property
     def voxels(self) -> int:
@@ -365,6 +370,7 @@ def _preference(series: SeriesInfo) -> tuple:
         series.plane == "scout",
         series.problem is not None,
         series.plane != "axial",
+        series.tilted,
         -series.images,
         -series.voxels,
         number(series.number) or math.inf,

@@ -10,6 +10,7 @@ import numpy as np
 
 MINIMUM_SLICES = 3
 SPACING_TOLERANCE = 0.05
+MAXIMUM_TILT = 35.0  # degrees; gantries tilt by up to 30
 TILT_TOLERANCE = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
 
 
@@ -91,6 +92,25 @@ def geometry(frames) -> np.ndarray:
     lps[:3, 2] = normal * distance / (len(frames) - 1)
     lps[:3, 3] = first.position
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+
+
+def drift(frames) -> tuple[np.ndarray, np.ndarray]:
+    """How far each slice lies sideways of the first one, and how far along the normal.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        LPS mm, shape (K, 3), at right angles to the normal; mm, shape (K,).
+    """
+    offsets = np.array([f.position for f in frames]) - frames[0].position
+    along = offsets @ frames[0].normal
+    return offsets - np.outer(along, frames[0].normal), along
+
+
+def leans(frames) -> bool:
+    """Whether slices were taken with a tilted gantry."""
+    sideways, along = drift(frames)
+    return bool(np.linalg.norm(sideways[-1]) > TILT_TOLERANCE * along[-1])
 
 
 def plane(frame) -> str:
@@ -175,19 +195,19 @@ def stack_problem(frames) -> tuple[str | None, str | None]:
             f"The series has two images at the same position in {places} (such as {_name(a)} and {_name(b)}); remove copies and keep one phase.",
             "duplicate slices",
         )
-    drift = positions - positions[0] - np.outer(along - along[0], frames[0].normal)
-    drift = np.linalg.norm(drift, axis=1)
-    length = along[-1] - along[0]
-    if drift.max() > TILT_TOLERANCE * length:
-        if drift[-1] < 0.5 * drift.max():
-            return (
-                "The slices are shifted sideways against one another; export the original CT series.",
-                "shifted slices",
-            )
-        angle = math.degrees(math.atan(drift[-1] / length))
+    sideways, distance = drift(frames)
+    length = distance[-1]
+    line = np.outer(distance / length, sideways[-1])
+    if np.linalg.norm(sideways - line, axis=1).max() > max(0.5, TILT_TOLERANCE * length):
         return (
-            f"The slices were taken with a tilted gantry ({angle:.0f} degrees); use a series without tilt or one that was resampled.",
-            "tilted gantry",
+            "The slices are shifted sideways against one another; export the original CT series.",
+            "shifted slices",
+        )
+    angle = math.degrees(math.atan2(np.linalg.norm(sideways[-1]), length))
+    if angle > MAXIMUM_TILT:
+        return (
+            f"The slices lie {angle:.0f} degrees aslant of the line through them, more than any gantry tilts; export the original CT series.",
+            "slices aslant",
         )
     spacing = float(np.median(gaps))
     uneven = np.flatnonzero(np.abs(gaps - spacing) > SPACING_TOLERANCE * spacing)
