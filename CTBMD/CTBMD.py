@@ -77,6 +77,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.panel.setParameterNode(self.logic.getParameterNode())
 
@@ -99,6 +100,10 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndClose(self, caller=None, event=None):
         if self.parent.isEntered:
             self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def onSceneStartImport(self, caller=None, event=None):
+        """While nodes arrive, node selectors must not write what they happen to show."""
+        self.panel.disconnectGui()
 
     def onSceneEndImport(self, caller=None, event=None):
         """A scene was loaded: show what it holds."""

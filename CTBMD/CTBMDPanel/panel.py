@@ -94,9 +94,8 @@ class Panel(VTKObservationMixin):
         mine = self.parameterNode
         if mine is None or mine.parameterNode is not parameterNode.parameterNode:
             self.setParameterNode(parameterNode)
-        elif self._guiTag is None:
-            self._guiTag = mine.connectGui(self.ui)
-            self.onParameters()
+        else:
+            self._connectGui()
 
     def setParameterNode(self, parameterNode, connectGui=True):
         """Show a parameter node's state; None while a scene is being closed."""
@@ -108,10 +107,11 @@ class Panel(VTKObservationMixin):
         self.parameterNode = parameterNode
         self.display.forget()
         if parameterNode is not None:
-            if parameterNode.inputVolume is None:
+            chosen = parameterNode.inputVolume is not None
+            if not chosen:
                 parameterNode.inputVolume = firstVolume()
             self._observeVolume(parameterNode.inputVolume)
-            if parameterNode.sex == Sex.UNKNOWN:
+            if not chosen:
                 self._adoptSex()
             if connectGui:
                 self._guiTag = parameterNode.connectGui(self.ui)
@@ -122,11 +122,21 @@ class Panel(VTKObservationMixin):
 
     def sceneImported(self, entered):
         """A scene was loaded into this one: take over what it says."""
-        if self.parameterNode is not None:
-            self.setParameterNode(self.logic.getParameterNode(), connectGui=entered)
-            # A table file keeps the cells only, not the titles and units of the columns.
-            if self.result is not None and self.parameterNode.resultTable is not None:
-                self.logic.fillTable(self.parameterNode.resultTable, self.result)
+        if self.parameterNode is None:
+            return
+        self.setParameterNode(self.logic.getParameterNode(), connectGui=False)
+        # A table file keeps the cells only, not the titles and units of the columns.
+        if self.result is not None and self.parameterNode.resultTable is not None:
+            self.logic.fillTable(self.parameterNode.resultTable, self.result)
+        if entered:
+            # Node selectors learn of the new nodes only after this event. Connected
+            # now, they would write what they happen to show into the parameter node.
+            qt.QTimer.singleShot(0, self._connectGui)
+
+    def _connectGui(self):
+        if self.parameterNode is not None and self._guiTag is None:
+            self._guiTag = self.parameterNode.connectGui(self.ui)
+            self.onParameters()
 
     def disconnectGui(self):
         """The module is left: widgets stop writing to the parameter node."""
@@ -186,15 +196,16 @@ class Panel(VTKObservationMixin):
 
     def onVolumeModified(self, caller=None, event=None):
         """Voxels, name or attributes: a DICOM volume gets its identifiers after it is added."""
+        renamed = self.display.volumeChanged()
         time = volumes.voxelTime(self.volumeNode)
         if time != self._voxelTime:
             self._voxelTime = time
             self.display.forget()
-            if self.result is not None and not self.parameterNode.imageChanged:
+            if self._inputs is not None and self._inputs["volume"] == self._volumeID:
                 self.parameterNode.imageChanged = True
-        elif not self.display.volumeChanged():
+        elif not renamed:
             return
-        if self.parameterNode.sex == Sex.UNKNOWN:
+        if renamed and self.parameterNode.sex == Sex.UNKNOWN:
             self._adoptSex()
         self.display.update()
 
@@ -271,7 +282,7 @@ class Panel(VTKObservationMixin):
             parameters.imageChanged = False
             parameters.result = results.toText(result, inputs)
         # The scene keeps no images; the result at hand still has those that were read.
-        self.result = result
+        self.result, self._inputs = result, inputs
         self.ui.resultsSection.setProperty("collapsed", False)
         # The widgets get their new places when the event loop has run.
         qt.QTimer.singleShot(0, self._revealResults)

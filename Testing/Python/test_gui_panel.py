@@ -396,6 +396,9 @@ def test_results_go_stale_visibly_and_recover(panel, model):
     assert stale.isVisible() and "'phantom'" in stale.text()
     assert len(panel.controller.selection) == 0 and labels(panel) == []
     assert not panel.ui.undoButton.enabled
+    other = panel.volumeNode
+    slicer.util.arrayFromVolume(other)[0, 0, 0] += 1
+    slicer.util.arrayFromVolumeModified(other)  # no matter: the results are not of this volume
     gui.choose(panel.ui.inputSelector, "phantom")  # back: its levels are there again
     assert sorted(labels(panel)) == ["L1", "L2", "L3"] and not stale.isVisible()
 
@@ -495,6 +498,7 @@ def test_an_unusable_model_is_refused_with_a_sentence(panel, tmp_path):
 
 # -- the scene -----------------------------------------------------------------------------
 def test_a_saved_scene_reopens_as_it_was(panel, widget, model, tmp_path):
+    add_volume(panel, name="another", sex="M")
     add_volume(panel, sex="F", kvp=120.0)
     three_levels(panel)
     click_cell(panel, 1, 0)
@@ -511,6 +515,8 @@ def test_a_saved_scene_reopens_as_it_was(panel, widget, model, tmp_path):
 
     slicer.util.loadScene(path, {})
     gui.process()
+    assert panel.parameterNode.inputVolume.GetName() == "phantom"
+    assert panel.ui.inputSelector.currentNode() is panel.parameterNode.inputVolume
     assert panel.controller.selection.to_json() == before
     assert sorted(labels(panel)) == ["L1", "L2", "L3"]
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 1
