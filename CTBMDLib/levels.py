@@ -268,11 +268,14 @@ class LevelSelection:
                 )
             )
         uid = data.get("series_uid")
+        notes = data.get("notes") or []
+        if not isinstance(notes, list):
+            raise CTBMDError("The notes of the levels file must be a list of sentences or absent.")
         return cls(
             tuple(levels),
             series_uid=None if uid is None else str(uid),
             numbering=data.get("numbering"),
-            notes=tuple(str(note) for note in data.get("notes") or ()),
+            notes=tuple(str(note) for note in notes),
         )
 
     @classmethod
@@ -282,6 +285,10 @@ class LevelSelection:
         except json.JSONDecodeError as error:
             raise CTBMDError(
                 f"The levels file is not JSON (line {error.lineno}: {error.msg})."
+            ) from None
+        except RecursionError:
+            raise CTBMDError(
+                "The levels file is nested too deeply to be a list of levels."
             ) from None
         return cls.from_dict(data)
 
