@@ -480,5 +480,17 @@ def test_run_test_of_a_module(slicer, example):
     assert slicer.util.getNode("Points").GetNumberOfControlPoints() == 1
 
 
+def test_modules_by_name(slicer, example):
+    assert slicer.util.getModule("Example").title == "Example"
+    assert slicer.modules.example.widgetRepresentation().self() is example
+    assert slicer.util.getModuleLogic("Example") is example.logic
+    assert slicer.modules.example.logic().IsA("vtkSlicerScriptedLoadableModuleLogic")
+    assert slicer.modules.markups.logic().IsA("vtkSlicerMarkupsLogic")
+    assert slicer.util.getModuleLogic("Volumes").IsA("vtkSlicerVolumesLogic")
+    assert slicer.util.modulePath("Example") == str(EXAMPLE)
+    with pytest.raises(RuntimeError, match="Could not find module"):
+        slicer.util.getModule("TotalSegmentator")
+
+
 def test_resource_path(example):
     assert example.resourcePath("UI/Example.ui").endswith("Example/Resources/UI/Example.ui")

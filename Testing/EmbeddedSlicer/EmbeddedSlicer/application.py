@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import types
@@ -165,6 +166,8 @@ class qSlicerApplication(QtWidgets.QApplication):
             self._layout_manager._close()
         if self._main_window is not None:
             self._main_window.hide()
+        self._settings.sync()  # else Qt writes them after the folder has gone
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
 
 def publish(app):

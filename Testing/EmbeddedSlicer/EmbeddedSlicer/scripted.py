@@ -32,6 +32,7 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         self._values = {}
         self._widget = None
         self._instance = None
+        self._logic = None
 
     title = _plain("title", str, "")
     categories = _plain("categories", "QStringList", [])
@@ -51,7 +52,10 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
 
     def logic(self):
         """A scripted module's C++ logic is an empty one; its own is in its widget."""
-        return None
+        if self._logic is None:
+            self._logic = slicer.vtkSlicerScriptedLoadableModuleLogic()
+            self._logic.SetMRMLScene(slicer.mrmlScene)
+        return self._logic
 
     def mrmlScene(self):
         return slicer.mrmlScene
