@@ -15,7 +15,13 @@ import numpy as np
 
 from .errors import CTBMDError
 from .images import ImageStandard
-from .network import ARCHITECTURE, build_torch, parameter_shapes, predict_numpy
+from .network import (
+    ARCHITECTURE,
+    build_torch,
+    parameter_shapes,
+    predict_numpy,
+    scanner_features,
+)
 from .resources import resource_folder
 
 CARD = "card.json"
@@ -143,7 +149,9 @@ class ModelBundle:
             )
         return cls(card, _read_members(data, card["members"], folder), folder)
 
-    def predict(self, images_hu, device: str = "auto", backend: str | None = None) -> np.ndarray:
+    def predict(
+        self, images_hu, device: str = "auto", backend: str | None = None, *, kvp=None
+    ) -> np.ndarray:
         """Areal BMD of images by every member.
 
         Parameters
@@ -155,6 +163,8 @@ class ModelBundle:
             torch takes longer than NumPy needs for all images of a patient.
         backend : {None, 'numpy', 'torch'}
             None chooses by `device`.
+        kvp : float or None, or array_like of shape (n,)
+            Tube voltage in kV; None or NaN where unknown.
 
         Returns
         -------
@@ -175,16 +185,16 @@ class ModelBundle:
             wants_torch = device in ("cuda", "mps") or (device == "auto" and "torch" in sys.modules)
             backend = "torch" if wants_torch else "numpy"
         if backend == "torch":
-            values = self._predict_torch(hu, device)
+            values = self._predict_torch(hu, kvp, device)
         else:
-            values = np.stack([predict_numpy(w, hu, self.standard) for w in self.members])
+            values = np.stack([predict_numpy(w, hu, self.standard, kvp) for w in self.members])
         values = values.astype(float)
         calibration = self.card.get("calibration")
         if calibration:
             values = calibration["scale"] * values + calibration["offset_g_cm2"]
         return values
 
-    def _predict_torch(self, hu, device):
+    def _predict_torch(self, hu, kvp, device):
         if importlib.util.find_spec("torch") is None:
             raise CTBMDError(
                 "PyTorch is not installed, so only the device 'cpu' or 'auto' can be used."
@@ -201,7 +211,10 @@ class ModelBundle:
             self._torch[device] = networks
         with torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(hu)).to(device)
-            return np.stack([network(tensor).cpu().numpy() for network in self._torch[device]])
+            scanner = torch.from_numpy(scanner_features(kvp, len(hu))).to(device)
+            return np.stack(
+                [network(tensor, scanner).cpu().numpy() for network in self._torch[device]]
+            )
 
 
 def _torch_device(torch, device):

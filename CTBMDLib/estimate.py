@@ -211,7 +211,8 @@ def estimate(
         findings += quality.check_images(images[item.level], bundle.standard)
 
     _step(progress, should_cancel, 0.8, "Estimating bone density")
-    values = bundle.predict(np.concatenate([x.hu for x in images.values()]), device, backend)
+    stack = np.concatenate([x.hu for x in images.values()])
+    values = bundle.predict(stack, device, backend, kvp=facts.kvp)
     parts = np.split(values, np.cumsum([len(x.hu) for x in images.values()])[:-1], axis=1)
     values = dict(zip(images, parts, strict=True))
     means = {level: float(x.mean()) for level, x in values.items()}

@@ -22,6 +22,9 @@ CHANNELS = (8, 16, 32, 48)
 DECODER = (32, 16, 6)
 GROUPS = 4
 HIDDEN = 32
+GAIN = 0.5
+"""Bound of the factor's logarithm: HU per mineral differ by up to 35 % between 80 and 140 kVp,
+the share of a vertebra's mineral that its middle slices show by some 20 %."""
 MAPS = ("bone", "width", "muscle", "fat")
 EPSILON = 1e-5
 
@@ -56,7 +59,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     conv("narrow", d2, d1, kernel=1, norm=False)
     conv("dec1", d1 + c1, d1 + 2)
     conv("maps", d1 + 2, len(MAPS), kernel=1, norm=False)
-    shapes["factor1.weight"] = (HIDDEN, c4 + 5)
+    shapes["factor1.weight"] = (HIDDEN, c4 + 7)
     shapes["factor1.bias"] = (HIDDEN,)
     shapes["factor2.weight"] = (2, HIDDEN)
     shapes["factor2.bias"] = (2,)
@@ -64,7 +67,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def forward(ops, weights: dict, hu, spacing_mm: float, hu_low: float, hu_high: float):
+def forward(ops, weights: dict, hu, scanner, spacing_mm: float, hu_low: float, hu_high: float):
     """Areal BMD of each image.
 
     Parameters
@@ -75,6 +78,8 @@ def forward(ops, weights: dict, hu, spacing_mm: float, hu_low: float, hu_high: f
         Arrays or tensors by the names of `parameter_shapes`.
     hu : array or tensor, shape (n, rows, columns)
         HU; rows and columns a multiple of 8.
+    scanner : array or tensor, shape (n, 2)
+        What `scanner_features` makes of the tube voltage.
     spacing_mm : float
         Pixel size.
     hu_low, hu_high : float
@@ -119,11 +124,13 @@ def forward(ops, weights: dict, hu, spacing_mm: float, hu_low: float, hu_high: f
     context = ops.concatenate_features(
         ops.mean_over_image(x4),
         [
-            muscle_hu / 50.0,
-            fat_hu / 100.0,
-            (muscle_hu - fat_hu) / 100.0 - 1.5,
-            width_cm - 5.0,
-            ops.total(bone) * pixel_cm**2 / 10.0 - 2.0,
+            scanner[:, 0],
+            scanner[:, 1],
+            (muscle_hu - 40.0) / 10.0,
+            (fat_hu + 90.0) / 10.0,
+            (muscle_hu - fat_hu - 130.0) / 10.0,
+            width_cm / 5.0 - 1.0,
+            ops.total(bone) * pixel_cm**2 / 20.0 - 1.0,
         ],
     )
     hidden = ops.relu(ops.linear(context, weights["factor1.weight"], weights["factor1.bias"]))
@@ -133,7 +140,7 @@ def forward(ops, weights: dict, hu, spacing_mm: float, hu_low: float, hu_high: f
     reference = muscle_hu + share * (fat_hu - muscle_hu)
     excess = (hu - ops.column(reference)) / 1000.0
     mineral = ops.total(bone * excess) * pixel_cm**2
-    gain = weights["scale"] * ops.exp(0.7 * ops.tanh(factors[:, 0]))
+    gain = weights["scale"] * ops.exp(GAIN * ops.tanh(factors[:, 0]))
     return gain * mineral / (width_cm + 1.0), ops.stack_channels([bone, width, muscle, fat])
 
 
@@ -235,15 +242,40 @@ class NumpyOps:
         return x[:, None, None]
 
 
-def predict_numpy(weights: dict, hu, standard) -> np.ndarray:
+def scanner_features(kvp, count: int) -> np.ndarray:
+    """Tube voltage as the network reads it.
+
+    HU per mineral depend on the tube voltage. Where it is unknown the network is
+    told so and relies on the patient's muscle and fat alone.
+
+    Parameters
+    ----------
+    kvp : float, None or array_like of shape (count,)
+        kV; None or NaN where unknown.
+    count : int
+
+    Returns
+    -------
+    ndarray, shape (count, 2), float32
+        Whether it is known, and its distance from 120 kV.
+    """
+    value = np.broadcast_to(np.asarray(np.nan if kvp is None else kvp, dtype=float), (count,))
+    known = np.isfinite(value)
+    distance = np.where(known, (np.where(known, value, 120.0) - 120.0) / 20.0, 0.0)
+    return np.stack([known, np.clip(distance, -2.5, 2.0)], axis=1).astype(np.float32)
+
+
+def predict_numpy(weights: dict, hu, standard, kvp=None) -> np.ndarray:
     """BMD of images by NumPy alone; shape (n,), g/cm2."""
     hu = np.ascontiguousarray(hu, dtype=np.float32)
+    scanner = scanner_features(kvp, len(hu))
     # Batches keep the working set in the cache and the memory small.
     parts = [
         forward(
             NumpyOps,
             weights,
             hu[i : i + 8],
+            scanner[i : i + 8],
             standard.spacing_mm,
             standard.hu_low,
             standard.hu_high,
@@ -253,10 +285,12 @@ def predict_numpy(weights: dict, hu, standard) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-def maps_numpy(weights: dict, hu, standard) -> np.ndarray:
+def maps_numpy(weights: dict, hu, standard, kvp=None) -> np.ndarray:
     """The four maps the network draws; shape (n, 4, rows, columns)."""
     hu = np.ascontiguousarray(hu, dtype=np.float32)
-    return forward(NumpyOps, weights, hu, standard.spacing_mm, standard.hu_low, standard.hu_high)[1]
+    scanner = scanner_features(kvp, len(hu))
+    window = (standard.spacing_mm, standard.hu_low, standard.hu_high)
+    return forward(NumpyOps, weights, hu, scanner, *window)[1]
 
 
 def torch_ops():
@@ -344,7 +378,8 @@ def build_torch(standard, seed: int | None = None):
     Returns
     -------
     torch.nn.Module
-        Called with HU of shape (n, rows, columns), answers g/cm2, shape (n,).
+        Called with HU of shape (n, rows, columns) and `scanner_features` of shape
+        (n, 2), answers g/cm2, shape (n,).
     """
     import torch
 
@@ -374,10 +409,9 @@ def build_torch(standard, seed: int | None = None):
         def named(self):
             return dict(zip(self.names, self.values, strict=True))
 
-        def forward(self, hu, with_maps=False):
-            bmd, maps = forward(
-                ops, self.named(), hu, standard.spacing_mm, standard.hu_low, standard.hu_high
-            )
+        def forward(self, hu, scanner, with_maps=False):
+            window = (standard.spacing_mm, standard.hu_low, standard.hu_high)
+            bmd, maps = forward(ops, self.named(), hu, scanner, *window)
             return (bmd, maps) if with_maps else bmd
 
         def set_weights(self, weights):

@@ -58,6 +58,8 @@ class Images:
     level : ndarray of str, shape (n,)
     names : list of str
         Patients.
+    kvp : ndarray, shape (n,)
+        Tube voltage, NaN where unknown.
     """
 
     hu: np.ndarray
@@ -65,6 +67,7 @@ class Images:
     patient: np.ndarray
     level: np.ndarray
     names: list[str]
+    kvp: np.ndarray
 
     def __len__(self):
         return len(self.hu)
@@ -165,13 +168,14 @@ def cached_images(
         np.repeat(np.arange(len(parts)), sizes),
         np.concatenate([part["level"] for part in parts]),
         names,
+        np.concatenate([part["kvp"] for part in parts]),
     )
 
 
 def _cut(record, standard, variation, count, name):
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     rng = np.random.default_rng(seed)
-    hu, bmd, levels = [], [], []
+    hu, bmd, levels, kvp = [], [], [], []
     for level in MEASURED:
         if level not in record.slabs or level not in record.bmd:
             continue
@@ -187,10 +191,12 @@ def _cut(record, standard, variation, count, name):
         hu.append(images)
         bmd.append(record.bmd[level] * zoom)
         levels += [level] * len(images)
+        kvp += [np.nan if volume.acquisition.kvp is None else volume.acquisition.kvp] * len(images)
     return {
         "hu": np.concatenate(hu),
         "bmd": np.concatenate(bmd).astype(np.float32),
         "level": np.array(levels),
+        "kvp": np.array(kvp, np.float32),
     }
 
 

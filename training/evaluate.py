@@ -27,6 +27,8 @@ class Table:
         DXA of L1-L4, NaN where a level is missing.
     images : list of dict of str to ndarray
         Standard images by level.
+    kvp : ndarray, shape (n,)
+        Tube voltage, NaN where unknown.
     """
 
     names: list
@@ -39,6 +41,7 @@ class Table:
     hu: np.ndarray
     slice_dxa: np.ndarray
     images: list
+    kvp: np.ndarray
 
     def __len__(self):
         return len(self.names)
@@ -73,11 +76,12 @@ def read_table(paths, load, standard, progress=None) -> Table:
                 patient_hu(record),
                 np.mean([slice_dxa(hu, standard).mean() for hu in images.values()]),
                 {level: hu.astype(np.float32) for level, hu in images.items()},
+                next(iter(record.slabs.values())).acquisition.kvp or np.nan,
             )
         )
         if progress:
             progress((index + 1) / len(paths), f"Reading patients {index + 1}/{len(paths)}")
-    names, anatomy, sex, age, bmi, total, levels, hu, dxa, images = zip(*rows, strict=True)
+    names, anatomy, sex, age, bmi, total, levels, hu, dxa, images, kvp = zip(*rows, strict=True)
     return Table(
         list(names),
         list(anatomy),
@@ -89,6 +93,7 @@ def read_table(paths, load, standard, progress=None) -> Table:
         np.array(hu, float),
         np.array(dxa, float),
         list(images),
+        np.array(kvp, float),
     )
 
 
@@ -126,15 +131,16 @@ def predict_table(predict, table: Table) -> Predictions:
 
     Parameters
     ----------
-    predict : callable(hu (n, size, size)) -> (members, n)
+    predict : callable(hu (n, size, size), kvp (n,)) -> (members, n)
     table : Table
     """
-    stack, owner = [], []
+    stack, owner, kvp = [], [], []
     for index, images in enumerate(table.images):
         for level, hu in images.items():
             stack.append(hu)
+            kvp += [table.kvp[index]] * len(hu)
             owner.append((index, MEASURED.index(level), len(hu)))
-    values = predict(np.concatenate(stack))
+    values = predict(np.concatenate(stack), np.array(kvp))
     members = np.full((len(values), len(table), 4), np.nan)
     variance = np.full((len(table), 4), np.nan)
     start = 0
@@ -286,6 +292,7 @@ def joined(parts) -> tuple[Predictions, Table]:
             for name in ("sex", "age", "bmi", "total", "levels", "hu", "slice_dxa")
         ),
         sum((t.images for t in tables), []),
+        stack([t.kvp for t in tables]),
     )
     answer = Predictions(
         stack([a.total for a in answers]),

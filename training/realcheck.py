@@ -195,7 +195,8 @@ def answer(bundle, volume, levels, *, move=(0, 0, 0), rotation=0.0, s_quarter=0.
             )
             images.append(np.where(np.isfinite(image), image, AIR_HU))
             owner.append(level)
-    values = bundle.predict(np.stack(images), backend="numpy").mean(axis=0)
+    kvp = volume.acquisition.kvp
+    values = bundle.predict(np.stack(images), backend="numpy", kvp=kvp).mean(axis=0)
     owner = np.array(owner)
     each = {level: float(values[owner == level].mean()) for level in levels}
     return float(np.mean(list(each.values()))), each

@@ -213,7 +213,9 @@ def train_members(plan: Plan, train, valid, work, device, initial=None) -> list[
 
 def predictor(members, standard):
     """A function from images to the members' answers, by the NumPy path users run."""
-    return lambda hu: np.stack([predict_numpy(weights, hu, standard) for weights in members])
+    return lambda hu, kvp: np.stack(
+        [predict_numpy(weights, hu, standard, kvp) for weights in members]
+    )
 
 
 def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict:
@@ -264,7 +266,7 @@ def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict
         for title, (names, model) in baselines.items():
             guess = model.predict(_columns(table, names))
             entry[title] = evaluate.figures(guess, table.total, low)
-        blind = evaluate.predict_table(lambda hu: predict(mask_bone(hu)), table)
+        blind = evaluate.predict_table(lambda hu, kvp: predict(mask_bone(hu), kvp), table)
         entry["CNN, bone masked out"] = evaluate.figures(blind.total, table.total, low)
         report["tested"][name] = entry
     if "held" in tables:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.images import ImageStandard
-from CTBMDLib.network import build_torch
+from CTBMDLib.network import build_torch, scanner_features
 
 from .augment import Augmentation, augment
 from .dataset import Images
@@ -34,13 +34,16 @@ class Settings:
         Weight decay.
     average : float
         Decay of the running average of the weights, which is what is kept.
+    hide_kvp : float
+        Share of images whose tube voltage is kept from the network.
     """
 
     epochs: int = 12
     batch: int = 48
     rate: float = 3e-3
     decay: float = 1e-3
-    average: float = 0.995
+    average: float = 0.99
+    hide_kvp: float = 0.4
 
 
 SETTINGS = Settings()
@@ -107,6 +110,7 @@ def fit(
 
     hu = torch.from_numpy(train.hu)
     bmd = torch.from_numpy(train.bmd.astype(np.float32))
+    scanner = torch.from_numpy(scanner_features(train.kvp, len(train)))
     while epoch < settings.epochs:
         start = time.time()
         # Seeded by the epoch, so that a resumed run goes on as an unbroken one.
@@ -119,7 +123,10 @@ def fit(
             x = hu[pick].to(device).float()
             x, y = augment(x, bmd[pick].to(device), augmentation, generator)
             # Errors count relative to the value in part: low values matter most.
-            error = (network(x) - y) / (0.4 + 0.6 * y)
+            shown = (
+                torch.rand(len(pick), 1, generator=generator, device=device) >= settings.hide_kvp
+            )
+            error = (network(x, scanner[pick].to(device) * shown) - y) / (0.4 + 0.6 * y)
             loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -184,7 +191,8 @@ def predict(network, images: Images, device="cpu") -> np.ndarray:
     with torch.inference_mode():
         for i in range(0, len(images), 256):
             x = torch.from_numpy(images.hu[i : i + 256]).to(device).float()
-            parts.append(network(x).cpu().numpy())
+            scanner = torch.from_numpy(scanner_features(images.kvp[i : i + 256], len(x))).to(device)
+            parts.append(network(x, scanner).cpu().numpy())
     return np.concatenate(parts)
 
 

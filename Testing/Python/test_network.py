@@ -8,7 +8,7 @@ from phantoms import CENTRES, STANDARD, phantom, random_weights
 
 from CTBMDLib.images import cut_images
 from CTBMDLib.levels import LevelSlice
-from CTBMDLib.network import maps_numpy, parameter_shapes, predict_numpy
+from CTBMDLib.network import maps_numpy, parameter_shapes, predict_numpy, scanner_features
 
 
 def images(bone_hu=200.0):
@@ -22,13 +22,17 @@ def test_numpy_and_torch_agree():
     network = build_torch(STANDARD, seed=0)
     noise = np.random.default_rng(0).normal(60, 150, (9, 64, 64)).astype(np.float32)
     hu = np.concatenate([images(), noise])
-    for seed in (1, 2):
+    for seed, kvp in ((1, None), (2, 100.0)):
         weights = random_weights(seed)
         network.set_weights(weights)
         with torch.inference_mode():
-            by_torch, maps = network(torch.from_numpy(hu), with_maps=True)
-        assert np.abs(by_torch.numpy() - predict_numpy(weights, hu, STANDARD)).max() < 1e-4
-        assert np.abs(maps.numpy() - maps_numpy(weights, hu, STANDARD)).max() < 1e-4
+            by_torch, maps = network(
+                torch.from_numpy(hu),
+                torch.from_numpy(scanner_features(kvp, len(hu))),
+                with_maps=True,
+            )
+        assert np.abs(by_torch.numpy() - predict_numpy(weights, hu, STANDARD, kvp)).max() < 1e-4
+        assert np.abs(maps.numpy() - maps_numpy(weights, hu, STANDARD, kvp)).max() < 1e-4
 
 
 def test_torch_weights_round_trip_and_seed():
@@ -68,3 +72,11 @@ def test_values_outside_the_window_change_nothing():
     assert np.array_equal(
         predict_numpy(weights, dense, STANDARD), predict_numpy(weights, metal, STANDARD)
     )
+
+
+def test_tube_voltage_is_used_and_unknown_is_its_own_case():
+    assert scanner_features(None, 2).tolist() == [[0, 0], [0, 0]]
+    assert scanner_features([np.nan, 100.0, 120.0], 3).tolist() == [[0, 0], [1, -1], [1, 0]]
+    weights, hu = random_weights(), images()
+    values = [predict_numpy(weights, hu, STANDARD, kvp) for kvp in (None, 80.0, 120.0)]
+    assert not np.allclose(values[0], values[1]) and not np.allclose(values[1], values[2])

@@ -56,6 +56,7 @@ def images(count=6):
         np.repeat(np.arange(count), n),
         np.array(["L2"] * count * n),
         [str(i) for i in range(count)],
+        np.full(count * n, 120.0),
     )
 
 
@@ -170,7 +171,7 @@ def test_training_learns_and_a_resumed_run_is_the_unbroken_one(tmp_path):
     network = build_torch(STANDARD, 0)
     network.set_weights(whole)
     by_torch = predict(network, data)
-    assert np.abs(by_torch - predict_numpy(whole, data.hu, STANDARD)).max() < 1e-4
+    assert np.abs(by_torch - predict_numpy(whole, data.hu, STANDARD, data.kvp)).max() < 1e-4
     fresh = predict(build_torch(STANDARD, 1), data)
     assert np.abs(by_torch - data.bmd).mean() < 0.5 * np.abs(fresh - data.bmd).mean()
 
