@@ -52,13 +52,17 @@ def read_pixels(frames, progress=None, should_cancel=None) -> np.ndarray:
         for k, stored, padding in _planes(path, frames, places):
             if should_cancel and should_cancel():
                 raise Cancelled
+            mask = None if padding is None else stored == padding
+            if mask is not None and _below_air(padding, frames[k]) and not mask.all():
+                # -32768 as padding must not push the whole volume out of int16.
+                stored = np.where(mask, stored[~mask].min(), stored)
             if volume.dtype == np.int16 and not _exact(stored, frames[k], volume[k]):
                 volume = volume.astype(np.float32)
             if volume.dtype == np.float32:
                 np.multiply(stored, np.float32(frames[k].slope), out=volume[k], casting="unsafe")
                 volume[k] += np.float32(frames[k].intercept)
-            if padding is not None:
-                _fill_padding(volume[k], stored == padding, frames[k], padding)
+            if mask is not None and mask.any():
+                _fill_padding(volume[k], mask, _below_air(padding, frames[k]))
             done += 1
             if progress and (done % 8 == 0 or done == len(frames)):
                 progress(done / len(frames), f"Reading slice {done} of {len(frames)}")
@@ -88,17 +92,20 @@ def _exact(stored, frame, plane) -> bool:
     return True
 
 
-def _fill_padding(plane, mask, frame, padding) -> None:
+def _below_air(padding, frame) -> bool:
+    """Whether a padding value lies where no tissue does."""
+    return frame.slope * padding + frame.intercept <= -900
+
+
+def _fill_padding(plane, mask, below_air) -> None:
     """Set what lies outside the reconstruction to air.
 
     Some scanners name a padding value that also occurs as a true value inside
     the body (0 HU, say); then only what hangs together with the border is
     padding.
     """
-    if not mask.any():
-        return
-    if frame.slope * padding + frame.intercept > -900:
-        parts, count = ndimage.label(mask)
+    if not below_air:
+        parts, _ = ndimage.label(mask)
         border = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
         mask = np.isin(parts, border[border > 0])
     plane[mask] = AIR_HU

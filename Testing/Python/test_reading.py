@@ -251,17 +251,18 @@ def test_values_beyond_int16_are_kept(tmp_path):
     assert volume.hu.dtype == np.float32 and volume.hu.max() == 65535 - 1024
 
 
-@pytest.mark.parametrize("written_as", [-2000, 63536])
+@pytest.mark.parametrize("written_as", [-2000, 63536, -32768])
 def test_padding_becomes_air(tmp_path, written_as):
     def pad(k, data):
         stored = np.frombuffer(data.PixelData, "<i2").copy()
-        stored[:41] = -2000
+        stored[:41] = written_as if written_as < 0 else written_as - 65536
         data.PixelData = stored.tobytes()
         vr = "SS" if written_as < 0 else "US"
         data.add_new("PixelPaddingValue", vr, written_as)
 
     hu = write_series(tmp_path, edit=pad)
     volume = read_ct(tmp_path)
+    assert volume.hu.dtype == np.int16
     assert (volume.hu[:, 0] == -1000).all() and (volume.hu[:, 1, 0] == -1000).all()
     assert np.array_equal(volume.hu[:, 2:], hu[:, 2:])
 
