@@ -77,6 +77,8 @@ def make_sample(progress=None):
     for k, height in enumerate(z):
         water, ha, _ = slice_densities(scene, xs_fine, ys_fine, height, BETWEEN_MM)
         hu = scan(water, ha, 1.0, (xs_fine[0], ys_fine[0]), xs, ys, protocol, rng)
+        # Noise in the air around the patient would double the file and shows nothing.
+        hu = np.where(hu < -900, -1000.0, hu)
         slices[k] = np.clip(np.round(hu), -1024, 3071)[::-1, ::-1]
         if progress is not None:
             progress((k + 1) / z.size, f"slice {k + 1} of {z.size}")

@@ -191,9 +191,11 @@ def _organs(x, y, z, p, plane, inside, soft, tissue, val):
         if abs(dx) > o[3] + 14 or abs(dy) > o[4] + 14:
             continue
         seed = int(o[8])
-        bump = o[9] * noise(x / 14.0, y / 14.0, z / 14.0, seed)
-        d = ellipsoid(dx, dy, dz, o[3], o[4], o[5]) + bump
         kind = int(o[6])
+        d = ellipsoid(dx, dy, dz, o[3], o[4], o[5])
+        if d > o[9] + (12.5 if kind == KIDNEY_KIND else p):
+            continue
+        d += o[9] * noise(x / 14.0, y / 14.0, z / 14.0, seed)
         if kind == KIDNEY_KIND:
             _paint(val, cover(d - 10.0, 4.0) * inside, tissue, FAT)
             _paint(val, cover(d, p) * inside, tissue, KIDNEY)
@@ -261,6 +263,8 @@ def _muscles(x, y, z, p, plane, soft, tissue, val):
         if abs(x - plane[o]) > reach or abs(y - plane[o + 1]) > reach:
             continue
         d = ellipse(x, y, plane[o], plane[o + 1], plane[o + 2], plane[o + 3], plane[o + 4])
+        if d > kinds[n, 1] + 0.9 + p:
+            continue
         d += kinds[n, 1] * noise(x / 9.0, y / 9.0, z / 25.0, seed + n)
         # A thin layer of fat parts neighbouring muscles.
         _paint(val, 0.6 * cover(d - 0.9, p), tissue, FAT)
@@ -365,11 +369,12 @@ def soft_tissue(x, y, z, p, plane, soft, spine, val):
     seed = int(body[SOFT_SEED])
     under = cover(d_skin + body[SKIN_T], p)
     _paint(val, under, tissue, FAT)
-    # Fat is not even: septa and small vessels are a little denser.
-    grain = body[STRANDING] * max(noise(x / 4.0, y / 4.0, z / 8.0, seed + 1) - 0.3, 0.0)
-    _paint(val, under * grain, tissue, MUSCLE)
     fascia = polar(tables[1], angle) * scale
     d_fascia = r - fascia
+    if d_fascia > -3.0:
+        # Fat is not even: septa and small vessels are a little denser.
+        grain = body[STRANDING] * max(noise(x / 4.0, y / 4.0, z / 8.0, seed + 1) - 0.3, 0.0)
+        _paint(val, under * grain, tissue, MUSCLE)
     if d_fascia < 2.0:
         wall = (polar(tables[1], angle) - polar(tables[2], angle)) * scale
         layer = abs(abs(d_fascia + 0.5 * wall) - wall / 6.0) - 0.5
