@@ -17,8 +17,8 @@ from .spine_column import bone_map, refine_column, tissue_level, trace_column
 from .spine_grid import make_grid, noise_level, quieter
 from .spine_numbering import number_vertebrae
 from .spine_profile import find_chain, make_profiles
-from .spine_ribs import rib_reach
-from .spine_straight import AHEAD, LATERAL, straighten
+from .spine_ribs import rib_evidence
+from .spine_straight import AHEAD, LATERAL, recentre, straighten
 from .volume import CTVolume
 
 REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
@@ -95,8 +95,8 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     straight, profiles = best["straight"], best["profiles"]
     discs, scores = best["discs"], best["scores"]
     step(0.85, "Naming the vertebrae")
-    reach, ala = _evidence(rib_reach(straight, quiet, tissue), profiles, discs)
-    numbering = number_vertebrae(reach, ala)
+    ribs, ala = _evidence(rib_evidence(straight, quiet, tissue), profiles, discs)
+    numbering = number_vertebrae(ribs, ala)
     if not numbering.any_lumbar:
         return nothing
 
@@ -130,7 +130,8 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
 def _discs(volume, grid, column, tissue, noise):
     """Refine a column, lay it straight and find its discs."""
     column = refine_column(grid, column, tissue)
-    straight = straighten(volume, column, noise)
+    straight = straighten(grid, column)
+    straight = straighten(volume, recentre(straight, tissue), noise)
     profiles = make_profiles(straight, tissue)
     discs, scores = find_chain(profiles)
     while len(scores) and scores[-1] < DOUBTFUL:
@@ -147,8 +148,8 @@ def _discs(volume, grid, column, tissue, noise):
     }
 
 
-def _evidence(reach, profiles, discs):
-    """Rib reach and sacral bone for every vertebra and the two places below the last disc."""
+def _evidence(along, profiles, discs):
+    """Rib evidence and sacral bone for every vertebra and the two places below the last disc."""
     last = int(np.clip(np.median(np.diff(discs)[-3:]), 28, 42))
     edges = [*discs, discs[-1] + last, discs[-1] + 2 * last]
     n = len(profiles.ala)
@@ -156,7 +157,7 @@ def _evidence(reach, profiles, discs):
     for top, bottom in zip(edges, edges[1:], strict=False):
         height = bottom - top
         at = slice(max(0, int(top - 0.1 * height)), max(1, int(top + 0.6 * height)))
-        part = reach[:, at]
+        part = along[:, at]
         beyond = top >= discs[-1]
         if beyond or part.shape[1] == 0:
             ribs.append([np.nan, np.nan])
@@ -176,7 +177,8 @@ def _measure(straight, profiles, top, bottom, tissue):
     bone = bone_map(hu, tissue)
     canal = float(straight.canal_mm[int(middle)])
     # Only what lies in front of the canal: pedicles and arch are no part of the body.
-    allowed = ((AHEAD > -canal + 6.0) & (AHEAD < 24.0))[:, None] & (np.abs(LATERAL) <= 27.0)
+    half = canal - 8.0 + 1.0
+    allowed = (np.abs(AHEAD) <= half)[:, None] & (np.abs(LATERAL) <= 27.0)
     weight = np.where(allowed, bone, 0.0)
     total = weight.sum()
     right = front = 0.0
@@ -187,7 +189,7 @@ def _measure(straight, profiles, top, bottom, tissue):
         across = weight.sum(axis=0)
         filled = LATERAL[across > 0.25 * np.percentile(across, 90)]
         width = float(np.ptp(filled)) + 3.0 if len(filled) else 0.0
-    right, front = float(np.clip(right, -8, 8)), float(np.clip(front, -8, 8))
+    right, front = float(np.clip(right, -6, 6)), float(np.clip(front, -4, 4))
     centre = straight.point(middle, right, front)
     tilt = 0.5 * (profiles.tilt[top] + profiles.tilt[bottom])
     at = int(middle)

@@ -42,13 +42,13 @@ class Numbering:
         return ORDER[index] if 0 <= index < len(ORDER) else None
 
 
-def number_vertebrae(reach, ala) -> Numbering:
+def number_vertebrae(ribs, ala) -> Numbering:
     """Name a chain of vertebrae from head to feet.
 
     Parameters
     ----------
-    reach : array_like, shape (2, m)
-        How far bone reaches to the left and right of each vertebra, mm; NaN where unseen.
+    ribs : array_like, shape (2, m)
+        Rib evidence left and right of each vertebra, -3 to 3; NaN where unseen.
     ala : array_like, shape (m,)
         Bone beside each body where only the sacrum has it, 0 to 1; NaN where
         unseen. The last entries may be places below the last disc.
@@ -59,13 +59,12 @@ def number_vertebrae(reach, ala) -> Numbering:
     as less likely, with 4 or 6. About one person in ten has a transitional
     vertebra, so the penalty is that of 1 in 10, not of the impossible.
     """
-    reach, ala = np.asarray(reach, float), np.asarray(ala, float)
+    ribs, ala = np.asarray(ribs, float), np.asarray(ala, float)
     m = len(ala)
-    seen = np.isfinite(reach)
-    mean = np.where(seen.any(axis=0), np.nansum(reach, axis=0) / np.maximum(seen.sum(axis=0), 1), 0)
-    rib = np.where(seen.any(axis=0), np.clip((mean - 47.0) / 3.0, -3.0, 3.0), 0.0)
+    seen = np.isfinite(ribs)
+    rib = np.where(seen.any(axis=0), np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
     sacral = np.where(
-        np.isfinite(ala), np.clip((np.nan_to_num(ala) - 0.045) / 0.015, -3.0, 3.0), 0.0
+        np.isfinite(ala), np.clip((np.nan_to_num(ala) - 0.045) / 0.015, -2.5, 5.0), 0.0
     )
 
     options = []

@@ -10,7 +10,7 @@ from .spine_grid import Grid
 from .spine_straight import Straight
 
 STEP_MM = 3.0
-OUT = np.arange(27.0, 76.0, STEP_MM)
+OUT = np.arange(27.0, 82.0, STEP_MM)
 """Distances to the side of the body's centre, mm: rib heads to where a 12th rib ends."""
 BEHIND = np.arange(-69.0, 4.0, STEP_MM)
 """Positions in front of the body's centre, mm (ribs lie behind it)."""
@@ -18,23 +18,28 @@ LOW_COST = 1.3
 """Steps without bone that a rib may have (partial volume, cartilage at its neck)."""
 
 
-def rib_reach(straight: Straight, grid: Grid, tissue_hu: float):
-    """How far out an unbroken bar of bone reaches from each plane, on each side.
+LONG_MM, SHORT_MM = 60.0, 48.0
+"""Reach that divides ribs from transverse processes; the second in a narrow field of view."""
 
-    A transverse process ends near 45 mm from the midline; a rib goes on, down
+
+def rib_evidence(straight: Straight, grid: Grid, tissue_hu: float):
+    """Whether an unbroken bar of bone reaches out from each plane as a rib does, on each side.
+
+    A transverse process ends 40 to 55 mm from the midline; a rib goes on, down
     and back. Every place to the side is followed inwards along the path with
     the least gap, upwards at most, so that each rib counts for the one
     vertebra it comes from.
 
     Returns
     -------
-    reach : ndarray, shape (2, n)
-        mm from the body's centre, left and right of the patient, 0 where there is no such
-        bar; NaN where the CT does not reach 54 mm out.
+    evidence : ndarray, shape (2, n)
+        For the patient's left and right: -3 (bone ends near the spine) to 3
+        (it goes on beyond 65 mm); within -1.5 to 1.5 where the CT ends
+        before 66 mm; NaN where it does not reach 54 mm.
     """
     n = len(straight)
     planes = np.arange(0, n, STEP_MM).astype(int)
-    reach = np.zeros((2, n))
+    evidence = np.zeros((2, n))
     for side, sign in enumerate((-1, 1)):
         ras = (
             straight.centre[planes, None, None]
@@ -47,11 +52,15 @@ def rib_reach(straight: Straight, grid: Grid, tissue_hu: float):
         # Ribs are at most 12 mm thick; a kidney full of contrast is not.
         bone = bone - ndimage.grey_opening(bone, size=(6, 6, 6))
         found = _follow(bone, straight.canal_mm[planes])
-        blind = covered[:, :, OUT <= 54.1].mean(axis=(1, 2)) < 0.7
-        values = np.where(blind, np.nan, found)
+        behind = (BEHIND > -60.0) & (BEHIND < -10.0)
+        near = covered[:, behind][:, :, OUT <= 54.1].mean(axis=(1, 2)) > 0.8
+        far = covered[:, behind][:, :, (OUT > 54.1) & (OUT < 67.0)].mean(axis=(1, 2)) > 0.8
+        wide = np.clip((found - LONG_MM) / 3.0, -3.0, 3.0)
+        narrow = np.clip((found - SHORT_MM) / 3.0, -1.5, 1.5)
+        values = np.where(far, wide, np.where(near, narrow, np.nan))
         index = np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)
-        reach[side] = values[index]
-    return reach
+        evidence[side] = values[index]
+    return evidence
 
 
 def _follow(bone, canal_mm):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .spine_column import Column
+from .spine_column import Column, bone_map
 
 LATERAL = np.arange(-51.0, 51.1, 3.0)
 """Sampled positions to the patient's right of the body's centre, mm."""
@@ -107,6 +107,77 @@ def straighten(source, column: Column, noise_hu: float = 0.0) -> Straight:
         hu = ndimage.gaussian_filter(hu, sigma)
         hu[outside] = np.nan
     return Straight(hu, centre, up, right, front, canal_mm)
+
+
+def recentre(straight: Straight, tissue_hu: float) -> Column:
+    """Move the line to the middle of the bodies, found from their back wall.
+
+    The canal behind the body is dark whatever the patient was given, whereas
+    in front an aorta full of contrast looks like bone. So the back wall is
+    followed along the spine, and half of the usual depth put in front of it;
+    sideways, only the back of the body is weighed.
+    """
+    hu = np.where(np.isfinite(straight.hu), straight.hu, tissue_hu)
+    bone = bone_map(hu, tissue_hu)
+    middle = bone[:, :, np.abs(LATERAL) <= 7.6].mean(axis=2)
+    middle = ndimage.gaussian_filter1d(middle, 8.0, axis=0, mode="nearest")
+    step = AHEAD[1] - AHEAD[0]
+    ahead4 = _mean_beside(middle, 1, 4)  # 0 to 8 mm in front
+    behind4 = _mean_beside(middle, -4, -1)
+    wall_score = ahead4 - 1.5 * behind4
+    wall_score[:, (AHEAD < -30.0) | (AHEAD > -4.0)] = -5.0
+    wall = AHEAD[_smooth_path(wall_score[::4])]
+    wall = np.interp(np.arange(len(bone)), 4.0 * np.arange(len(wall)), wall)
+    front_score = behind4 - ahead4
+    depth = []
+    for t in range(0, len(bone), 4):
+        gap = AHEAD - wall[t]
+        allowed = (gap >= 22.0) & (gap <= 42.0)
+        if allowed.any():
+            depth.append(gap[allowed][int(front_score[t, allowed].argmax())])
+    depth = float(np.clip(np.percentile(depth, 35), 24.0, 38.0)) if depth else 30.0
+    shift = wall + depth / 2
+
+    gap = AHEAD[None, :] - wall[:, None]
+    back = ((gap > step / 2) & (gap < 14.0)).astype(np.float32)
+    rows = np.einsum("tar,ta->tr", bone, back)
+    rows[:, np.abs(LATERAL) > 25.0] = 0.0
+    rows = ndimage.gaussian_filter1d(rows, 6.0, axis=0, mode="nearest")
+    weight = rows.sum(axis=1)
+    side = np.where(weight > 0.5, rows @ LATERAL / np.maximum(weight, 0.5), 0.0).clip(-10, 10)
+    trim = slice(int(ABOVE_MM), max(int(ABOVE_MM) + 12, len(bone) - int(BELOW_MM)))
+    move = np.column_stack([shift, side])[trim][::6]
+    centre, right, front = (v[trim][::6] for v in (straight.centre, straight.right, straight.front))
+    move = _smooth(move, 2.0)
+    body = centre + move[:, :1] * front + move[:, 1:] * right
+    canal = body - (depth / 2 + 8.0) * front
+    return Column(body, canal, np.ones(len(body)))
+
+
+def _mean_beside(values, first, last):
+    """Mean of values[:, a + first .. a + last] for every a."""
+    n = values.shape[1]
+    columns = np.arange(n)
+    return np.mean(
+        [values[:, np.clip(columns + s, 0, n - 1)] for s in range(first, last + 1)], axis=0
+    )
+
+
+def _smooth_path(score):
+    """Column of the best path through the rows, one step aside a row at most."""
+    total = score.copy()
+    came = np.zeros(score.shape, int)
+    for t in range(1, len(score)):
+        padded = np.pad(total[t - 1], 1, constant_values=-np.inf)
+        three = np.stack([padded[:-2] - 0.05, padded[1:-1], padded[2:] - 0.05])
+        best = three.argmax(axis=0)
+        total[t] += three.max(axis=0)
+        came[t] = best - 1
+    path = np.empty(len(score), int)
+    path[-1] = int(total[-1].argmax())
+    for t in range(len(score) - 1, 0, -1):
+        path[t - 1] = path[t] + came[t, path[t]]
+    return path
 
 
 def _smooth(values, sigma):
