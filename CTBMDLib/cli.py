@@ -37,8 +37,8 @@ def main(argv=None) -> int:
         return 0
     except CTBMDError as error:
         return screen.fail(str(error))
-    except (Cancelled, KeyboardInterrupt):
-        screen.fail("cancelled; nothing was written.")
+    except (Cancelled, KeyboardInterrupt) as error:
+        screen.fail(str(error) or "cancelled; nothing was written.")
         return 130
     except BrokenPipeError:  # `ctbmd levels ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -309,8 +309,7 @@ def _batch(arguments, screen) -> None:
             on_case=on_case,
         )
     except KeyboardInterrupt:
-        screen.say("Interrupted; the same command goes on where it stopped.")
-        raise
+        raise Cancelled("cancelled; the same command goes on where it stopped.") from None
     if report.resumed:
         screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
     screen.say(f"{_count(len(report.results))} written to {report.output}")

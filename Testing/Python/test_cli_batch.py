@@ -93,7 +93,8 @@ def test_interrupted_it_goes_on_where_it_stopped(capsys, cases, model, monkeypat
         return real(*args, case=case, **options)
 
     monkeypatch.setattr(batch, "estimate", estimate)
-    assert "the same command goes on" in run(capsys, *command, code=130).out
+    err = run(capsys, *command, code=130).err
+    assert err == "ctbmd: cancelled; the same command goes on where it stopped.\n"
     assert seen == ["G0", "G1", "stopped"]
     assert not output.exists()
     journal = cases / ".results.csv.journal"
