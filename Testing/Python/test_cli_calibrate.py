@@ -2,14 +2,16 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantoms import CENTRES, card, phantom, random_weights
+from phantoms import CENTRES, STANDARD, card, chosen, phantom, random_weights
 from volume_files import nifti_bytes, write
 
 from CTBMDLib.bundle import save_bundle
 from CTBMDLib.cli import main
+from CTBMDLib.images import cut_images
 
 COUNT = 20
 
@@ -29,10 +31,8 @@ def totals(path):
 def site(tmp_path_factory):
     """Scans of rising bone density, a bundle, and the list of both for a batch."""
     folder = tmp_path_factory.mktemp("site")
-    weights = random_weights(0)
-    weights["scale"] *= 20  # an untrained network hardly sees bone
-    save_bundle(folder / "model", card(), [weights])
     plain = phantom(spacing=(3.0, 3.0, 3.0))
+    _sensitive_bundle(folder / "model", plain)
     rows = ["path,case,levels"]
     for n in range(COUNT):
         hu = np.where(plain.hu == 200, 100 + 25 * n, plain.hu).astype(np.int16)
@@ -42,6 +42,23 @@ def site(tmp_path_factory):
     points = [{"level": x, "ras": list(CENTRES[x])} for x in ("L1", "L2", "L3")]
     (folder / "levels.json").write_text(json.dumps({"levels": points}))
     return folder
+
+
+def _sensitive_bundle(folder, volume):
+    """An untrained network hardly sees bone, or far too much: take one between."""
+    level = chosen(("L2",))["L2"]
+    images = []
+    for bone in (100, 100 + 25 * COUNT):
+        hu = np.where(volume.hu == 200, bone, volume.hu)
+        images.append(cut_images(replace(volume, hu=hu), level, STANDARD).hu[:1])
+    for factor in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0):
+        weights = random_weights(0)
+        weights["scale"] *= factor
+        made = save_bundle(folder, card(), [weights], overwrite=True)
+        low, high = made.predict(np.concatenate(images), "cpu", "numpy")[0]
+        if 0.2 < abs(high - low) < 1.5:
+            return
+    raise AssertionError("no factor makes the untrained network see bone")
 
 
 def test_a_site_calibration(capsys, site, tmp_path):
