@@ -49,6 +49,7 @@ class MissingLibrary(RuntimeError):
         "libglib": "libglib2.0-0",
         "libdbus": "libdbus-1-3",
         "libfontconfig": "libfontconfig1",
+        "libfreetype": "libfontconfig1",
         "libxkbcommon": "libxkbcommon0",
     }
 
