@@ -15,7 +15,7 @@ _ALL = 3
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """Three slice views, axial large on the left, or one of them alone.
+    """Three slice views, sagittal over the full height on the right, or one of them alone.
 
     3D, table and plot views do not exist here: their counts are 0, and a
     layout that needs one raises.
@@ -34,9 +34,9 @@ class qSlicerLayoutManager(QtCore.QObject):
         grid = QtWidgets.QGridLayout(self._viewport)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(2)
-        grid.addWidget(self._widgets["Red"], 0, 0, 2, 1)
-        grid.addWidget(self._widgets["Yellow"], 0, 1)
-        grid.addWidget(self._widgets["Green"], 1, 1)
+        grid.addWidget(self._widgets["Red"], 0, 0)
+        grid.addWidget(self._widgets["Green"], 1, 0)
+        grid.addWidget(self._widgets["Yellow"], 0, 1, 2, 1)
         for column in (0, 1):
             grid.setColumnStretch(column, 1)
         for row in (0, 1):
