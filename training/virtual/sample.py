@@ -27,8 +27,14 @@ def _uid(text: str) -> str:
     return UID_ROOT + str(int(hashlib.sha256(f"CTBMD sample {text}".encode()).hexdigest()[:30], 16))
 
 
-def make_sample(progress=None):
+def make_sample(progress=None, count: int | None = None):
     """Simulate the sample patient.
+
+    Parameters
+    ----------
+    progress : callable or None
+    count : int or None
+        Only the first slices from the feet; None for all.
 
     Returns
     -------
@@ -66,7 +72,7 @@ def make_sample(progress=None):
     rng = np.random.default_rng([SEED, 3])
     top = scene.centres[LEVELS.index("T12"), 2] + 16
     bottom = scene.centres[LEVELS.index("S1"), 2] - 14
-    z = np.arange(bottom, top, BETWEEN_MM)
+    z = np.arange(bottom, top, BETWEEN_MM)[:count]
     xs_fine = np.arange(scene.extent[0, 0], scene.extent[0, 1], 1.0)
     ys_fine = np.arange(scene.extent[1, 0], scene.extent[1, 1], 1.0)
     half = (SIZE - 1) / 2 * PIXEL_MM

@@ -1,0 +1,151 @@
+"""REFERENCE.md check 6, and that a change of mineral changes mineral alone."""
+
+import numpy as np
+import pytest
+
+from training.virtual import anatomy
+from training.virtual.primitives import HEIGHT, RHO_CORTEX, T_ENDPLATE, WAIST
+from training.virtual.raster import bone_raster
+
+
+def mean_person(sex="F", seed=2, **changes):
+    p = anatomy.priors()["realistic"]
+    values = dict(
+        sex=sex,
+        age=45.0,
+        bmi=24.0,
+        height_cm=p["height_cm"][sex][0],
+        section_cm2=p["section_cm2"][sex][0],
+        trabecular=0.165,
+        marrow_fat=0.4,
+        cortex_mm=p["cortex_mm"][0],
+        endplate_factor=p["endplate_factor"][0],
+        posterior_share=p["posterior_share"][0],
+        cortex_ha=1.06,
+        posterior_ha=1.0,
+    )
+    values.update(changes)
+    return anatomy.make_scene(anatomy.Traits(**values), seed)
+
+
+def grams(scene, level, step=1.0):
+    """Mineral of a level's body and posterior elements, g, and its body's voxels."""
+    n = anatomy.LEVELS.index(level)
+    c = scene.centres[n]
+    z = np.arange(c[2] - 48, c[2] + 32, step)
+    x = np.arange(c[0] - 62, c[0] + 62, step)
+    y = np.arange(c[1] - 105, c[1] + 40, step)
+    _, _, _, mineral, label = bone_raster(x, y, z, step, scene.spine)
+    cell = step**3 / 1000
+    # Voxels that bone fills by less than half belong to the nearer part; here to none.
+    return mineral[label == n + 1].sum() * cell, mineral[label == -n - 1].sum() * cell
+
+
+@pytest.fixture(scope="module")
+def woman():
+    return mean_person()
+
+
+def test_posterior_elements_hold_their_share(woman):
+    shares = []
+    for level in ("L2", "L3"):
+        body, posterior = grams(woman, level)
+        shares.append(posterior / (body + posterior))
+    print("check 6: posterior share of L2, L3:", [f"{100 * s:.0f} %" for s in shares])
+    assert 0.43 <= np.mean(shares) <= 0.55
+
+
+def test_shell_holds_21_to_39_percent_of_the_body(woman):
+    n = anatomy.LEVELS.index("L3")
+    whole, _ = grams(woman, "L3")
+    spine = list(woman.spine)
+    bare = spine[0].copy()
+    # A body without a shell: its place is taken by nothing but the cancellous bone.
+    bare[:, T_ENDPLATE], spine[5] = 0.0, np.zeros_like(spine[5])
+    inner = anatomy.Scene(
+        (bare, *spine[1:]), woman.soft, woman.traits, woman.centres, woman.axes,
+        woman.heights, woman.extent,
+    )  # fmt: skip
+    without, _ = grams(inner, "L3")
+    shell = (whole - without) / whole
+    print(f"check 6: shell {100 * shell:.0f} % of the body's mineral, body {whole:.1f} g")
+    assert 0.21 <= shell <= 0.42
+    assert bare[n, RHO_CORTEX] > 1.0
+
+
+@pytest.mark.parametrize("sex", ["F", "M"])
+def test_cross_section_is_that_of_the_source(sex):
+    scene = mean_person(sex)
+    areas = []
+    for level in ("L1", "L2", "L3"):
+        n = anatomy.LEVELS.index(level)
+        radius = scene.spine[3][n] * (1 - scene.spine[0][n, WAIST])
+        areas.append(0.5 * np.sum(radius**2) * 2 * np.pi / radius.size / 100)
+    mean, sd = anatomy.priors()["realistic"]["section_cm2"][sex]
+    print(f"check 6: {sex}: mid-body section {np.mean(areas):.2f} cm2, source {mean} ({sd})")
+    assert abs(np.mean(areas) - mean) < sd
+
+
+def test_mineral_factor_changes_mineral_and_no_surface(woman):
+    more = anatomy.make_scene(anatomy.with_mineral(woman.traits, 1.4), 2)
+    assert np.array_equal(more.centres, woman.centres)
+    assert np.array_equal(more.spine[3], woman.spine[3])
+    for before, after in zip(woman.soft, more.soft, strict=True):
+        assert np.array_equal(before, after)
+    a, b = sum(grams(woman, "L3", 1.2)), sum(grams(more, "L3", 1.2))
+    print(f"mineral factor 1.4 gives {b / a:.2f} times the mineral of L3")
+    assert b / a == pytest.approx(1.4, rel=0.06)
+
+
+def test_same_seed_same_scene_and_another_seed_another(woman):
+    again = mean_person()
+    for before, after in zip(woman.spine, again.spine, strict=True):
+        assert np.array_equal(before, after)
+    assert not np.array_equal(mean_person(seed=3).spine[3], woman.spine[3])
+
+
+def test_vertebrae_lie_in_order_and_do_not_overlap(woman):
+    z = woman.centres[:, 2]
+    assert np.all(np.diff(z) < 0)
+    for n in range(3, 7):
+        gap = np.linalg.norm(woman.centres[n] - woman.centres[n + 1])
+        touching = 0.5 * (woman.spine[0][n, HEIGHT] + woman.spine[0][n + 1, HEIGHT])
+        assert 3 < gap - touching < 16
+
+
+def test_priors_of_the_wide_population_do_not_follow_age():
+    rng = np.random.default_rng(0)
+    wide = [anatomy.draw_traits(rng, "wide") for _ in range(400)]
+    real = [anatomy.draw_traits(rng, "realistic") for _ in range(400)]
+    r = [
+        float(np.corrcoef([t.age for t in group], [t.trabecular for t in group])[0, 1])
+        for group in (wide, real)
+    ]
+    print(f"age against trabecular density: wide r {r[0]:.2f}, realistic r {r[1]:.2f}")
+    assert abs(r[0]) < 0.15
+    assert r[1] < -0.5
+    with pytest.raises(ValueError, match="population"):
+        anatomy.draw_traits(rng, "narrow")
+
+
+def test_trabecular_hu_fall_with_age_as_in_people():
+    """Check 7, second half: HU of the priors' mean persons at 120 kVp."""
+    from training.virtual import materials
+
+    p = anatomy.priors()["realistic"]
+    ages = np.array([25.0, 85.0])
+    hu = []
+    for age in ages:
+        values = []
+        for sex in ("F", "M"):
+            rho = np.interp(age, p["trabecular_age"], p["trabecular"][sex]) / 1000
+            fat = np.interp(age, p["marrow_age"], p["marrow_fat"][sex])
+            lipid, red = materials.basis("lipid"), materials.basis("red_marrow")
+            marrow = tuple(fat * a + (1 - fat) * b for a, b in zip(lipid, red, strict=True))
+            w, h = materials.bone_tissue(rho, marrow)
+            values.append(1000 * (w + 1.61 * h - 1))
+        # 1.61: HU of HA on the water basis at 120 kVp (test_virtual_scanner, 1.29 + 0.32).
+        hu.append(np.mean(values))
+    slope = (hu[0] - hu[1]) / (ages[1] - ages[0])
+    print(f"check 7: trabecular HU {hu[0]:.0f} at 25, {hu[1]:.0f} at 85: {slope:.1f} a year")
+    assert 1.5 <= slope <= 3.0

@@ -1,0 +1,71 @@
+"""Cohort files: same seed same bytes, resumable, what the contract says is in them."""
+
+import numpy as np
+import pytest
+
+from training.virtual import cohort
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Patients of one slice at one level, to be quick; the code is the same."""
+    monkeypatch.setattr(cohort, "MEASURED", ("L3",))
+    monkeypatch.setattr(cohort, "SLICE_OFFSETS", (0.0, 1 / 6))
+
+
+def test_same_seed_same_bytes_and_kept_files_stay(tmp_path, small):
+    first = cohort.make_cohort(tmp_path / "a", 1, 5, institution="mixed", workers=1)
+    again = cohort.make_cohort(tmp_path / "b", 1, 5, institution="mixed", workers=1)
+    assert first[0].read_bytes() == again[0].read_bytes()
+    # Resuming leaves what is there and removes what a killed run left half written.
+    stamp = first[0].stat().st_mtime_ns
+    (tmp_path / "a" / ".patient_005_0001.npz.999999999").write_bytes(b"half")
+    told = []
+    cohort.make_cohort(
+        tmp_path / "a", 1, 5, institution="mixed", workers=1, progress=lambda f, t: told.append(f)
+    )
+    assert first[0].stat().st_mtime_ns == stamp
+    assert [p.name for p in (tmp_path / "a").iterdir()] == [first[0].name]
+    assert told[-1] == 1.0
+
+
+def test_a_patient_has_what_training_needs(tmp_path, small):
+    from CTBMDLib.levels import LevelSlice
+
+    path = cohort.make_cohort(tmp_path, 1, 6, population="wide", institution="B", workers=1)[0]
+    record = cohort.load_patient(path)
+    assert record.sex in ("F", "M")
+    assert 20 <= record.age_years <= 90
+    assert record.institution == "B"
+    assert record.anatomy_id == "6-wide-0"
+    slab, place = record.slabs["L3"], record.slices["L3"]
+    assert isinstance(place, LevelSlice)
+    assert slab.hu.dtype == np.int16
+    centre = np.array(place.ras)
+    centre[2] = slab.ijk_to_ras[2, 3]
+    assert slab.contains(centre)
+    # The body's middle is bone, the corner of the slab is air, and the whole trunk is in it.
+    body = slab.sample(centre + np.array([[x, y, 0.0] for x in (-6, 0, 6) for y in (-4, 0, 4)]))
+    assert body.mean() > slab.sample(centre + [0, 0, 0], order=0) - 300
+    assert abs(np.median(slab.hu[:, :8, :8]) + 1000) < 30
+    assert (slab.hu[0] > -300).any(axis=0).sum() * slab.spacing_mm[0] > 220
+    assert abs(place.ras[2] - slab.ijk_to_ras[2, 3]) <= 0.05 * place.height_mm + 1e-6
+    assert set(record.bmd) == {"L1", "L2", "L3", "L4"}
+    assert all(0.1 < v < 3 for v in record.bmd_true.values())
+    assert record.protocol["thickness_mm"] == 3.0
+
+
+def test_one_anatomy_at_several_mineral_contents(small):
+    a = cohort.make_patient(7, 0, "wide", "A")
+    b = cohort.make_patient(7, 2, "wide", "A")
+    assert a.anatomy_id == b.anatomy_id
+    ratio = b.facts["traits"]["mineral"] / a.facts["traits"]["mineral"]
+    answered = b.bmd_total_true / a.bmd_total_true
+    print(f"mineral x {ratio:.2f} gives simulated aBMD x {answered:.2f}")
+    assert ratio > 1.5
+    assert answered == pytest.approx(ratio, rel=0.15)
+
+
+def test_unknown_institution_is_refused():
+    with pytest.raises(ValueError, match="institution"):
+        cohort.draw_protocol(np.random.default_rng(0), "C")
