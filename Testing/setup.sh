@@ -44,7 +44,7 @@ say "installing the Python packages for: $groups"
 # Qt and VTK's off-screen rendering need a few system libraries and one font,
 # which a bare server does not have.
 if ! "$venv/bin/python" Testing/check_system.py 2>/dev/null; then
-  apt_install libegl1 libgl1 libopengl0 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 \
+  apt_install libegl1 libgl1 libgl1-mesa-dri libopengl0 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 \
     libxrender1 libxext6 libsm6 libice6 libxcb-cursor0 libxkbcommon-x11-0 libxcb-icccm4 \
     libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-randr0 \
     libxcb-xinerama0 fonts-dejavu-core
