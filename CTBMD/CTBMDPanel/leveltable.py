@@ -71,7 +71,7 @@ class LevelTable:
             for row, item in enumerate(selection):
                 self._showUse(row, item)
                 self._cell(row, LEVEL, item.level)
-                self._cell(row, S, f"{item.ras[2]:.1f}")
+                self._cell(row, S, millimetres(item.ras[2]))
                 self._cell(row, CONFIDENCE, confidence(item))
                 self._cell(row, SOURCE, source(item))
             if level in self._levels:
@@ -101,7 +101,7 @@ class LevelTable:
         if level in self._levels:
             self._filling = True
             try:
-                self._cell(self._levels.index(level), S, f"{s_mm:.1f}")
+                self._cell(self._levels.index(level), S, millimetres(s_mm))
             finally:
                 self._filling = False
 
@@ -131,6 +131,11 @@ class LevelTable:
             self.picked.emit(self._levels[row])
 
 
+def millimetres(value):
+    """A position with one decimal; never '-0.0'."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
 def confidence(item):
     """Confidence of a level in words."""
     return "-" if item.confidence is None else f"{100 * item.confidence:.0f} %"
@@ -139,9 +144,9 @@ def confidence(item):
 def source(item):
     """How a level was chosen, in words."""
     return {
-        "found": _("found in the CT"),
-        "moved": _("moved by hand"),
-        "added": _("added by hand"),
+        "found": _("found"),
+        "moved": _("moved"),
+        "added": _("added"),
         "segment": _("segmentation"),
     }[item.source]
 

@@ -82,7 +82,10 @@ def _text(name, row):
         return _("L1-L4 mean")
     if value is None:
         return _("unknown") if name == "trabecular_hu" else ""
-    return f"{value:.{_DECIMALS[name]}f}" if name in _DECIMALS else str(value)
+    if name not in _DECIMALS:
+        return str(value)
+    decimals = _DECIMALS[name]
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: never '-0.0'
 
 
 def emptyColumns(node):

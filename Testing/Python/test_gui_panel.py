@@ -179,7 +179,7 @@ def test_levels_are_added_at_the_shown_slice_and_have_points(panel):
     add_level(panel, "L2", L2)
     assert labels(panel) == ["L2"]
     assert point(panel, "L2")[2] == pytest.approx(L2[2], abs=0.01)
-    assert cell(panel, 0, 1) == "L2" and cell(panel, 0, 4) == "added by hand"
+    assert cell(panel, 0, 1) == "L2" and cell(panel, 0, 4) == "added"
     assert not panel.ui.addButton.enabled  # L2 is there
     assert panel.ui.estimateButton.enabled
 
@@ -194,7 +194,7 @@ def test_a_point_dragged_with_the_mouse_moves_the_level(panel, view):
     level = panel.controller.selection["L2"]
     assert level.source == "moved" and np.allclose(level.ras, point(panel, "L2"), atol=0.02)
     row = labels(panel).index("L2")
-    assert cell(panel, row, 2) == f"{level.ras[2]:.1f}" and cell(panel, row, 4) == "moved by hand"
+    assert cell(panel, row, 2) == f"{level.ras[2]:.1f}" and cell(panel, row, 4) == "moved"
     gui.click(panel.ui.undoButton)  # the whole drag is one step
     assert np.allclose(point(panel, "L2"), L2, atol=0.02)
 

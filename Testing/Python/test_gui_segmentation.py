@@ -107,6 +107,6 @@ def test_the_segmentation_can_be_left_out_again(panel, volume):
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
     panel.parameterNode.segmentation = node
     gui.process()
-    gui.choose(panel.ui.segmentationSelector, "None: find the vertebrae in the CT")
+    gui.choose(panel.ui.segmentationSelector, "None (search the CT)")
     assert panel.parameterNode.segmentation is None
     assert panel.ui.findButton.text == "Find lumbar slices"
