@@ -27,6 +27,9 @@ GAIN = 0.5
 the share of a vertebra's mineral that its middle slices show by some 20 %."""
 MAPS = ("bone", "width", "muscle", "fat")
 EPSILON = 1e-5
+HU_PER_MG = ((80.0, 100.0, 120.0, 140.0), (1.82, 1.535, 1.38, 1.265))
+"""HU per mg/cm3 of hydroxyapatite by tube voltage in kV; middle of the ranges that a simulation
+of clinical spectra gave (1.79-1.85, 1.51-1.56, 1.27-1.42, 1.24-1.29)."""
 
 MUSCLE_PRIOR_HU = (55.0, 30.0)
 FAT_PRIOR_HU = (-100.0, 30.0)
@@ -125,7 +128,7 @@ def forward(ops, weights: dict, hu, scanner, spacing_mm: float, hu_low: float, h
         ops.mean_over_image(x4),
         [
             scanner[:, 0],
-            scanner[:, 1],
+            scanner[:, 1] * 5.0,
             (muscle_hu - 40.0) / 10.0,
             (fat_hu + 90.0) / 10.0,
             (muscle_hu - fat_hu - 130.0) / 10.0,
@@ -140,7 +143,7 @@ def forward(ops, weights: dict, hu, scanner, spacing_mm: float, hu_low: float, h
     reference = muscle_hu + share * (fat_hu - muscle_hu)
     excess = (hu - ops.column(reference)) / 1000.0
     mineral = ops.total(bone * excess) * pixel_cm**2
-    gain = weights["scale"] * ops.exp(GAIN * ops.tanh(factors[:, 0]))
+    gain = weights["scale"] * ops.exp(GAIN * ops.tanh(factors[:, 0]) - scanner[:, 1])
     return gain * mineral / (width_cm + 1.0), ops.stack_channels([bone, width, muscle, fat])
 
 
@@ -257,12 +260,12 @@ def scanner_features(kvp, count: int) -> np.ndarray:
     Returns
     -------
     ndarray, shape (count, 2), float32
-        Whether it is known, and its distance from 120 kV.
+        Whether it is known, and the logarithm of the HU per mineral against 120 kV.
     """
     value = np.broadcast_to(np.asarray(np.nan if kvp is None else kvp, dtype=float), (count,))
     known = np.isfinite(value)
-    distance = np.where(known, (np.where(known, value, 120.0) - 120.0) / 20.0, 0.0)
-    return np.stack([known, np.clip(distance, -2.5, 2.0)], axis=1).astype(np.float32)
+    contrast = np.interp(np.where(known, value, 120.0), *HU_PER_MG) / np.interp(120.0, *HU_PER_MG)
+    return np.stack([known, np.log(contrast)], axis=1).astype(np.float32)
 
 
 def predict_numpy(weights: dict, hu, standard, kvp=None) -> np.ndarray:
@@ -395,7 +398,7 @@ def build_torch(standard, seed: int | None = None):
                 if name.endswith("norm.weight"):
                     value = torch.ones(shape)
                 elif name == "scale":
-                    value = torch.full(shape, 3.0)
+                    value = torch.full(shape, 1.5)
                 elif len(shape) > 1:
                     fan_in = int(np.prod(shape[1:]))
                     value = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
@@ -403,6 +406,9 @@ def build_torch(standard, seed: int | None = None):
                         value *= 0.3
                 else:
                     value = torch.zeros(shape)
+                    if name == "maps.bias":
+                        # Most of an image is not bone.
+                        value[:2] = -2.0
                 values.append(torch.nn.Parameter(value))
             self.values = torch.nn.ParameterList(values)
 

@@ -28,6 +28,8 @@ class Augmentation:
         SD of the scanner's HU offset and of its relative gain.
     mineral : float
         Highest |log| of the factor on the mineral; the label goes with it.
+    truncate : float
+        Share of images whose sides lie outside the scan.
     share : float
         Share of images each change is applied to.
     """
@@ -38,12 +40,13 @@ class Augmentation:
     offset_hu: float = 5.0
     gain: float = 0.015
     mineral: float = 0.5
+    truncate: float = 0.15
     share: float = 0.6
 
     @classmethod
     def none(cls) -> Augmentation:
-        """No change but the mirror image."""
-        return cls(0, 0, 0, 0, 0, 0, 0)
+        """No change."""
+        return cls(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def augment(hu, bmd, settings: Augmentation, generator):
@@ -70,8 +73,8 @@ def augment(hu, bmd, settings: Augmentation, generator):
     def chosen(share):
         return (torch.rand(n, 1, 1, generator=generator, device=device) < share).float()
 
-    mirror = torch.rand(n, generator=generator, device=device) < 0.5
-    hu = torch.where(mirror[:, None, None], hu.flip(2), hu)
+    if settings.truncate:
+        hu = truncate(hu, settings.truncate, generator)
     if settings.mineral:
         log = uniform(-settings.mineral, settings.mineral) * chosen(settings.share)
         factor = torch.exp(log)
@@ -91,6 +94,62 @@ def augment(hu, bmd, settings: Augmentation, generator):
         gain = 1 + settings.gain * normal[0]
         hu = (hu + 1000) * gain - 1000 + settings.offset_hu * normal[1]
     return hu, bmd
+
+
+def mirror(hu, generator):
+    """Half of the images seen from the other side; labels stay."""
+    import torch
+
+    chosen = torch.rand(len(hu), generator=generator, device=hu.device) < 0.5
+    return torch.where(chosen[:, None, None], hu.flip(2), hu)
+
+
+def truncate(hu, share, generator):
+    """Air beyond a random column on each side, as in scans of a small field of view."""
+    import torch
+
+    n, columns = len(hu), hu.shape[2]
+    place = torch.arange(columns, device=hu.device)[None]
+    draw = torch.rand(3, n, 1, generator=generator, device=hu.device)
+    # The vertebra itself, the middle 60 %, is always in view.
+    left, right = 0.2 * columns * draw[0], columns - 1 - 0.2 * columns * draw[1]
+    outside = ((place < left) | (place > right)) & (draw[2] < share)
+    return torch.where(outside[:, None, :], torch.full_like(hu, -1000.0), hu)
+
+
+def map_targets(hu, standard):
+    """Where the bone and width maps should be 1, should be 0, or are left to the network.
+
+    From the undisturbed simulated image: dense pixels near the spine are bone;
+    soft tissue and fat away from the body are not; the body's inside, which may
+    hold less mineral than muscle, and partial volume are left open.
+
+    Returns
+    -------
+    (target, weight)
+        Each of shape (n, 2, rows, columns).
+    """
+    import torch
+    from torch.nn import functional
+
+    smooth = functional.avg_pool2d(
+        functional.pad(hu[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1
+    )[:, 0]
+    step = standard.spacing_mm
+    y = (torch.arange(hu.shape[1], device=hu.device) + 0.5) * step - standard.anterior_mm
+    x = (torch.arange(hu.shape[2], device=hu.device) + 0.5) * step - hu.shape[2] * step / 2
+    y, x = y[:, None], x[None, :]
+    near = ((x.abs() < 52) & (y > -30) & (y < 80))[None]
+    body = ((x / 26) ** 2 + (y / 20) ** 2 < 1)[None]
+    rows = ((y > -22) & (y < 18) & (x.abs() < 34))[None]
+    bone = (smooth > 160) & near
+    soft = (smooth < 75) & ~body
+    out = []
+    for wanted, region in ((bone, near), (bone & rows, rows)):
+        weight = (wanted | soft | ~region).float()
+        out.append((wanted.float(), weight))
+    target, weight = zip(*out, strict=True)
+    return torch.stack(target, dim=1), torch.stack(weight, dim=1)
 
 
 def _noise(hu, uniform, chosen, settings, generator):

@@ -27,6 +27,7 @@ from scipy import ndimage
 from CTBMDLib.bundle import ModelBundle, default_bundle_folder
 from CTBMDLib.images import body_centre, cut_plane, plane_positions
 from CTBMDLib.levels import MEASURED, LevelSlice
+from CTBMDLib.network import HU_PER_MG
 from CTBMDLib.reading import read_ct
 from CTBMDLib.volume import AIR_HU, CTVolume
 
@@ -34,8 +35,6 @@ DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 LABELS = {"L1": 31, "L2": 30, "L3": 29, "L4": 28}
 SOFT_HU = 20.0
 """HU counted as no mineral: between muscle and marrow fat."""
-HU_PER_MG = 1.35
-"""HU per mg/cm3 hydroxyapatite near 120 kVp (1.27 to 1.42 by filtration)."""
 FACTORS = (0.7, 0.85, 1.15, 1.3)
 COMP2COMP = (0.002534, 0.2298)
 
@@ -167,7 +166,9 @@ def shadow(volume, mask):
     steps = volume.spacing_mm[::-1]
     axis = volume.axis_kji_of_ras[1]
     excess = np.maximum(volume.hu.astype(np.float32) - SOFT_HU, 0) * mask
-    density = excess.sum(axis=axis) / HU_PER_MG / 1000 * steps[axis] / 10
+    # An unknown tube voltage counts as 120 kV here, the common one.
+    per_mg = np.interp(volume.acquisition.kvp or 120.0, *HU_PER_MG)
+    density = excess.sum(axis=axis) / per_mg / 1000 * steps[axis] / 10
     others = [step for index, step in enumerate(steps) if index != axis]
     return density, float(np.prod(others) / 100)
 

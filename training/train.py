@@ -17,7 +17,7 @@ import numpy as np
 from CTBMDLib.images import ImageStandard
 from CTBMDLib.network import build_torch, scanner_features
 
-from .augment import Augmentation, augment
+from .augment import Augmentation, augment, map_targets, mirror
 from .dataset import Images
 
 
@@ -36,14 +36,17 @@ class Settings:
         Decay of the running average of the weights, which is what is kept.
     hide_kvp : float
         Share of images whose tube voltage is kept from the network.
+    maps : float
+        Weight of the bone and width maps' cross-entropy in the loss.
     """
 
     epochs: int = 12
     batch: int = 48
     rate: float = 3e-3
     decay: float = 1e-3
-    average: float = 0.99
+    average: float = 0.98
     hide_kvp: float = 0.4
+    maps: float = 0.2
 
 
 SETTINGS = Settings()
@@ -121,13 +124,22 @@ def fit(
         for step in range(steps_per_epoch):
             pick = torch.from_numpy(order[step * settings.batch : (step + 1) * settings.batch])
             x = hu[pick].to(device).float()
+            x = mirror(x, generator)
+            target, weight = map_targets(x, standard)
             x, y = augment(x, bmd[pick].to(device), augmentation, generator)
             # Errors count relative to the value in part: low values matter most.
             shown = (
                 torch.rand(len(pick), 1, generator=generator, device=device) >= settings.hide_kvp
             )
-            error = (network(x, scanner[pick].to(device) * shown) - y) / (0.4 + 0.6 * y)
+            answer, maps = network(x, scanner[pick].to(device) * shown, with_maps=True)
+            error = (answer - y) / (0.4 + 0.6 * y)
             loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
+            # The maps are held to what they are called, so that the sum is over bone in any
+            # scan, also where the surroundings look like nothing that was simulated.
+            entropy = torch.nn.functional.binary_cross_entropy(
+                maps[:, :2].clamp(1e-4, 1 - 1e-4), target, weight=weight
+            )
+            loss = loss + settings.maps * entropy
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

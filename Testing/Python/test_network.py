@@ -76,7 +76,9 @@ def test_values_outside_the_window_change_nothing():
 
 def test_tube_voltage_is_used_and_unknown_is_its_own_case():
     assert scanner_features(None, 2).tolist() == [[0, 0], [0, 0]]
-    assert scanner_features([np.nan, 100.0, 120.0], 3).tolist() == [[0, 0], [1, -1], [1, 0]]
+    features = scanner_features([np.nan, 80.0, 120.0], 3)
+    assert features[:, 0].tolist() == [0, 1, 1]
+    assert features[:, 1] == pytest.approx([0, np.log(1.82 / 1.38), 0])
     weights, hu = random_weights(), images()
     values = [predict_numpy(weights, hu, STANDARD, kvp) for kvp in (None, 80.0, 120.0)]
     assert not np.allclose(values[0], values[1]) and not np.allclose(values[1], values[2])

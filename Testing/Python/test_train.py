@@ -16,7 +16,15 @@ pytest.importorskip("training.dataset")
 from CTBMDLib.images import cut_images  # noqa: E402
 from CTBMDLib.levels import LevelSlice  # noqa: E402
 from training import evaluate  # noqa: E402
-from training.augment import SOFT_HU, Augmentation, augment, gaussian  # noqa: E402
+from training.augment import (  # noqa: E402
+    SOFT_HU,
+    Augmentation,
+    augment,
+    gaussian,
+    map_targets,
+    mirror,
+    truncate,
+)
 from training.baselines import Linear, slice_dxa  # noqa: E402
 from training.dataset import Images, Variation, cache_key, cached_images  # noqa: E402
 from training.reproduce import mask_bone, split_by_anatomy  # noqa: E402
@@ -99,12 +107,35 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_no_augmentation_is_only_a_mirror():
+def test_no_augmentation_changes_nothing_and_a_mirror_half():
     x = torch.from_numpy(images().hu).float()
     y = torch.ones(len(x))
     out, label = augment(x, y, STILL, generator())
-    same = (out == x).all(dim=(1, 2)) | (out == x.flip(2)).all(dim=(1, 2))
-    assert bool(same.all()) and torch.equal(label, y)
+    assert torch.equal(out, x) and torch.equal(label, y)
+    x = x + torch.arange(64.0)
+    out = mirror(x, generator())
+    same, other = (out == x).all(dim=(1, 2)), (out == x.flip(2)).all(dim=(1, 2))
+    assert bool((same | other).all()) and same.any() and other.any()
+
+
+def test_truncated_images_keep_the_vertebra():
+    x = torch.zeros(300, 64, 64)
+    out = truncate(x, 0.5, generator())
+    cut = (out == -1000).any(dim=(1, 2))
+    assert 0.3 < cut.float().mean() < 0.7
+    assert bool((out[:, :, 13:51] == 0).all())
+
+
+def test_map_targets_are_bone_in_its_place():
+    x = torch.from_numpy(images().hu).float()[-1:]
+    target, weight = map_targets(x, STANDARD)
+    row = int(STANDARD.anterior_mm / STANDARD.spacing_mm)
+    assert target[0, 0, row, 32] == 1 and weight[0, 0, row, 32] == 1
+    # The spinous bar is bone, but not part of the width of the body.
+    bar = int((STANDARD.anterior_mm + 42) / STANDARD.spacing_mm)
+    assert target[0, 0, bar, 32] == 1
+    assert target[0, 1, bar, 32] == 0 and weight[0, 1, bar, 32] == 1
+    assert target[0, :, row, 5].sum() == 0 and bool((weight[0, :, row, 5] == 1).all())
 
 
 def test_mineral_changes_image_and_label_together():
