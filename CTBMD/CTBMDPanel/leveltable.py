@@ -29,7 +29,7 @@ class LevelTable:
         self._levels = []
         table.setColumnCount(5)
         table.setHorizontalHeaderLabels(
-            [_("Use"), _("Vertebra"), _("Slice S (mm)"), _("Confidence"), _("Chosen by")]
+            [_("Use"), _("Vertebra"), _("S (mm)"), _("Confidence"), _("Chosen by")]
         )
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
