@@ -34,7 +34,7 @@ def make_sample(progress=None, count: int | None = None):
     ----------
     progress : callable or None
     count : int or None
-        Only the first slices from the feet; None for all.
+        Only the first slices from the feet, without facts; None for all.
 
     Returns
     -------
@@ -88,6 +88,8 @@ def make_sample(progress=None, count: int | None = None):
         slices[k] = np.clip(np.round(hu), -1024, 3071)[::-1, ::-1]
         if progress is not None:
             progress((k + 1) / z.size, f"slice {k + 1} of {z.size}")
+    if count is not None:
+        return slices, z, (float(xs[-1]), float(ys[-1])), {}
     dxa = measure(scene)
     facts = {
         "simulated": True,
