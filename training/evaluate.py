@@ -275,29 +275,3 @@ def response(predictions: Predictions, table: Table) -> tuple[float, int]:
         return float("nan"), 0
     dx, dy = np.concatenate(dx), np.concatenate(dy)
     return float((dx * dy).sum() / (dx * dx).sum()), groups
-
-
-def joined(parts) -> tuple[Predictions, Table]:
-    """Several (Predictions, Table) pairs as one."""
-    answers, tables = zip(*parts, strict=True)
-
-    def stack(items, axis=0):
-        return np.concatenate(items, axis=axis)
-
-    table = Table(
-        sum((t.names for t in tables), []),
-        sum((t.anatomy for t in tables), []),
-        *(
-            stack([getattr(t, name) for t in tables])
-            for name in ("sex", "age", "bmi", "total", "levels", "hu", "slice_dxa")
-        ),
-        sum((t.images for t in tables), []),
-        stack([t.kvp for t in tables]),
-    )
-    answer = Predictions(
-        stack([a.total for a in answers]),
-        stack([a.levels for a in answers]),
-        stack([a.level_members for a in answers], axis=1),
-        stack([a.image_variance for a in answers]),
-    )
-    return answer, table

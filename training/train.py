@@ -66,12 +66,15 @@ def fit(
     device: str = "cpu",
     log=None,
 ) -> dict:
-    """Train a network; the epoch with the best validation error is kept.
+    """Train a network for all its epochs; the running average of the weights is the answer.
+
+    The learning rate ends at zero, so the last epoch is kept: choosing another by
+    the error of a few validation patients would follow their outliers.
 
     Parameters
     ----------
     train, valid : Images
-        Images of different patients; without `valid` the last epoch is kept.
+        Images of different patients; the error on `valid` is told after each epoch.
     standard : ImageStandard
     seed : int
         Seeds weights, order and augmentation.
@@ -100,7 +103,7 @@ def fit(
     steps_per_epoch = max(len(train) // settings.batch, 1)
     total = steps_per_epoch * settings.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, total))
-    best, epoch, history = None, 0, []
+    epoch, history = 0, []
     identity = json.dumps([asdict(settings), asdict(augmentation), seed, len(train)])
     if checkpoint and Path(checkpoint).is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -109,7 +112,7 @@ def fit(
             average.load_state_dict(state["average"])
             optimiser.load_state_dict(state["optimiser"])
             schedule.load_state_dict(state["schedule"])
-            epoch, best, history = state["epoch"], state["best"], state["history"]
+            epoch, history = state["epoch"], state["history"]
 
     hu = torch.from_numpy(train.hu)
     bmd = torch.from_numpy(train.bmd.astype(np.float32))
@@ -154,11 +157,6 @@ def fit(
         epoch += 1
         rmse = validation_rmse(average, valid, device) if valid is not None else math.nan
         history.append([epoch, float(np.mean(losses)), rmse])
-        if best is None or not rmse > best["rmse"]:
-            best = {
-                "rmse": rmse,
-                "weights": {k: torch.from_numpy(v) for k, v in average.get_weights().items()},
-            }
         if checkpoint:
             _save(
                 torch,
@@ -170,7 +168,6 @@ def fit(
                     "optimiser": optimiser.state_dict(),
                     "schedule": schedule.state_dict(),
                     "epoch": epoch,
-                    "best": best,
                     "history": history,
                 },
             )
@@ -179,7 +176,7 @@ def fit(
                 f"seed {seed} epoch {epoch}/{settings.epochs} loss {np.mean(losses):.5f} "
                 f"validation RMSE {rmse:.4f} g/cm2 {time.time() - start:.0f} s"
             )
-    return {name: value.numpy() for name, value in best["weights"].items()}
+    return average.get_weights()
 
 
 def validation_rmse(network, images: Images, device="cpu") -> float:

@@ -1,0 +1,167 @@
+"""The whole way from a cohort to bundle and report, on phantoms in place of simulated patients."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from phantoms import CENTRES, phantom
+
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+from CTBMDLib.bundle import ModelBundle  # noqa: E402
+from CTBMDLib.errors import CTBMDError  # noqa: E402
+from CTBMDLib.levels import LevelSelection, LevelSlice  # noqa: E402
+from training import hospital, reproduce  # noqa: E402
+from training.train import Settings  # noqa: E402
+
+LEVELS = {"L1": CENTRES["L1"], "L2": CENTRES["L2"]}
+
+
+def patient(number: int, group: int = 1):
+    """A phantom whose bone, and with it the areal BMD, depends on its number."""
+    hu = 80.0 + 43 * (number * 7 % 9)
+    volume = phantom((4.0, 4.0, 5.0), bone_hu=hu, kvp=120.0)
+    return SimpleNamespace(
+        slabs={x: volume for x in LEVELS},
+        slices={x: LevelSlice(x, ras) for x, ras in LEVELS.items()},
+        bmd={x: hu / 250 + 0.2 for x in LEVELS},
+        bmd_total=hu / 250 + 0.2,
+        anatomy_id=str(number // group),
+        sex="FM"[number % 2],
+        age_years=40.0 + number,
+        bmi=22.0 + number,
+    )
+
+
+@pytest.fixture
+def small():
+    plan = replace(
+        reproduce.QUICK,
+        images_per_plane=1,
+        settings=Settings(epochs=1, batch=8),
+        seeds=(0, 1),
+        draws=20,
+    )
+    parts = {name: replace(part, count=6) for name, part in plan.parts.items()}
+    return replace(plan, parts=parts)
+
+
+def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
+    from training.virtual import cohort
+
+    made = []
+
+    def make_cohort(folder, count, seed, **how):
+        made.append((Path(folder).name, count, seed, how["population"], how["institution"]))
+        return [Path(folder) / f"patient_{seed:03d}_{n:04d}.npz" for n in range(count)]
+
+    monkeypatch.setattr(cohort, "make_cohort", make_cohort)
+    monkeypatch.setattr(cohort, "load_patient", lambda path: patient(int(path.stem[-4:]), 2))
+    options = Namespace(workers=1, device="cpu")
+    report = reproduce.run(small, tmp_path, tmp_path / "results", tmp_path / "bundle", options)
+    assert [name for name, *_ in made] == ["wide", "validation", "internal", "external"]
+    assert {entry[4] for entry in made} == {"mixed", "A", "B"}
+
+    bundle = ModelBundle.load(tmp_path / "bundle")
+    assert bundle.simulated and len(bundle.members) == 2
+    assert bundle.card["training"]["patients"] == report["patients"]["train"] == 4
+    assert bundle.card["metrics"]["external"]["patients"] == 6
+    assert "simulated" in bundle.card["metrics"]["external"]["kind"]
+
+    text = (tmp_path / "results" / "report.md").read_text()
+    for part in (
+        "Research use only",
+        "simulated CT and simulated DXA",
+        "slice DXA",
+        "trabecular HU",
+        "bone masked out",
+        "Not comparable",
+    ):
+        assert part in text, part
+    assert (tmp_path / "results" / "agreement.png").stat().st_size > 5000
+    figures = json.loads((tmp_path / "results" / "figures.json").read_text())
+    # On phantoms BMD is a line of the ROI's HU, so that this baseline is exact.
+    assert figures["tested"]["internal"]["trabecular HU"]["r"][0] == pytest.approx(1.0, abs=1e-3)
+
+    # A second call trains nothing anew and answers the same.
+    seen = []
+    monkeypatch.setattr(reproduce, "say", seen.append)
+    again = reproduce.run(small, tmp_path, tmp_path / "results", tmp_path / "bundle", options)
+    assert not any("epoch" in text for text in seen)
+    assert again["tested"]["external"]["prediction"] == report["tested"]["external"]["prediction"]
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Forty patients of two institutions with their own CT files and DXA values."""
+    lines, volumes = ["case,path,institution,L1,L2,sex,age"], {}
+    for number in range(40):
+        path = tmp_path / f"{number}.nii"
+        path.write_bytes(b"")
+        one = patient(number)
+        volumes[path] = one
+        bmd = f"{one.bmd['L1']:.3f}"
+        lines.append(f"p{number},{path.name},{'ab'[number % 4 == 3]},{bmd},{bmd},{one.sex},50")
+    (tmp_path / "patients.csv").write_text("\n".join(lines))
+
+    def open_case(path, levels=None):
+        one = volumes[path]
+        return one.slabs["L1"], LevelSelection(tuple(one.slices.values()))
+
+    monkeypatch.setattr(hospital, "open_case", open_case)
+    return tmp_path / "patients.csv"
+
+
+def test_a_hospitals_own_patients(table, tmp_path, small):
+    said = []
+    head, *lines = table.read_text().splitlines()
+    parts = ["train"] * 18 + ["validation"] * 10 + ["test"] * 12
+    lines = [
+        ("" if ",b," in line else part) + "," + line
+        for part, line in zip(parts, lines, strict=True)
+    ]
+    table.write_text("\n".join(["split," + head, *lines]))
+    options = Namespace(bundle=None)
+    code = hospital.run_hospital(
+        table, small, tmp_path / "work", tmp_path / "results", options, said.append
+    )
+    assert code == 0
+    bundle = ModelBundle.load(tmp_path / "work" / "bundle")
+    assert bundle.population == "patients" and not bundle.simulated
+    assert bundle.card["metrics"]["external"]["patients"] == 10
+    text = (tmp_path / "results" / "report.md").read_text()
+    assert "the hospital's own patients" in text and "simulated" not in text
+
+
+def test_splits_keep_patients_apart_and_do_not_move(table):
+    from CTBMDLib.pairs import read_pairs
+
+    pairs = read_pairs(table)
+    parts = hospital.split_of(pairs)
+    cases = [pair.case for part in parts.values() for pair in part]
+    assert sorted(cases) == sorted(pair.case for pair in pairs)
+    assert all(pair.institution == "b" for pair in parts["external"])
+    fewer = hospital.split_of(pairs[:20])
+    for name, part in fewer.items():
+        assert {pair.case for pair in part} <= {pair.case for pair in parts[name]}
+
+
+def test_too_few_patients_in_a_part(table, tmp_path, small):
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(["split," + lines[0], *("train," + x for x in lines[1:])]))
+    with pytest.raises(CTBMDError, match="fall to 'validation'"):
+        hospital.run_hospital(
+            table, small, tmp_path / "w", tmp_path / "r", Namespace(bundle=None), print
+        )
+
+
+def test_the_negative_control_sees_no_bone():
+    hu = np.random.default_rng(0).normal(300, 400, (2, 64, 64))
+    assert reproduce.mask_bone(hu).max() <= 80
