@@ -82,10 +82,10 @@ FULL = Plan(
 )
 QUICK = Plan(
     {
-        "wide": Part(9, 1, "wide", "mixed"),
+        "wide": Part(6, 1, "wide", "mixed"),
         "validation": Part(3, 11, "realistic", "A"),
-        "internal": Part(4, 12, "realistic", "A"),
-        "external": Part(4, 13, "realistic", "B"),
+        "internal": Part(3, 12, "realistic", "A"),
+        "external": Part(3, 13, "realistic", "B"),
     },
     images_per_plane=2,
     seeds=(0,),
