@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from training.virtual import anatomy
+from training.virtual import anatomy, traits
 from training.virtual.primitives import HEIGHT, RHO_CORTEX, T_ENDPLATE, WAIST
 from training.virtual.raster import bone_raster
 
 
 def mean_person(sex="F", seed=2, **changes):
-    p = anatomy.priors()["realistic"]
+    p = traits.priors()["realistic"]
     values = dict(
         sex=sex,
         age=45.0,
@@ -25,7 +25,7 @@ def mean_person(sex="F", seed=2, **changes):
         posterior_ha=1.0,
     )
     values.update(changes)
-    return anatomy.make_scene(anatomy.Traits(**values), seed)
+    return anatomy.make_scene(traits.Traits(**values), seed)
 
 
 def grams(scene, level, step=1.3):
@@ -81,13 +81,13 @@ def test_cross_section_is_that_of_the_source(sex):
         n = anatomy.LEVELS.index(level)
         radius = scene.spine[3][n] * (1 - scene.spine[0][n, WAIST])
         areas.append(0.5 * np.sum(radius**2) * 2 * np.pi / radius.size / 100)
-    mean, sd = anatomy.priors()["realistic"]["section_cm2"][sex]
+    mean, sd = traits.priors()["realistic"]["section_cm2"][sex]
     print(f"check 6: {sex}: mid-body section {np.mean(areas):.2f} cm2, source {mean} ({sd})")
     assert abs(np.mean(areas) - mean) < sd
 
 
 def test_mineral_factor_changes_mineral_and_no_surface(woman):
-    more = anatomy.make_scene(anatomy.with_mineral(woman.traits, 1.4), 2)
+    more = anatomy.make_scene(traits.with_mineral(woman.traits, 1.4), 2)
     assert np.array_equal(more.centres, woman.centres)
     assert np.array_equal(more.spine[3], woman.spine[3])
     for before, after in zip(woman.soft, more.soft, strict=True):
@@ -115,8 +115,8 @@ def test_vertebrae_lie_in_order_and_do_not_overlap(woman):
 
 def test_priors_of_the_wide_population_do_not_follow_age():
     rng = np.random.default_rng(0)
-    wide = [anatomy.draw_traits(rng, "wide") for _ in range(400)]
-    real = [anatomy.draw_traits(rng, "realistic") for _ in range(400)]
+    wide = [traits.draw_traits(rng, "wide") for _ in range(400)]
+    real = [traits.draw_traits(rng, "realistic") for _ in range(400)]
     r = [
         float(np.corrcoef([t.age for t in group], [t.trabecular for t in group])[0, 1])
         for group in (wide, real)
@@ -125,14 +125,14 @@ def test_priors_of_the_wide_population_do_not_follow_age():
     assert abs(r[0]) < 0.15
     assert r[1] < -0.5
     with pytest.raises(ValueError, match="population"):
-        anatomy.draw_traits(rng, "narrow")
+        traits.draw_traits(rng, "narrow")
 
 
 def test_trabecular_hu_fall_with_age_as_in_people():
     """Check 7, second half: HU of the priors' mean persons at 120 kVp."""
     from training.virtual import materials
 
-    p = anatomy.priors()["realistic"]
+    p = traits.priors()["realistic"]
     ages = np.array([25.0, 85.0])
     hu = []
     for age in ages:

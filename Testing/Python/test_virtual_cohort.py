@@ -63,7 +63,9 @@ def test_one_anatomy_at_several_mineral_contents(small):
     answered = b.bmd_total_true / a.bmd_total_true
     print(f"mineral x {ratio:.2f} gives simulated aBMD x {answered:.2f}")
     assert ratio > 1.5
-    assert answered == pytest.approx(ratio, rel=0.15)
+    # Areal BMD rises by less than the mineral: the bone edge takes in more area where there
+    # is more of it (test_virtual_dxa holds the mineral itself to the factor).
+    assert 0.75 * ratio < answered < 1.03 * ratio
 
 
 def test_unknown_institution_is_refused():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from training.virtual import dxa, materials
-from training.virtual.anatomy import LEVELS, draw_traits, make_scene
+from training.virtual.anatomy import LEVELS, make_scene
 from training.virtual.raster import bone_raster
+from training.virtual.traits import draw_traits, with_mineral
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,16 @@ def test_dxa_of_a_patient_finds_the_mineral_that_is_there(scene):
     assert ratio == pytest.approx(1.0, abs=0.12)
     assert all(8 < area < 26 for area in result.area_cm2.values())
     assert set(result.bmd) == {"L1", "L2", "L3", "L4"}
+
+
+def test_bmc_follows_the_mineral_and_the_area_hardly(scene):
+    more = make_scene(with_mineral(scene.traits, 1.4), 4)
+    a, b = (dxa.measure(s, depth_step=3.0) for s in (scene, more))
+    bmc = sum(b.bmc_g.values()) / sum(a.bmc_g.values())
+    area = sum(b.area_cm2.values()) / sum(a.area_cm2.values())
+    print(f"check 5: mineral x 1.40 gives BMC x {bmc:.3f}, area x {area:.3f}")
+    assert bmc == pytest.approx(1.4, rel=0.06)
+    assert 0.99 < area < 1.10
 
 
 def test_precision_error_is_about_one_percent(scene):

@@ -74,8 +74,8 @@ class PatientRecord:
 
 def draw_protocol(rng: np.random.Generator, institution: str):
     """Draw how a patient of an institution is scanned."""
-    from .anatomy import priors
     from .scanner import Protocol
+    from .traits import priors
 
     if institution not in priors()["institution"]:
         raise ValueError(f"institution is 'A', 'B' or 'mixed', not {institution!r}")
@@ -104,9 +104,10 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     mineral contents (`mineral_steps` of the priors), each scanned anew.
     """
     from . import dxa
-    from .anatomy import LEVELS, draw_traits, make_scene, priors, with_mineral
+    from .anatomy import LEVELS, make_scene
     from .raster import slice_densities
     from .scanner import scan
+    from .traits import draw_traits, priors, with_mineral
 
     steps = priors()["wide"]["mineral_steps"] if population == "wide" else [1.0]
     group, step = divmod(number, len(steps))

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from . import materials
-from .anatomy import LEVELS, Scene, priors
+from .anatomy import LEVELS, Scene
 from .raster import bone_raster, soft_raster
+from .traits import priors
 
 LOW_KEV, HIGH_KEV = 40, 70
 MEASURED = ("L1", "L2", "L3", "L4")

@@ -47,10 +47,11 @@ def make_sample(progress=None, count: int | None = None):
     facts : dict
         Sex, age, true levels and simulated DXA.
     """
-    from .anatomy import LEVELS, draw_traits, make_scene
+    from .anatomy import LEVELS, make_scene
     from .dxa import measure
     from .raster import slice_densities
     from .scanner import Protocol, scan
+    from .traits import draw_traits
 
     traits = replace(
         draw_traits(np.random.default_rng(SEED), "realistic"),

@@ -11,10 +11,11 @@ from scipy import ndimage
 
 from CTBMDLib.volume import Acquisition, CTVolume
 
-from .anatomy import LEVELS, draw_traits, make_scene
+from .anatomy import LEVELS, make_scene
 from .primitives import BLOOD, KIDNEY, ORGAN_LIVER
 from .raster import bone_raster, soft_raster
 from .soft import ARM_BONE, ARM_R, ARM_X, ARM_Y, ARMS_ON, TABLE_ON
+from .traits import draw_traits
 
 STORAGE = ("axial", "sagittal", "coronal")
 CONTRAST = {None: (0, 0, 0), "arterial": (250, 140, 15), "portal": (110, 150, 55)}
