@@ -28,8 +28,9 @@ MIN_WIDTH_MM = 28.0
 """Lumbar bodies are wider than this, those of the neck narrower."""
 
 
-CANDIDATES = 3
-"""Columns that are tried before a CT is said to hold no spine (hips and limbs can look like one)."""
+GAINS = (1.0, 1.8, 1.0, 1.0)
+"""Steepness of the bone map in each try to find a column; a column without any disc
+(a hip, a limb, an aorta full of contrast) is left out of the next one."""
 
 CLEAR = 2.5
 """Worth of a chain of discs beyond which no other column is tried."""
@@ -79,17 +80,18 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     quiet = quieter(grid, noise)
     step(0.4, "Looking for the spine")
     best, seen = None, []
-    for _ in range(CANDIDATES):
-        column = trace_column(quiet, bone_map(quiet.hu, tissue), avoid=seen)
+    for gain in GAINS:
+        column = trace_column(quiet, bone_map(quiet.hu, tissue, gain), avoid=seen)
         if column is None or len(column.body) < 5:
-            break
-        seen.append(column)
+            continue
         step(0.6, "Looking for the discs")
-        candidate = _discs(volume, quiet, column, tissue, noise)
+        candidate = _discs(volume, quiet, column, tissue, noise, gain)
         if best is None or candidate["worth"] > best["worth"]:
             best = candidate
         if best["worth"] > CLEAR:
             break
+        if candidate["worth"] <= 0:
+            seen.append(column)
     if best is None or best["worth"] <= 0:
         return nothing
     straight, profiles = best["straight"], best["profiles"]
@@ -127,9 +129,9 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     return LevelSelection(tuple(levels), uid, numbering.decided_by, numbering.notes)
 
 
-def _discs(volume, grid, column, tissue, noise):
+def _discs(volume, grid, column, tissue, noise, gain=1.0):
     """Refine a column, lay it straight and find its discs."""
-    column = refine_column(grid, column, tissue)
+    column = refine_column(grid, column, tissue, gain)
     straight = straighten(grid, column)
     straight = straighten(volume, recentre(straight, tissue), noise)
     profiles = make_profiles(straight, tissue)
@@ -158,14 +160,13 @@ def _evidence(along, profiles, discs):
         height = bottom - top
         at = slice(max(0, int(top - 0.1 * height)), max(1, int(top + 0.6 * height)))
         part = along[:, at]
-        beyond = top >= discs[-1]
-        if beyond or part.shape[1] == 0:
+        if part.shape[1] == 0:
             ribs.append([np.nan, np.nan])
         else:
             ribs.append([np.nan if np.isnan(p).all() else np.nanmax(p) for p in part])
-        part = profiles.ala[min(n, int(top + 0.1 * height)) : int(top + 0.8 * height)]
+        part = profiles.ala[min(n, int(top + 0.1 * height)) : int(top + 0.55 * height)]
         enough = len(part) and np.isfinite(part).mean() > 0.6
-        wings.append(np.nanmean(part) if enough else np.nan)
+        wings.append(np.nanpercentile(part, 50) if enough else np.nan)
     return np.array(ribs).T, np.array(wings)
 
 

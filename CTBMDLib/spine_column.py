@@ -32,14 +32,14 @@ class Column:
     score: np.ndarray
 
 
-def bone_map(hu, tissue_hu: float = 50.0) -> np.ndarray:
+def bone_map(hu, tissue_hu: float = 50.0, gain: float = 1.0) -> np.ndarray:
     """0 for soft tissue, 1 for dense bone and all that is denser, float32.
 
     The rise begins above contrast-enhanced muscle and ends where metal and
     cortical bone would otherwise outweigh spongy bone.
     """
-    low = tissue_hu + 40.0
-    return np.clip((np.asarray(hu, np.float32) - low) / 180.0, 0.0, 1.0)
+    low = max(tissue_hu, 40.0) + 32.0
+    return np.clip((np.asarray(hu, np.float32) - low) * (gain / 180.0), 0.0, 1.0)
 
 
 def tissue_level(grid: Grid) -> float:
@@ -54,7 +54,7 @@ def tissue_level(grid: Grid) -> float:
     return float(np.clip(peak, 20.0, 90.0))
 
 
-def refine_column(grid: Grid, column: Column, tissue_hu: float) -> Column:
+def refine_column(grid: Grid, column: Column, tissue_hu: float, gain: float = 1.0) -> Column:
     """Trace again in a box that is turned as the spine is.
 
     The measures of `column_score` expect an upright patient. Here sideways
@@ -91,7 +91,7 @@ def refine_column(grid: Grid, column: Column, tissue_hu: float) -> Column:
         start, stop = int(used[0]), int(used[-1]) + 1
         low = low + (0.0, 0.0, start * grid.spacing_mm)
         box = Grid(hu[start:stop], outside[start:stop], low, grid.spacing_mm)
-        found = trace_column(box, bone_map(box.hu, tissue_hu))
+        found = trace_column(box, bone_map(box.hu, tissue_hu, gain))
         if found is None or len(found.body) < 4:
             return column
         column = Column(found.body @ basis, found.canal @ basis, found.score)
@@ -187,14 +187,15 @@ def _score_at(mean):
     best = np.full(body.shape, -np.inf, np.float32)
     which = np.zeros(body.shape, np.int8)
     for number, (a, r) in enumerate(CANALS):
-        value = 0.45 * np.minimum(_shift(arch, a - 5, int(round(1.5 * r))), 0.5)
+        value = 0.65 * np.minimum(_shift(arch, a - 5, int(round(1.5 * r))), 0.5)
         value -= 0.9 * _shift(canal, a, r)
         better = value > best
         best[better] = value[better]
         which[better] = number
-    best += np.minimum(body, 0.6)
+    # A body weak in bone must not lose against an aorta full of contrast.
+    best += np.minimum(body, 0.4)
     best -= 0.3 * (_shift(side, 0, 10) + _shift(side, 0, -10))
-    best -= 0.3 * _shift(front, 8, 0)
+    best -= 0.15 * _shift(front, 8, 0)
     return best, which
 
 

@@ -63,8 +63,11 @@ def number_vertebrae(ribs, ala) -> Numbering:
     m = len(ala)
     seen = np.isfinite(ribs)
     rib = np.where(seen.any(axis=0), np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
+    # The broad transverse process of L5 shows a little; the sacrum much more.
+    known = np.isfinite(ala)
+    threshold = float(np.clip(0.5 * np.max(ala[known], initial=0.0), 0.045, 0.12))
     sacral = np.where(
-        np.isfinite(ala), np.clip((np.nan_to_num(ala) - 0.045) / 0.015, -2.5, 5.0), 0.0
+        known, np.clip((np.nan_to_num(ala) - threshold) / (threshold / 3), -2.5, 5.0), 0.0
     )
 
     options = []
@@ -77,15 +80,18 @@ def number_vertebrae(ribs, ala) -> Numbering:
                     score += rib[position] / 2 - sacral[position] / 2
                 elif below < count:
                     # The processes of L3 are long, and the ilium comes near L4 and L5.
-                    trust = (1.0, 1.0, 0.6, 0.4)[below] if below < min(4, count - 1) else 0.0
+                    trust = (1.0, 1.0, 0.6, 0.4)[below] if below < min(4, count - 1) else 0.3
                     score += -trust * rib[position] / 2 - sacral[position] / 2
-                else:
-                    score += rib[position] / 6 + sacral[position] / 2
-            options.append((score - (0.0 if count == 5 else 2.2), first, count))
+                elif below == count:
+                    score += sacral[position] / 2 + rib[position] / 3  # bone out to the ilium
+                else:  # the line may leave the sacrum's bend below S1
+                    score += max(0.0, sacral[position]) / 6
+            options.append((score - (0.0 if count == 5 else 1.6), first, count))
     best_score, first, count = max(options)
     ribs_in_view = 0 < first < m and rib[first - 1] > 0 and rib[first] < 0
     end = first + count
-    sacrum_in_view = 0 < end < m and sacral[end] > 0 and sacral[end - 1] < 0
+    wing = sacral + 0.6 * rib
+    sacrum_in_view = 0 < end < m and sacral[end] > 0 and wing[end] - wing[end - 1] > 1.5
     any_lumbar = first < m and end > 0
 
     # Labels are the same whether a lumbar vertebra more or less lies out of view.

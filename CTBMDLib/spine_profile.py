@@ -78,6 +78,9 @@ def make_profiles(straight: Straight, tissue_hu: float) -> Profiles:
         at = (sign * LATERAL >= 8.9) & (sign * LATERAL <= 21.1)
         sides.append(ndimage.uniform_filter1d(across[:, at], 3, axis=1).max(axis=1))
     pedicle = 0.5 * (sides[0] + sides[1])
+    # In units of the strongest pedicles, so that bone poor in mineral counts as well.
+    strongest = float(np.percentile(pedicle[seen], 90)) if seen.any() else 1.0
+    pedicle = np.clip(pedicle / max(strongest, 0.25), 0.0, 1.0)
 
     ahead = ((AHEAD >= -12.6) & (AHEAD <= 7.6))[:, None]
     wings = []
@@ -171,8 +174,8 @@ def find_chain(profiles: Profiles):
         )
         solid = mean(total_body, a + 0.2 * height, a + 0.8 * height)
         value = 0.5 * (np.clip(profiles.disc[a], -1, 2) + np.clip(profiles.disc[b], -1, 2))
-        value += 2.0 * np.clip(pedicles, -0.5, 0.5) - 0.9
-        value -= 2.0 * np.clip(0.2 - solid, 0, None) * 5
+        value += 2.0 * np.clip(pedicles, -0.1, 0.5) - 0.8
+        value -= 10.0 * np.clip(0.12 - solid, 0, None)
         value -= ((height - 36.0) / 14.0) ** 4 * 0.15
         value = np.where(mean(count_seen, a, b) > 0.97, value, -np.inf)
         reward[b, column] = value

@@ -18,7 +18,7 @@ LOW_COST = 1.3
 """Steps without bone that a rib may have (partial volume, cartilage at its neck)."""
 
 
-LONG_MM, SHORT_MM = 60.0, 48.0
+LONG_MM, SHORT_MM = 56.0, 48.0
 """Reach that divides ribs from transverse processes; the second in a narrow field of view."""
 
 
@@ -55,7 +55,7 @@ def rib_evidence(straight: Straight, grid: Grid, tissue_hu: float):
         behind = (BEHIND > -60.0) & (BEHIND < -10.0)
         near = covered[:, behind][:, :, OUT <= 54.1].mean(axis=(1, 2)) > 0.8
         far = covered[:, behind][:, :, (OUT > 54.1) & (OUT < 67.0)].mean(axis=(1, 2)) > 0.8
-        wide = np.clip((found - LONG_MM) / 3.0, -3.0, 3.0)
+        wide = np.clip((found - LONG_MM) / 5.0, -3.0, 3.0)
         narrow = np.clip((found - SHORT_MM) / 3.0, -1.5, 1.5)
         values = np.where(far, wide, np.where(near, narrow, np.nan))
         index = np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)

@@ -66,8 +66,14 @@ def frame_along(column: Column):
     offset = _smooth(column.canal - body, 3 * sigma)
     lower = _tangent_end(smooth, -1, step)
     upper = _tangent_end(smooth, 0, step)
-    line = np.vstack([smooth[0] + upper * ABOVE_MM, smooth, smooth[-1] - lower * BELOW_MM])
-    offset = np.vstack([offset[0], offset, offset[-1]])
+    # Past the last body the sacrum bends backwards, 10 to 20 degrees a segment.
+    back = offset[-1] - (offset[-1] @ lower) * lower
+    back = back / max(np.linalg.norm(back), 1e-6)
+    angle = np.deg2rad(0.35) * np.arange(5.0, BELOW_MM + 1, 10.0)
+    steps = 10.0 * (-np.cos(angle)[:, None] * lower + np.sin(angle)[:, None] * back)
+    tail = smooth[-1] + np.cumsum(steps, axis=0)
+    line = np.vstack([smooth[0] + upper * ABOVE_MM, smooth, tail])
+    offset = np.vstack([offset[0], offset, np.repeat(offset[-1:], len(tail), axis=0)])
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     t = np.arange(0.0, length[-1], 1.0)
     centre = np.column_stack([np.interp(t, length, line[:, i]) for i in range(3)])
@@ -135,7 +141,7 @@ def recentre(straight: Straight, tissue_hu: float) -> Column:
         allowed = (gap >= 22.0) & (gap <= 42.0)
         if allowed.any():
             depth.append(gap[allowed][int(front_score[t, allowed].argmax())])
-    depth = float(np.clip(np.percentile(depth, 35), 24.0, 38.0)) if depth else 30.0
+    depth = float(np.clip(np.percentile(depth, 50), 28.0, 38.0)) if depth else 30.0
     shift = wall + depth / 2
 
     gap = AHEAD[None, :] - wall[:, None]
