@@ -80,9 +80,13 @@ def test_bmc_follows_the_mineral_and_the_area_hardly(scene):
     more = make_scene(with_mineral(scene.traits, 1.4), 4)
     a, b = (dxa.measure(s, depth_step=3.0) for s in (scene, more))
     bmc = sum(b.bmc_g.values()) / sum(a.bmc_g.values())
+    truth = sum(b.mineral_g.values()) / sum(a.mineral_g.values())
     area = sum(b.area_cm2.values()) / sum(a.area_cm2.values())
-    print(f"check 5: mineral x 1.40 gives BMC x {bmc:.3f}, area x {area:.3f}")
-    assert bmc == pytest.approx(1.4, rel=0.06)
+    print(f"check 5: factor 1.40: true mineral x {truth:.3f}, BMC x {bmc:.3f}, area x {area:.3f}")
+    # The factor is nominal: where a thick shell already fills a process, it cannot grow.
+    # What DXA must follow is the mineral that is really there.
+    assert bmc == pytest.approx(truth, rel=0.03)
+    assert 1.15 < truth < 1.42
     assert 0.99 < area < 1.10
 
 

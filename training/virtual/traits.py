@@ -33,7 +33,9 @@ class Traits:
     cortex_ha: float
     posterior_ha: float
     mineral: float = 1.0
-    """Factor on all bone mineral: the same anatomy at another content."""
+    """Nominal factor on all bone mineral: the same anatomy at another content. The shell's
+    thickness carries its part, so in dense bone, whose processes it fills, the true mineral
+    rises by less; the simulated DXA is measured on what is really there."""
 
 
 def draw_traits(rng: np.random.Generator, population: str) -> Traits:
