@@ -154,12 +154,12 @@ class Display:
         shown = result is not None
         if ui.resultView.mrmlTableNode() is not table:
             ui.resultView.setMRMLTableNode(table)
-            ui.resultView.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+            header = ui.resultView.horizontalHeader()
+            header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+            header.setStretchLastSection(True)
             ui.resultView.verticalHeader().setDefaultSectionSize(leveltable.ROW_HEIGHT)
         if shown and table is not None:
-            empty = results.emptyColumns(table)
-            for column in range(1, table.GetNumberOfColumns()):  # the first is the row's name
-                ui.resultView.setColumnHidden(column - 1, column in empty)
+            self._fitTable(table)
         stale = self.panel.staleReason()
         ui.resultView.setVisible(shown)
         ui.resultView.setEnabled(not stale)
@@ -168,6 +168,18 @@ class Display:
         text = results.summary(result) if shown else _("There are no results yet.")
         setText(ui.summaryLabel, text)
         setText(ui.findingsLabel, results.findings(result) if shown else "")
+
+    def _fitTable(self, table):
+        """Show the columns to read, and all rows; the other columns are for whoever saves the table."""
+        view = self.ui.resultView
+        shown = results.shownColumns(table)
+        for column in range(1, table.GetNumberOfColumns()):  # the first is the row's name
+            view.setColumnHidden(column - 1, column not in shown)
+        header, names = view.horizontalHeader(), view.verticalHeader()
+        height = header.property("sizeHint").height() + 2 * view.property("frameWidth")
+        if header.length() + names.property("sizeHint").width() > view.property("width"):
+            height += leveltable.ROW_HEIGHT  # for the scroll bar
+        view.setFixedHeight(height + leveltable.ROW_HEIGHT * table.GetNumberOfRows())
 
     def _modelCard(self):
         parameters = self.panel.parameterNode

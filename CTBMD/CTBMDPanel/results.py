@@ -39,6 +39,9 @@ def columns():
     ]
 
 
+READ = ("bmd_g_cm2", "interval", "t_score", "trabecular_hu")
+"""Columns that the panel shows beside the vertebra's name; findings are in words below."""
+
 _DECIMALS = {
     "bmd_g_cm2": 3,
     "bmd_low": 3,
@@ -88,13 +91,15 @@ def _text(name, row):
     return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: never '-0.0'
 
 
-def emptyColumns(node):
-    """Indices of the columns of a table node with nothing in them."""
+def shownColumns(node):
+    """Indices of the columns of a table node that the panel shows: those to read, not empty."""
+    names = [column[0] for column in columns()]
     table = node.GetTable()
     return [
-        column
-        for column in range(node.GetNumberOfColumns())
-        if not any(table.GetValue(row, column).ToString() for row in range(node.GetNumberOfRows()))
+        index
+        for index in map(names.index, READ)
+        if index < node.GetNumberOfColumns()
+        and any(table.GetValue(row, index).ToString() for row in range(node.GetNumberOfRows()))
     ]
 
 

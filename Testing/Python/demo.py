@@ -107,7 +107,7 @@ def draw_slices(result, path):
         painter.setFont(normal)
         top += CAPTION
         for hu, s_mm in zip(images.hu, images.s_mm, strict=True):
-            caption = f"S {s_mm:.1f} mm"
+            caption = f"S {round(float(s_mm), 1) + 0.0:.1f} mm"  # never '-0.0'
             painter.drawText(QtCore.QRect(left, top, TILE, CAPTION), left_top, caption)
             painter.drawImage(QtCore.QRect(left, top + CAPTION, TILE, TILE), _grey(hu))
             top += TILE + CAPTION + MARGIN

@@ -29,7 +29,7 @@ def demo(tmp_path_factory):
         [sys.executable, str(gui.ROOT / "Testing" / "Python" / "demo.py"), "--output", str(folder)],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         env=environment,
     )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -14,6 +14,7 @@ gui.start()
 import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
+PATIENCE_S = 300  # for a machine that does much else at the same time
 L1, L2, L3 = (phantoms.CENTRES[x] for x in ("L1", "L2", "L3"))
 
 
@@ -94,7 +95,7 @@ def estimate(panel, model):
     panel.parameterNode.modelFolder = model
     gui.process()
     gui.click(panel.ui.estimateButton)
-    gui.wait_until(lambda: not panel.runner.busy, 60, "the estimate")
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S, "the estimate")
     assert panel.result is not None, panel.lastError
 
 
@@ -339,8 +340,8 @@ def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_pa
     assert [row["level"] for row in rows] == ["L1", "L2", "L3", "L1-L4"]
     assert [table.GetCellText(i, 1) for i in range(4)] == [row["bmd_g_cm2"] for row in rows]
     view = gui.raw(panel.ui.resultView)
-    hidden = [column[1] for column in _columns() if view.isColumnHidden(column[0])]
-    assert hidden == ["category", "series_uid"]
+    seen = [name for index, name in _columns() if not view.isColumnHidden(index)]
+    assert seen == ["bmd_g_cm2", "interval", "t_score", "trabecular_hu"]
     assert {row["model_population"] for row in rows} == {"simulated"}
 
     for name in ("out.json", "out.tsv", "out.txt"):
@@ -429,12 +430,12 @@ def test_estimate_turns_into_cancel(panel, model, monkeypatch):
     slowed(panel, monkeypatch)
     panel.parameterNode.modelFolder = model
     gui.click(panel.ui.estimateButton)
-    gui.wait_until(lambda: panel.ui.estimateProgressBar.value == 500, 20)
+    gui.wait_until(lambda: panel.ui.estimateProgressBar.value == 500, PATIENCE_S)
     assert panel.ui.estimateButton.text == "Cancel"
     assert panel.ui.estimateStatusLabel.text == "Waiting"
     assert not panel.ui.findButton.enabled and not panel.ui.levelTable.enabled
     gui.click(panel.ui.estimateButton)
-    gui.wait_until(lambda: not panel.runner.busy, 20)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S)
     assert panel.result is None and panel.parameterNode.resultTable is None
     assert panel.ui.estimateButton.text == "Estimate BMD" and panel.ui.estimateButton.enabled
     assert "Cancelled" in panel.ui.estimateStatusLabel.text
@@ -449,7 +450,7 @@ def test_finding_can_be_cancelled(panel):
     assert panel.runner.busy and panel.ui.findButton.text == "Cancel"
     assert not panel.ui.estimateButton.enabled and not panel.ui.inputSelector.enabled
     gui.raw(panel.ui.findButton).click()
-    gui.wait_until(lambda: not panel.runner.busy, 60)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S)
     assert panel.controller.selection.to_json() == before
     assert panel.ui.findButton.text == "Find lumbar slices"
     assert "Cancelled" in panel.ui.findStatusLabel.text
@@ -465,7 +466,7 @@ def test_a_volume_without_a_spine_says_so(panel):
     panel.parameterNode.inputVolume = volumes.addVolumeNode(volume)
     gui.process()
     gui.click(panel.ui.findButton)
-    gui.wait_until(lambda: not panel.runner.busy, 60)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S)
     assert "No lumbar vertebra was found" in panel.ui.levelNotesLabel.text
     assert len(panel.controller.selection) == 0 and not panel.ui.estimateButton.enabled
 
@@ -479,7 +480,7 @@ def test_another_module_may_be_visited_while_it_runs(panel, widget, model, monke
     widget.exit()
     gui.process()
     go.set()
-    gui.wait_until(lambda: not panel.runner.busy, 60)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S)
     widget.enter()
     gui.process()
     assert panel.result is not None and panel.staleReason() == ""

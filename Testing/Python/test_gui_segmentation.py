@@ -10,6 +10,7 @@ gui.start()
 import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
+PATIENCE_S = 300  # for a machine that does much else at the same time
 HALF = np.array([20.0, 14.0, 12.0])
 """Half extents of each label's block in mm: R, A, S."""
 VERSE = {"L1": 20, "L2": 21, "L3": 22}
@@ -49,7 +50,7 @@ def blocks(names):
 
 def find(panel):
     gui.click(panel.ui.findButton)
-    gui.wait_until(lambda: not panel.runner.busy, 60, "the segmentation")
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S, "the segmentation")
     return panel.controller.selection
 
 

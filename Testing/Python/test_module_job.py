@@ -28,7 +28,7 @@ class EventLoop:
         library = ctypes.PyDLL(None)  # PyDLL calls without releasing the lock
         self._idle = getattr(library, "usleep", None)
 
-    def run(self, finished, seconds=20.0):
+    def run(self, finished, seconds=300.0):
         end = time.monotonic() + seconds
         while not finished():
             assert time.monotonic() < end, "the work did not end"

@@ -26,7 +26,7 @@ def run(code, tmp_path, **environment):
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=tmp_path,
         env={**os.environ, **environment},
     )
