@@ -42,7 +42,7 @@ def random_weights(seed=0) -> dict:
         if name.endswith("norm.weight"):
             value = np.ones(shape)
         elif name == "scale":
-            value = np.full(shape, 3.0)
+            value = np.full(shape, 1.0)
         elif len(shape) > 1:
             value = rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5
         else:

@@ -125,18 +125,18 @@ def test_a_calibrated_bundle_answers_as_the_sites_dxa(tmp_path, monkeypatch):
         path.write_bytes(b"")
         volumes[path] = phantom((4.0, 4.0, 5.0), bone_hu=60.0 + 25 * index)
         bmd = estimate(volumes[path], chosen(), plain).total.bmd_g_cm2
-        lines.append(f"{index},{path.name},{1.5 * bmd + 0.2:.6f}")
+        lines.append(f"{index},{path.name},{0.6 * bmd + 0.2:.6f}")
     (tmp_path / "pairs.csv").write_text("\n".join(lines))
     monkeypatch.setattr(cases, "open_case", lambda path, levels=None: (volumes[path], chosen()))
     report = calibrate(tmp_path / "pairs.csv", plain, tmp_path / "site")
-    assert report.scale == pytest.approx(1.5, abs=1e-3)
+    assert report.scale == pytest.approx(0.6, abs=1e-3)
     assert report.offset == pytest.approx(0.2, abs=1e-3)
     site = ModelBundle.load(tmp_path / "site")
     assert site.card["calibration"]["pairs"] == 20
     assert site.population == "simulated"
     volume = volumes[tmp_path / "7.nii"]
-    want = 1.5 * estimate(volume, chosen(), plain).total.bmd_g_cm2 + 0.2
+    want = 0.6 * estimate(volume, chosen(), plain).total.bmd_g_cm2 + 0.2
     assert estimate(volume, chosen(), site).total.bmd_g_cm2 == pytest.approx(want, abs=1e-3)
     # Calibrating again starts from the plain network, not from the first line.
     again = calibrate(tmp_path / "pairs.csv", site, tmp_path / "again")
-    assert again.scale == pytest.approx(1.5, abs=1e-3)
+    assert again.scale == pytest.approx(0.6, abs=1e-3)
