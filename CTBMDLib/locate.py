@@ -24,7 +24,7 @@ from .volume import CTVolume
 REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
 """Vertebrae `find_levels` names; what lies beyond is not needed."""
 
-MIN_WIDTH_MM = 28.0
+MIN_WIDTH_MM = 32.0
 """Lumbar bodies are wider than this, those of the neck narrower."""
 
 

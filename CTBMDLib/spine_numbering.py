@@ -127,7 +127,15 @@ def number_vertebrae(ribs, ala) -> Numbering:
     if lumbar_count in (4, 6):
         # Counted up from the sacrum, as most reports do; a person must confirm.
         label, decided, probability = first + count - 5, "neither", min(probability, 0.5)
-    if decided == "neither" and lumbar_count is None:
+    if decided in ("sacrum", "rib") and probability < 0.8:
+        # One sign alone, and the rest of the evidence does not bear it out.
+        decided = "neither"
+        notes.append(
+            f"Numbering uncertain: counted from the {'sacrum' if sacrum_in_view else 'last rib'}, "
+            "which is not seen clearly; confirm or shift the labels."
+        )
+        probability = min(probability, 0.5)
+    elif decided == "neither" and lumbar_count is None:
         run = range(max(first, 0), min(end, m))
         if len(run) and not ribs_in_view and not sacrum_in_view:
             # Nothing to count from: the names that put the run in the middle of L1-L5.
