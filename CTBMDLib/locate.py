@@ -101,6 +101,8 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     numbering = number_vertebrae(ribs, ala)
     if not numbering.any_lumbar:
         return nothing
+    if numbering.decided_by == "neither" and len(scores) < 2:
+        return nothing  # one body alone, with nothing beside it, may be anything
 
     levels, widths = [], []
     for position, (top, bottom) in enumerate(zip(discs, discs[1:], strict=False)):
