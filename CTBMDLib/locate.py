@@ -14,7 +14,7 @@ import numpy as np
 from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
 from .spine_column import bone_map, refine_column, tissue_level, trace_column
-from .spine_grid import make_grid, noise_level, quieter
+from .spine_grid import central, make_grid, noise_level, quieter
 from .spine_numbering import number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_evidence
@@ -80,8 +80,10 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     quiet = quieter(grid, noise)
     step(0.4, "Looking for the spine")
     best, seen = None, []
-    for gain in GAINS:
-        column = trace_column(quiet, bone_map(quiet.hu, tissue, gain), avoid=seen)
+    for number, gain in enumerate(GAINS):
+        # First where a spine is expected, which is quick; then everywhere.
+        part = central(quiet) if number == 0 else quiet
+        column = trace_column(part, bone_map(part.hu, tissue, gain), avoid=seen)
         if column is None or len(column.body) < 5:
             continue
         step(0.6, "Looking for the discs")

@@ -83,16 +83,24 @@ def block_mean(hu, factors, should_cancel=None) -> np.ndarray:
         if should_cancel is not None and k % 16 == 0 and should_cancel():
             raise Cancelled
         part = hu[k * fk : (k + 1) * fk, : nj * fj, : ni * fi]
-        # The slices of one block first, in the input's own type where that is
-        # safe: it is the only pass over every voxel.
-        total = np.zeros(part.shape[1:], np.float32)
-        for plane in part:
-            plane = plane.astype(np.float32, copy=False)
-            if not np.issubdtype(hu.dtype, np.integer):
-                plane = np.nan_to_num(plane, nan=AIR_HU, posinf=2000.0, neginf=AIR_HU)
-            total += np.clip(plane, AIR_HU, 2000.0)
-        total = np.add.reduceat(total, np.arange(0, nj * fj, fj), axis=0)
-        total = np.add.reduceat(total, np.arange(0, ni * fi, fi), axis=1)
+        if np.issubdtype(hu.dtype, np.signedinteger):
+            part = np.clip(part, int(AIR_HU), 2000)
+            # 16 bits hold the sum of up to 16 voxels, and are added twice as fast.
+            kind = np.int16 if hu.dtype == np.int16 and fk * fj * fi <= 16 else np.int32
+        else:
+            part = part.astype(np.float32, copy=False)
+            part = np.nan_to_num(part, nan=AIR_HU, posinf=2000.0, neginf=AIR_HU)
+            part = np.clip(part, AIR_HU, 2000.0)
+            kind = np.float32
+        # Whole rows are added before columns: they lie together in memory, and
+        # it is the only pass over every voxel.
+        rows = np.zeros((nj, ni * fi), kind)
+        for plane in part.reshape(len(part), nj, fj, ni * fi):
+            for row in range(fj):
+                rows += plane[:, row]
+        total = rows[:, ::fi].astype(np.float32)
+        for column in range(1, fi):
+            total += rows[:, column::fi]
         out[k] = total / (len(part) * fj * fi)
     return out
 
@@ -137,6 +145,9 @@ def make_grid(volume: CTVolume, spacing_mm: float = GRID_MM, should_cancel=None)
             np.flip(small.transpose(order), [a for a in range(3) if to_kji[order[a], a] < 0])
         )[: shape[0], : shape[1], : shape[2]]
         return Grid(hu, np.zeros(hu.shape, bool), low, spacing_mm)
+    if np.count_nonzero(np.abs(to_kji) * max(shape) > 0.05) == 3:
+        # Axes along the patient: one axis after another is several times faster.
+        return _along_axes(small, to_kji, offset, shape, low, spacing_mm)
     hu = ndimage.affine_transform(
         small, to_kji, offset, output_shape=shape, order=1, mode="nearest"
     )
@@ -152,6 +163,52 @@ def make_grid(volume: CTVolume, spacing_mm: float = GRID_MM, should_cancel=None)
         outside |= (position < -0.51) | (position > small.shape[row] - 0.49)
     hu[outside] = AIR_HU
     return Grid(hu, outside, low, spacing_mm)
+
+
+def _along_axes(small, to_kji, offset, shape, low, spacing_mm):
+    """Linear interpolation where each grid axis runs along one axis of `small`."""
+    order = np.abs(to_kji).argmax(axis=0)
+    hu = small.transpose(order)
+    outside = np.zeros(shape, bool)
+    for axis in range(3):
+        n = hu.shape[axis]
+        row = order[axis]
+        position = to_kji[row, axis] * np.arange(shape[axis]) + offset[row]
+        beyond = (position < -0.51) | (position > n - 0.49)
+        position = np.clip(position, 0, n - 1)
+        first = np.minimum(position.astype(int), max(n - 2, 0))
+        along = tuple(-1 if a == axis else 1 for a in range(3))
+        weight = (position - first).astype(np.float32).reshape(along)
+        hu_first = hu.take(first, axis=axis)
+        hu = hu.take(np.minimum(first + 1, n - 1), axis=axis)
+        hu -= hu_first
+        hu *= weight
+        hu += hu_first
+        outside |= beyond.reshape(along)
+    hu[outside] = AIR_HU
+    return Grid(hu, outside, low, spacing_mm)
+
+
+SIDE_MM, FRONT_MM, BEHIND_MM = 111.0, 60.0, 15.0
+
+
+def central(grid: Grid) -> Grid:
+    """The part of a wide grid where the spine of a person lies: the middle and the back.
+
+    Wide enough for a spine that leans by 20 degrees over 400 mm. Whoever finds
+    nothing here must look in the whole grid.
+    """
+    soft = grid.hu[::4, ::2, ::2] > -300.0
+    if not soft.any():
+        return grid
+    rows, columns = (np.cumsum(soft.sum(axis=axes)) for axes in ((0, 2), (0, 1)))
+    middle_a, middle_r = (2 * int(np.searchsorted(c, c[-1] / 2)) for c in (rows, columns))
+    back = 2 * int(np.searchsorted(rows, 0.01 * rows[-1]))
+    step = grid.spacing_mm
+    a = slice(max(0, back - int(BEHIND_MM / step)), middle_a + int(FRONT_MM / step))
+    r = slice(max(0, middle_r - int(SIDE_MM / step)), middle_r + int(SIDE_MM / step))
+    origin = grid.origin + np.array([r.start, a.start, 0]) * step
+    return Grid(grid.hu[:, a, r], grid.outside[:, a, r], origin, step)
 
 
 def noise_level(grid: Grid) -> float:
