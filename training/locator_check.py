@@ -1,8 +1,7 @@
-"""Check the level finder: real scans and changed copies of them, virtual volumes, other bodies.
+"""Check the level finder on real scans, changed copies of them, and virtual volumes.
 
 python -m training.locator_check real [--data ../shared/data]
-python -m training.locator_check virtual [--count 200] [--seed 1]
-python -m training.locator_check none
+python -m training.locator_check virtual [--count 200] [--seed 5000] [--workers 2]
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 from CTBMDLib.locate import find_levels
 
 from . import locator_cases as cases
+from .locator_virtual import check_virtual
 
 TOLERANCE_MM = 12.0
 CERTAIN = 0.6
@@ -184,10 +184,15 @@ def main(arguments=None) -> int:
     real = sub.add_parser("real")
     default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
     real.add_argument("--data", type=Path, default=default)
+    virtual = sub.add_parser("virtual")
+    virtual.add_argument("--count", type=int, default=200)
+    virtual.add_argument("--seed", type=int, default=5000, help="seed of the first volume")
+    virtual.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     if options.what == "real":
         return 0 if check_real(options.data) else 1
-    return 2
+    check_virtual(options.count, options.seed, options.workers)
+    return 0
 
 
 if __name__ == "__main__":
