@@ -122,14 +122,15 @@ def _upright_basis(column):
     return np.stack([np.cross(front, up), front, up])
 
 
-def _shift(array, a, r):
-    """array moved so that out[., y, x] = array[., y + a, x + r]; edge values repeat."""
-    out = array
-    for axis, step in ((1, a), (2, r)):
-        if step:
-            n = out.shape[axis]
-            out = np.take(out, np.clip(np.arange(n) + step, 0, n - 1), axis=axis)
-    return out
+def _shifts(array, reach_a, reach_r):
+    """A function (a, r) giving views out[., y, x] = array[., y + a, x + r]; edges repeat."""
+    padded = np.pad(array, ((0, 0), (reach_a, reach_a), (reach_r, reach_r)), mode="edge")
+    _, rows, columns = array.shape
+
+    def at(a, r):
+        return padded[:, reach_a + a : reach_a + a + rows, reach_r + r : reach_r + r + columns]
+
+    return at
 
 
 def column_score(grid: Grid, bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,20 +183,21 @@ def _score_at(mean):
             ndimage.uniform_filter1d(mean, a, axis=1, mode="nearest"), r, axis=2, mode="nearest"
         )
 
-    body, canal = box(8, 11), box(3, 5)
-    arch, side, front = box(5, 9), box(9, 4), box(3, 9)
+    body = box(8, 11)
+    canal, arch = 0.9 * box(3, 5), 0.65 * np.minimum(box(5, 9), 0.5)
+    side, front = box(9, 4), box(3, 9)
     best = np.full(body.shape, -np.inf, np.float32)
     which = np.zeros(body.shape, np.int8)
+    arch_at, canal_at = _shifts(arch, 15, 3), _shifts(canal, 10, 2)
     for number, (a, r) in enumerate(CANALS):
-        value = 0.65 * np.minimum(_shift(arch, a - 5, int(round(1.5 * r))), 0.5)
-        value -= 0.9 * _shift(canal, a, r)
-        better = value > best
-        best[better] = value[better]
-        which[better] = number
+        value = arch_at(a - 5, int(round(1.5 * r))) - canal_at(a, r)
+        np.copyto(which, number, where=value > best)
+        np.maximum(best, value, out=best)
     # A body weak in bone must not lose against an aorta full of contrast.
     best += np.minimum(body, 0.4)
-    best -= 0.3 * (_shift(side, 0, 10) + _shift(side, 0, -10))
-    best -= 0.15 * _shift(front, 8, 0)
+    side_at = _shifts(side, 0, 10)
+    best -= 0.3 * (side_at(0, 10) + side_at(0, -10))
+    best -= 0.15 * _shifts(front, 8, 0)(8, 0)
     return best, which
 
 
@@ -240,17 +242,17 @@ def trace_column(
     came = np.zeros(gain.shape, np.int8)
     total[0] = gain[0]
     for s in range(1, n):
-        padded = np.pad(total[s - 1], reach, constant_values=-np.inf)
         h, w = total[s - 1].shape
+        padded = np.full((h + 2 * reach, w + 2), -np.inf, np.float32)
+        padded[reach:-reach, 1:-1] = total[s - 1]
         best = np.zeros((h, w), np.float32)
-        index = np.full((h, w), -1, np.int8)
+        index = came[s]
+        index[:] = -1
         for number, (a, r) in enumerate(moves):
-            value = padded[reach + a : reach + a + h, reach + r : reach + r + w] - cost[number]
-            better = value > best
-            best[better] = value[better]
-            index[better] = number
-        total[s] = gain[s] + best
-        came[s] = index
+            value = padded[reach + a : reach + a + h, 1 + r : 1 + r + w] - cost[number]
+            np.copyto(index, number, where=value > best)
+            np.maximum(best, value, out=best)
+        np.add(gain[s], best, out=total[s])
     s, a, r = np.unravel_index(int(total.argmax()), total.shape)
     if not np.isfinite(total[s, a, r]) or total[s, a, r] <= 0:
         return None

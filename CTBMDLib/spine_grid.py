@@ -44,21 +44,29 @@ class Grid:
 
     def sample(self, ras, fill: float = np.nan) -> np.ndarray:
         """HU at RAS points by linear interpolation, shape (...); `fill` outside the CT."""
-        return _interpolate(self.hu, self.outside, self.index(ras), fill)
+        points = np.asarray(self.index(ras), np.float32)
+        return self.sample_kji(points.reshape(-1, 3).T, fill).reshape(points.shape[:-1])
 
+    def sample_kji(self, points, fill: float = np.nan) -> np.ndarray:
+        """HU at continuous (s, a, r) indices; `points` shape (3, N), answer (N,)."""
+        values = ndimage.map_coordinates(
+            self.hu, points, order=1, mode="nearest", output=np.float32
+        )
+        bad = np.zeros(values.shape, bool)
+        for row, size in zip(points, self.hu.shape, strict=True):
+            bad |= (row < -0.5) | (row > size - 0.5)
+        if self.outside.any():
+            top = np.array(self.hu.shape)[:, None] - 1
+            near = np.clip(np.rint(points).astype(np.intp), 0, top)
+            bad |= self.outside[tuple(near)]
+        values[bad] = fill
+        return values
 
-def _interpolate(array, outside, index, fill):
-    points = np.asarray(index, np.float32)
-    shape = points.shape[:-1]
-    points = points.reshape(-1, 3).T
-    values = ndimage.map_coordinates(array, points, order=1, mode="nearest", output=np.float32)
-    near = np.rint(points).astype(np.intp)
-    size = np.array(array.shape)[:, None]
-    bad = np.any((near < 0) | (near >= size), axis=0)
-    near = np.clip(near, 0, size - 1)
-    bad |= outside[tuple(near)]
-    values[bad] = fill
-    return values.reshape(shape)
+    @property
+    def kji_of_ras(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix (3, 3) and offset (3,) that take RAS mm to indices s, a, r."""
+        matrix = np.eye(3)[::-1] / self.spacing_mm
+        return matrix, -matrix @ self.origin
 
 
 def block_mean(hu, factors, should_cancel=None) -> np.ndarray:

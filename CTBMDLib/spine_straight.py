@@ -94,18 +94,21 @@ def straighten(source, column: Column, noise_hu: float = 0.0) -> Straight:
     Parameters
     ----------
     source : CTVolume or Grid
-        Anything with `sample(ras)`.
+        Anything with `sample_kji` and `kji_of_ras`.
     column : Column
     noise_hu : float
         Noise of the CT averaged to 3 mm; planes of a noisy CT are smoothed.
     """
     centre, up, right, front, canal_mm = frame_along(column)
-    ras = (
-        centre[:, None, None]
-        + AHEAD[None, :, None, None] * front[:, None, None]
-        + LATERAL[None, None, :, None] * right[:, None, None]
+    # The indices are laid out without making every point's RAS first.
+    matrix, offset = source.kji_of_ras
+    start, ahead, aside = (
+        (v @ matrix.T).T.astype(np.float32)[:, :, None, None] for v in (centre, front, right)
     )
-    hu = source.sample(ras)
+    rows = AHEAD.astype(np.float32)[:, None] * ahead
+    columns = LATERAL.astype(np.float32) * aside
+    points = (start + offset.astype(np.float32)[:, None, None, None] + rows) + columns
+    hu = source.sample_kji(points.reshape(3, -1)).reshape(points.shape[1:])
     if noise_hu >= 8.0:
         outside = ~np.isfinite(hu)
         hu[outside] = 0.0

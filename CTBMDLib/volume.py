@@ -146,6 +146,10 @@ class CTVolume:
         """
         ijk = self.ijk_from_ras(ras)
         points = ijk[..., ::-1].reshape(-1, 3).T
+        return self.sample_kji(points, order, fill).reshape(ijk.shape[:-1])
+
+    def sample_kji(self, points, order: int = 1, fill: float = np.nan) -> np.ndarray:
+        """HU at continuous array indices; `points` shape (3, N) along k, j, i; shape (N,)."""
         # Only the block around the points is converted and interpolated: a
         # plane through a 1000-slice volume must not cost a pass over all of it.
         size = np.array(self.hu.shape)
@@ -154,11 +158,18 @@ class CTVolume:
         block = self.hu[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
         values = ndimage.map_coordinates(
             block.astype(np.float32, copy=False),
-            points - low[:, None],
+            points - low[:, None].astype(points.dtype),
             order=order,
             mode="nearest",
             output=np.float32,
         )
-        outside = np.any((points < -0.5) | (points > size[:, None] - 0.5), axis=0)
-        values[outside] = fill
-        return values.reshape(ijk.shape[:-1])
+        for axis in range(3):
+            row = points[axis]
+            values[(row < -0.5) | (row > size[axis] - 0.5)] = fill
+        return values
+
+    @property
+    def kji_of_ras(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix (3, 3) and offset (3,) that take RAS mm to array indices k, j, i."""
+        inverse = np.linalg.inv(self.ijk_to_ras)
+        return inverse[2::-1, :3], inverse[2::-1, 3]
