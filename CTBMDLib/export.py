@@ -76,7 +76,7 @@ def _cell(name, value):
     if value is None:
         return ""
     if name in _DECIMALS:
-        return f"{value:.{_DECIMALS[name]}f}"
+        return fixed(value, _DECIMALS[name])
     if isinstance(value, str):
         value = " ".join(value.split())
         # A spreadsheet would run such a text as a formula.
@@ -192,4 +192,9 @@ def report_text(result: BMDResult) -> str:
 
 
 def _number(value, decimals, unknown="unknown"):
-    return unknown if value is None else f"{value:.{decimals}f}"
+    return unknown if value is None else fixed(value, decimals)
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with fixed decimals, never '-0.0'."""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"

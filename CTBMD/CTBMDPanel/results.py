@@ -87,8 +87,7 @@ def _text(name, row):
         return _("unknown") if name == "trabecular_hu" else ""
     if name not in _DECIMALS:
         return str(value)
-    decimals = _DECIMALS[name]
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: never '-0.0'
+    return export.fixed(value, _DECIMALS[name])
 
 
 def shownColumns(node):
@@ -118,8 +117,8 @@ def summary(result):
         high=total.bmd_high,
     )
     if total.t_score is not None:
-        text += " " + _("T-score {t:.1f} (reference {name}).").format(
-            t=total.t_score, name=result.reference
+        text += " " + _("T-score {t} (reference {name}).").format(
+            t=export.fixed(total.t_score, 1), name=result.reference
         )
     elif result.reference is None:
         text += " " + _("No T-score: no reference table is chosen.")

@@ -10,7 +10,7 @@ from phantoms import bundle, chosen, phantom
 
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.estimate import BMDResult, estimate
-from CTBMDLib.export import COLUMNS, format_table, report_text, to_rows, write_result
+from CTBMDLib.export import COLUMNS, fixed, format_table, report_text, to_rows, write_result
 from CTBMDLib.reference import ReferenceTable
 
 
@@ -117,3 +117,7 @@ def test_the_readable_table_says_what_it_is(result):
     for part in ("L1-L4", "g/cm2", "Research use only", "simulated", "nhanes-hologic", "sex F"):
         assert part in text
     assert text in report_text(result)
+
+
+def test_a_rounded_zero_has_no_sign():
+    assert [fixed(x, 1) for x in (-0.04, 0.04, -0.06)] == ["0.0", "0.0", "-0.1"]
