@@ -255,6 +255,11 @@ class LevelSelection:
                 raise CTBMDError(
                     f"The confidence of {entry['level']} must be a number from 0 to 1 or absent."
                 )
+            included = entry.get("included", entry["level"] in MEASURED)
+            if not isinstance(included, bool):
+                raise CTBMDError(
+                    f"The included mark of {entry['level']} must be true or false, or absent."
+                )
             ras = entry["ras"]
             levels.append(
                 LevelSlice(
@@ -262,10 +267,15 @@ class LevelSelection:
                     ras=tuple(ras) if isinstance(ras, (list, tuple)) else (),
                     confidence=confidence,
                     source=entry.get("source") or "moved",
-                    included=bool(entry.get("included", entry["level"] in MEASURED)),
+                    included=included,
                     axis=_vector(entry.get("axis"), entry["level"]),
                     height_mm=_height(entry.get("height_mm"), entry["level"]),
                 )
+            )
+        numbering = data.get("numbering")
+        if numbering is not None and numbering not in NUMBERINGS:
+            raise CTBMDError(
+                f"The numbering of the levels file must be one of {', '.join(NUMBERINGS)}, or absent."
             )
         uid = data.get("series_uid")
         notes = data.get("notes") or []
@@ -274,7 +284,7 @@ class LevelSelection:
         return cls(
             tuple(levels),
             series_uid=None if uid is None else str(uid),
-            numbering=data.get("numbering"),
+            numbering=numbering,
             notes=tuple(str(note) for note in notes),
         )
 

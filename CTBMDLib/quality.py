@@ -60,7 +60,7 @@ def check_volume(volume: CTVolume) -> list[Finding]:
         add(
             "contrast",
             f"Contrast agent is stated ({facts.contrast_agent}); the model is made for unenhanced "
-            "CT and reads too high with contrast.",
+            "CT, and contrast raises the HU of bone, so the value may be too high.",
         )
     if facts.kvp is None:
         add("kvp-unknown", "The tube voltage is unknown.", "note")

@@ -17,11 +17,7 @@ import numpy as np
 from CTBMDLib.locate import find_levels
 
 from . import locator_cases as cases
-from .locator_virtual import check_virtual
-
-TOLERANCE_MM = 12.0
-CERTAIN = 0.6
-"""A level below this confidence, or with numbering 'neither', counts as said to be uncertain."""
+from .locator_virtual import CERTAIN, TOLERANCE_MM, check_virtual
 
 
 def judge(selection, truth: dict, whole=None) -> dict:

@@ -10,6 +10,8 @@ from CTBMDLib.levels import LUMBAR
 from CTBMDLib.locate import find_levels
 
 TOLERANCE_MM = 12.0
+CERTAIN = 0.6
+"""A level below this confidence, or with numbering 'neither', counts as said to be uncertain."""
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 
 
@@ -83,7 +85,7 @@ def report(results) -> None:
     silent = [
         row
         for row in found
-        if row[3] > TOLERANCE_MM and row[2] >= 0.6 and row[0]["numbering"] != "neither"
+        if row[3] > TOLERANCE_MM and row[2] >= CERTAIN and row[0]["numbering"] != "neither"
     ]
     print(f"\n{len(results)} virtual volumes (simulated), L1-L5:")
     print(f"bodies whole in view found under their name within 12 mm: {_share(hits, in_view)}")

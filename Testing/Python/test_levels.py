@@ -130,6 +130,8 @@ def test_json_as_a_person_may_write_it():
         ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "axis": [1]}]}', "axis"),
         ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "height_mm": 1}]}', "5 to 80"),
         ('{"levels": [], "notes": true}', "list of sentences"),
+        ('{"levels": [], "numbering": "by luck"}', "numbering of the levels file"),
+        ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "included": "no"}]}', "true or false"),
         ("[" * 100_000, "nested too deeply"),
         (
             '{"levels": [{"level": "L1", "ras": [0, 0, 0]}, {"level": "L1", "ras": [0, 0, 1]}]}',

@@ -69,7 +69,7 @@ def test_shell_holds_21_to_39_percent_of_the_body(woman):
     without, _ = grams(inner, "L3")
     shell = (whole - without) / whole
     print(f"check 6: shell {100 * shell:.0f} % of the body's mineral, body {whole:.1f} g")
-    assert 0.21 <= shell <= 0.42
+    assert 0.21 <= shell <= 0.39
     assert bare[n, RHO_CORTEX] > 1.0
 
 
