@@ -272,7 +272,7 @@ def _levels(arguments, screen) -> None:
         screen.say(f"Not found: {', '.join(missing)}.", stream)
     if selection.numbering_uncertain:
         screen.say(
-            "The numbering is uncertain: neither the sacrum nor a rib is in view; check the labels.",
+            "The vertebra numbers are uncertain; check the labels before you use them.",
             stream,
         )
     for note in selection.notes:

@@ -108,7 +108,7 @@ class LevelSelection:
 
     @property
     def numbering_uncertain(self) -> bool:
-        """True where nothing in view decides which vertebra is which."""
+        """True where what is in view does not decide which vertebra is which; `notes` say why."""
         return self.numbering == "neither"
 
     @property

@@ -163,8 +163,7 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
             Finding(
                 "numbering",
                 None,
-                "Neither the sacrum nor the last rib is in view: the vertebra numbers are "
-                "uncertain, check them.",
+                "The vertebra numbers are uncertain; check the labels before you use the values.",
             )
         )
     for item in selection:

@@ -157,8 +157,7 @@ def numbering(selection):
         return ""
     if selection.numbering_uncertain:
         return _(
-            "Numbering uncertain: neither the sacrum nor the last rib is in view. "
-            "Check the labels and correct them with 'Labels up' or 'Labels down'."
+            "Numbering uncertain: check the labels and correct them with 'Labels up' or 'Labels down'."
         )
     return {
         "sacrum": _("Numbered from the sacrum upwards."),
