@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,6 +72,19 @@ class Images:
 
     def __len__(self):
         return len(self.hu)
+
+    def of(self, wanted) -> Images:
+        """The images of some patients, by name."""
+        wanted = set(wanted)
+        keep = np.isin(self.patient, [i for i, name in enumerate(self.names) if name in wanted])
+        return Images(
+            self.hu[keep],
+            self.bmd[keep],
+            self.patient[keep],
+            self.level[keep],
+            self.names,
+            self.kvp[keep],
+        )
 
 
 def slab_planes(volume: CTVolume) -> np.ndarray:
@@ -150,17 +164,22 @@ def cached_images(
     """
     folder = Path(cache) / cache_key(standard, variation or Variation(0, 0, 0, 0), count)
     folder.mkdir(parents=True, exist_ok=True)
-    parts, names = [], []
-    for index, path in enumerate(paths):
-        name = Path(path).stem
-        file = folder / f"{name}.npz"
+    names = [Path(path).stem for path in paths]
+
+    def images_of(path):
+        file = folder / f"{Path(path).stem}.npz"
         if not file.is_file():
-            _write(file, _cut(load(path), standard, variation, count, name))
+            _write(file, _cut(load(path), standard, variation, count, file.stem))
         with np.load(file, allow_pickle=False) as data:
-            parts.append({key: data[key] for key in data.files})
-        names.append(name)
-        if progress:
-            progress((index + 1) / len(paths), f"Cutting images {index + 1}/{len(paths)}")
+            return {key: data[key] for key in data.files}
+
+    parts = []
+    # Unpacking and resampling run outside Python's lock, so that threads share the cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for part in pool.map(images_of, paths):
+            parts.append(part)
+            if progress:
+                progress(len(parts) / len(paths), f"Cutting images {len(parts)}/{len(paths)}")
     sizes = [len(part["bmd"]) for part in parts]
     return Images(
         np.concatenate([part["hu"] for part in parts]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class Table:
 
     def __len__(self):
         return len(self.names)
+
+    def first(self, count) -> Table:
+        """The first patients of the table."""
+        return Table(*(getattr(self, item.name)[:count] for item in fields(self)))
 
     @property
     def female(self):

@@ -26,7 +26,9 @@ from CTBMDLib.reference import ReferenceTable
 from . import evaluate
 from .augment import Augmentation
 from .dataset import Variation, cached_images
-from .train import Settings, fit
+from .jobs import Job, pick_device, ranks, train_jobs
+from .studies import Studies, prior_sensitivity, run_studies
+from .train import Settings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REFERENCE = "nhanes-hologic"
@@ -51,33 +53,42 @@ class Plan:
     parts : dict of str to Part
         'wide' trains; of its anatomies every tenth is held out for
         telling the error while it trains and for the response to mineral.
-        'validation' sets the interval; 'internal' and 'external' are only tested on.
+        'wide_A' and 'paper' train networks of the studies only. 'validation' sets
+        the interval; 'internal' and 'external' are only tested on.
     images_per_plane : int
+    images_seen : int
+        Images each member is trained on, repeats counted.
     seeds : tuple of int
         One member of the ensemble each.
+    studies : Studies
+        Networks that are only trained for the report.
     draws : int
         Bootstrap resamples.
     """
 
     parts: dict
-    images_per_plane: int = 4
+    images_per_plane: int = 3
+    images_seen: int = 160_000
     seeds: tuple = (0, 1, 2)
     draws: int = 1000
     settings: Settings = Settings()
     augmentation: Augmentation = Augmentation()
     variation: Variation = Variation()
     standard: ImageStandard = ImageStandard()
+    studies: Studies = Studies()
     name: str = "ctbmd-virtual"
     version: str = "1.0.0"
-    date: str = "2026-11-22"
+    date: str = "2026-11-23"
 
 
 FULL = Plan(
     {
-        "wide": Part(300, 1, "wide", "mixed"),
+        "wide": Part(600, 1, "wide", "mixed"),
         "validation": Part(60, 11, "realistic", "A"),
         "internal": Part(45, 12, "realistic", "A"),
         "external": Part(50, 13, "realistic", "B"),
+        "paper": Part(183, 14, "realistic", "A"),
+        "wide_A": Part(99, 15, "wide", "A"),
     }
 )
 QUICK = Plan(
@@ -86,11 +97,22 @@ QUICK = Plan(
         "validation": Part(3, 11, "realistic", "A"),
         "internal": Part(3, 12, "realistic", "A"),
         "external": Part(3, 13, "realistic", "B"),
+        "paper": Part(2, 14, "realistic", "A"),
+        "wide_A": Part(3, 15, "wide", "A"),
     },
     images_per_plane=2,
+    images_seen=400,
     seeds=(0,),
     draws=200,
-    settings=Settings(epochs=3, batch=16),
+    settings=Settings(batch=16),
+    studies=Studies(
+        curve=(3, 6),
+        patients=3,
+        images_seen=60,
+        times=2,
+        prior_patients=2,
+        priors=Studies.priors[:1],
+    ),
     name="ctbmd-quick",
     version="0.0.0",
 )
@@ -106,11 +128,14 @@ def main(arguments=None) -> int:
     parser.add_argument("--workers", type=int, help="processes for the cohort (all cores)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--train-patients", type=int, help="another number of training patients")
+    parser.add_argument("--no-studies", action="store_true", help="only what the bundle needs")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else FULL
     if options.train_patients:
         wide = replace(plan.parts["wide"], count=options.train_patients)
         plan = replace(plan, parts={**plan.parts, "wide": wide})
+    if options.no_studies:
+        plan = replace(plan, studies=None)
     work = options.work or Path("build") / ("reproduce-quick" if options.quick else "reproduce")
     work.mkdir(parents=True, exist_ok=True)
     results = options.results or work / "results"
@@ -126,13 +151,108 @@ def say(text):
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-def run(plan: Plan, work, results, bundle_folder, options) -> dict:
-    """Everything on virtual patients; answers the figures written to the report."""
-    from .virtual.cohort import load_patient, make_cohort
+def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
+    """Everything on virtual patients; answers the figures written to the report.
 
-    started = time.time()
+    Under `torchrun` the first process does what is not training, and answers; the
+    others train their share and answer None.
+    """
+    from .virtual.cohort import load_patient
+
+    clock = Clock(work / "seconds.json")
+    paths = clock.time("cohort", make_cohorts, plan, work, options)
+    train_paths, held_paths = split_by_anatomy(paths["wide"], load_patient)
+    device = _device(options.device)
+    processes = options.workers
+    train, valid = clock.time(
+        "images", training_images, plan, work, train_paths, held_paths, load_patient
+    )
+    say(f"training on {len(train)} images of {len(train_paths)} patients, {device}")
+    members = clock.time(
+        "training", train_members, plan, train, valid, work, device, None, processes
+    )
+    say("evaluating")
+    tables = {
+        name: evaluate.read_table(paths[name], load_patient, plan.standard)
+        for name in ("validation", "internal", "external")
+    }
+    tables["held"] = evaluate.read_table(held_paths, load_patient, plan.standard)
+    report = clock.time("evaluation", assess, plan, members, tables)
+    report["patients"] = {"train": len(train_paths), **{k: len(v) for k, v in tables.items()}}
+    report["images"] = len(train)
+    if ranks()[0] == 0:
+        # Before the studies, which take longer: a bundle is there to be tried.
+        card = make_card(plan, report, "simulated")
+        save_bundle(bundle_folder, card, members, overwrite=True)
+        size = sum(path.stat().st_size for path in Path(bundle_folder).iterdir())
+        assert size < MAX_BYTES
+        say(f"bundle in {bundle_folder} ({size / 1000:.0f} kB)")
+    if plan.studies is not None:
+        sources = {**paths, "wide": train_paths}
+        report["studies"] = clock.time(
+            "studies",
+            run_studies,
+            plan,
+            work,
+            sources,
+            tables,
+            device,
+            processes,
+            load_patient,
+            say,
+            _bar,
+        )
+    if ranks()[0] > 0:
+        return None
+    if plan.studies is not None:
+        from .virtual.cohort import make_cohort
+
+        report["priors"] = clock.time(
+            "priors",
+            prior_sensitivity,
+            plan,
+            work,
+            members,
+            tables["external"],
+            make_cohort,
+            load_patient,
+            options.workers,
+            say,
+            _bar,
+        )
+    report["seconds"] = clock.seconds
+    from .report import write_report
+
+    write_report(results, report, tables)
+    write_cohort_pages(results, work, paths)
+    say(f"report in {results}; {sum(clock.seconds.values()) / 3600:.2f} hours in all")
+    return report
+
+
+class Clock:
+    """Seconds of each stage, added up over resumed runs."""
+
+    def __init__(self, file):
+        self.file = Path(file)
+        self.seconds = json.loads(self.file.read_text()) if self.file.is_file() else {}
+
+    def time(self, stage, work, *arguments):
+        start = time.time()
+        try:
+            return work(*arguments)
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.time() - start
+            self.file.write_text(json.dumps(self.seconds))
+
+
+def make_cohorts(plan: Plan, work, options) -> dict:
+    """Write what is missing of every part; files by part."""
+    from .virtual.cohort import make_cohort
+
     paths = {}
     for name, part in plan.parts.items():
+        if plan.studies is None and name in ("paper", "wide_A"):
+            continue
         say(f"cohort {name}: {part.count} virtual patients")
         paths[name] = make_cohort(
             work / "cohort" / name,
@@ -143,31 +263,28 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict:
             workers=options.workers,
             progress=_bar,
         )
-    train_paths, held_paths = split_by_anatomy(paths["wide"], load_patient)
-    device = _device(options.device)
-    train, valid = training_images(plan, work, train_paths, held_paths, load_patient)
-    say(f"training on {len(train)} images of {len(train_paths)} patients, {device}")
-    members = train_members(plan, train, valid, work, device)
+    return paths
 
-    say("evaluating")
-    tables = {
-        name: evaluate.read_table(paths[name], load_patient, plan.standard)
-        for name in ("validation", "internal", "external")
-    }
-    tables["held"] = evaluate.read_table(held_paths, load_patient, plan.standard)
-    report = assess(plan, members, tables)
-    report["patients"] = {"train": len(train_paths), **{k: len(v) for k, v in tables.items()}}
-    report["images"] = len(train)
-    report["hours"] = (time.time() - started) / 3600
-    card = make_card(plan, report, "simulated")
-    save_bundle(bundle_folder, card, members, overwrite=True)
-    size = sum(path.stat().st_size for path in Path(bundle_folder).iterdir())
-    assert size < MAX_BYTES
-    from .report import write_report
 
-    write_report(results, report, tables)
-    say(f"bundle in {bundle_folder} ({size / 1000:.0f} kB), report in {results}")
-    return report
+def write_cohort_pages(results, work, paths) -> None:
+    """What the virtual patients look like and how they compare with the literature.
+
+    The sheet that shows them beside real CT stays in the work folder: pictures of
+    patients are not the project's to spread.
+    """
+    from .virtual import checks, contact_sheet
+    from .virtual.cohort import load_patient
+
+    folders = {paths[name][0].parent for name in ("validation", "internal")}
+    text = checks.summary(sorted(folders))
+    (Path(results) / "cohort.txt").write_text(text + "\n", encoding="utf-8")
+    records = [load_patient(path) for path in (*paths["internal"][:2], *paths["external"][:2])]
+    virtual = contact_sheet.virtual_slices(records)
+    contact_sheet.draw(Path(results) / "contact_sheet.png", virtual, dpi=60)
+    data = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if data.is_dir():
+        real = contact_sheet.real_slices(data)
+        contact_sheet.draw(work / "contact_sheet_with_real.png", real + virtual)
 
 
 def split_by_anatomy(paths, load):
@@ -196,23 +313,26 @@ def training_images(plan, work, train_paths, held_paths, load):
     return train, valid
 
 
-def train_members(plan: Plan, train, valid, work, device, initial=None) -> list[dict]:
+def train_members(
+    plan: Plan, train, valid, work, device, initial=None, processes=None
+) -> list[dict]:
     """One member a seed, each resumable; `initial` holds weights to start them from."""
-    return [
-        fit(
+    epochs = max(1, round(plan.images_seen / len(train)))
+    settings = replace(plan.settings, epochs=epochs)
+    jobs = [
+        Job(
+            f"member{seed}",
             train,
             valid,
             plan.standard,
-            seed=seed,
-            settings=plan.settings,
-            augmentation=plan.augmentation,
-            initial=initial[index % len(initial)] if initial else None,
-            checkpoint=work / f"member{seed}.pt",
-            device=device,
-            log=say,
+            seed,
+            settings,
+            plan.augmentation,
+            initial[index % len(initial)] if initial else None,
         )
         for index, seed in enumerate(plan.seeds)
     ]
+    return train_jobs(jobs, work, device, processes, say)
 
 
 def predictor(members, standard):
@@ -319,7 +439,8 @@ def make_card(plan: Plan, report: dict, population: str) -> dict:
         "training": {
             "patients": report["patients"]["train"],
             "images": report["images"],
-            "settings": asdict(plan.settings),
+            "images_seen": plan.images_seen,
+            "settings": {k: v for k, v in asdict(plan.settings).items() if k != "epochs"},
             "augmentation": asdict(plan.augmentation),
             "variation": asdict(plan.variation),
             "seeds": list(plan.seeds),
@@ -349,12 +470,10 @@ def _plan_dict(plan):
 def _device(wanted):
     import torch
 
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    return "cpu"
+    device = pick_device(wanted)
+    if device == "cpu":
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    return device
 
 
 def _bar(fraction, text):

@@ -45,7 +45,9 @@ def small():
     plan = replace(
         reproduce.QUICK,
         images_per_plane=1,
-        settings=Settings(epochs=1, batch=8),
+        images_seen=20,
+        settings=Settings(batch=8),
+        studies=None,
         seeds=(0, 1),
         draws=20,
     )
@@ -64,9 +66,12 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
 
     monkeypatch.setattr(cohort, "make_cohort", make_cohort)
     monkeypatch.setattr(cohort, "load_patient", lambda path: patient(int(path.stem[-4:]), 2))
+    pages = []
+    monkeypatch.setattr(reproduce, "write_cohort_pages", lambda *given: pages.append(given))
     options = Namespace(workers=1, device="cpu")
     report = reproduce.run(small, tmp_path, tmp_path / "results", tmp_path / "bundle", options)
     assert [name for name, *_ in made] == ["wide", "validation", "internal", "external"]
+    assert len(pages) == 1
     assert {entry[4] for entry in made} == {"mixed", "A", "B"}
 
     bundle = ModelBundle.load(tmp_path / "bundle")

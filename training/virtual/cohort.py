@@ -233,8 +233,11 @@ def patient_path(folder, seed: int, number: int) -> Path:
     return Path(folder) / f"patient_{seed:03d}_{number:04d}.npz"
 
 
-def _make_one(folder, seed, number, population, institution):
-    record = make_patient(seed, number, population, institution)
+def _make_one(folder, seed, number, population, institution, changes=None):
+    from .traits import changed_priors
+
+    with changed_priors(changes):
+        record = make_patient(seed, number, population, institution)
     save_patient(record, patient_path(folder, seed, number))
     return number
 
@@ -248,6 +251,7 @@ def make_cohort(
     institution: str = "A",
     workers: int | None = None,
     progress=None,
+    changes: dict | None = None,
 ) -> list[Path]:
     """Write `count` patients; those already there are kept.
 
@@ -261,6 +265,9 @@ def make_cohort(
         Processes; None uses all cores.
     progress : callable or None
         progress(fraction, text).
+    changes : dict or None
+        Other priors by dotted name, see `traits.changed_priors`; such a cohort
+        belongs in a folder of its own.
 
     Returns
     -------
@@ -284,12 +291,14 @@ def make_cohort(
     workers = workers or os.cpu_count() or 1
     if workers == 1 or len(todo) <= 1:
         for n in todo:
-            _make_one(folder, seed, n, population, institution)
+            _make_one(folder, seed, n, population, institution, changes)
             done += 1
             tell()
         return paths
     with ProcessPoolExecutor(min(workers, len(todo))) as pool:
-        jobs = [pool.submit(_make_one, folder, seed, n, population, institution) for n in todo]
+        jobs = [
+            pool.submit(_make_one, folder, seed, n, population, institution, changes) for n in todo
+        ]
         for job in as_completed(jobs):
             job.result()
             done += 1

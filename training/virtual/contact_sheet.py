@@ -58,7 +58,7 @@ def virtual_slices(records) -> list[tuple[str, np.ndarray]]:
     return out
 
 
-def draw(output, images, columns: int = 4) -> None:
+def draw(output, images, columns: int = 4, dpi: int = 90) -> None:
     """Write a grid of images as PNG."""
     import matplotlib
 
@@ -73,7 +73,7 @@ def draw(output, images, columns: int = 4) -> None:
         axis.imshow(image, cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1])
         axis.set_title(title, fontsize=7)
     figure.tight_layout(pad=0.3)
-    figure.savefig(output, dpi=90)
+    figure.savefig(output, dpi=dpi)
     plt.close(figure)
 
 

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+_in_force: dict | None = None
+
 
 @cache
-def priors() -> dict:
-    """The content of priors.toml."""
+def _file() -> dict:
     return tomllib.loads((Path(__file__).parent / "priors.toml").read_text())
+
+
+def priors() -> dict:
+    """The content of priors.toml, or what `changed_priors` made of it."""
+    return _file() if _in_force is None else _in_force
+
+
+@contextmanager
+def changed_priors(changes: dict):
+    """Draw from other priors for a while, to see what a result owes to them.
+
+    Parameters
+    ----------
+    changes : dict of str to value
+        By dotted name, such as `{"realistic.posterior_share": [0.50, 0.05]}`.
+
+    Raises
+    ------
+    KeyError
+        Where the file knows no prior of that name.
+    """
+    global _in_force
+    before, changed = _in_force, copy.deepcopy(priors())
+    for name, value in (changes or {}).items():
+        *way, last = name.split(".")
+        table = changed
+        for key in way:
+            table = table[key]
+        if last not in table:
+            raise KeyError(name)
+        table[last] = value
+    _in_force = changed
+    try:
+        yield
+    finally:
+        _in_force = before
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,243 @@
+"""What the result owes to what: learning curve, ablations, negative controls, priors.
+
+Every network of the first three sees the same number of images and has one seed, so
+that a row differs from the base in what its name says and in nothing else but luck:
+differences smaller than the intervals mean nothing. Only the published study's design
+keeps its own number, each image sixty times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from CTBMDLib.network import predict_numpy
+
+from . import evaluate
+from .augment import Augmentation
+from .dataset import Images, cached_images
+from .jobs import Job, train_jobs
+
+SMALL_MM, COARSE_MM = 96.0, 4.0
+
+
+@dataclass(frozen=True)
+class Studies:
+    """Which networks are trained beside the bundle's.
+
+    Attributes
+    ----------
+    curve : tuple of int
+        Numbers of training patients; those beyond the cohort are left out.
+    patients : int
+        Training patients of the base of the ablations.
+    images_seen : int
+        Images each network is trained on, repeats counted.
+    times : int
+        How often the published study showed each image, changed: here as random cuts,
+        each changed anew a dozen times.
+    prior_patients : int
+        External patients drawn again from each changed prior.
+    priors : dict of str to dict
+        Label to the changed priors, see `virtual.traits.changed_priors`.
+    """
+
+    curve: tuple = (25, 50, 100, 200, 400, 600)
+    patients: int = 100
+    images_seen: int = 60_000
+    times: int = 60
+    prior_patients: int = 24
+    priors: tuple = (
+        ("posterior share, SD doubled", (("realistic.posterior_share", (0.50, 0.05)),)),
+        ("shell 0.38 mm instead of 0.44", (("realistic.cortex_mm", (0.38, 0.06)),)),
+        ("shell not tied to trabecular density", (("realistic.cortex_tie", 0.0),)),
+        ("marrow fat, SD doubled", (("realistic.marrow_fat_sd", 0.14),)),
+    )
+
+
+def run_studies(plan, work, sources, tables, device, processes, load, say, progress) -> dict:
+    """Train and judge the studies' networks.
+
+    Parameters
+    ----------
+    plan : reproduce.Plan
+        Its `studies` says which.
+    work : Path
+    sources : dict of str to list of Path
+        Training patients: 'wide', 'wide_A' (one scanner), 'paper' (realistic
+        patients of one institution) and 'held' (anatomies kept back).
+    tables : dict of str to evaluate.Table
+        'internal', 'external' and 'held', standard images.
+
+    Returns
+    -------
+    dict of str to dict of str to dict
+        Section, label: figures of `judge`.
+    """
+    times = plan.studies.times
+    cuts = max(times // 12, 1)
+    plans = [
+        *(
+            ("Learning curve", f"{n} patients", sources["wide"][:n], {})
+            for n in curve_sizes(plan.studies, len(sources["wide"]))
+        ),
+        ("Ablations", f"base: {plan.studies.patients} patients", None, {}),
+        ("Ablations", "without augmentation", None, {"augmentation": Augmentation.none()}),
+        ("Ablations", "images of 96 mm instead of 128", None, {"standard": _small(plan.standard)}),
+        ("Ablations", "pixels of 4 mm instead of 2", None, {"standard": _coarse(plan.standard)}),
+        ("Ablations", "one scanner (institution A) in training", sources["wide_A"], {}),
+        (
+            "Design of the published study",
+            f"{len(sources['paper'])} realistic patients of institution A, each image x{times}",
+            sources["paper"],
+            {"count": cuts, "epochs": times // cuts},
+        ),
+        ("Negative control", "labels shuffled between patients", None, {"shuffled": True}),
+    ]
+    jobs, judged = [], []
+    for section, label, paths, how in plans:
+        paths = sources["wide"][: plan.studies.patients] if paths is None else paths
+        standard = how.get("standard", plan.standard)
+        say(f"{section}: {label}, cutting images")
+        images = cached_images(
+            paths,
+            load,
+            work / "images" / "train",
+            standard,
+            variation=plan.variation,
+            count=how.get("count", plan.images_per_plane),
+            progress=progress,
+        )
+        if how.get("shuffled"):
+            images = shuffled(images, seed=0)
+        epochs = how.get("epochs", max(1, round(plan.studies.images_seen / len(images))))
+        settings = replace(plan.settings, epochs=epochs)
+        augmentation = how.get("augmentation", plan.augmentation)
+        name = "".join(x if x.isalnum() else "_" for x in label).strip("_")
+        jobs.append(Job(name, images, None, standard, 0, settings, augmentation))
+        judged.append((section, label, standard, len(paths)))
+    members = train_jobs(jobs, work / "studies", device, processes, say)
+
+    out, cut = {}, {plan.standard: tables}
+    for (section, label, standard, patients), weights in zip(judged, members, strict=True):
+        if standard not in cut:
+            say(f"cutting test images for '{label}'")
+            cut[standard] = {
+                name: evaluate.read_table([Path(x) for x in table.names], load, standard)
+                for name, table in tables.items()
+            }
+        out.setdefault(section, {})[label] = {
+            "patients": patients,
+            **judge([weights], standard, cut[standard], plan.draws),
+        }
+        if label.startswith("base"):
+            # The same network, shown the middle image of a level alone.
+            alone = {name: middle_images(table) for name, table in tables.items()}
+            out[section]["one image a level instead of three"] = {
+                "patients": patients,
+                **judge([weights], standard, alone, plan.draws),
+            }
+    return out
+
+
+def curve_sizes(studies: Studies, available: int) -> list[int]:
+    """Sizes of the learning curve that the cohort allows; all of it is always one of them."""
+    return sorted({min(n, available) for n in studies.curve})
+
+
+def judge(members, standard, tables, draws=1000) -> dict:
+    """Figures on the tested patients and the response to mineral of some networks."""
+
+    def predict(hu, kvp):
+        return np.stack([predict_numpy(weights, hu, standard, kvp) for weights in members])
+
+    out = {}
+    for name in ("internal", "external"):
+        answer = evaluate.predict_table(predict, tables[name])
+        out[name] = evaluate.figures(answer.total, tables[name].total, draws=draws)
+    held = evaluate.predict_table(predict, tables["held"])
+    out["response"] = evaluate.response(held, tables["held"])[0]
+    return out
+
+
+def shuffled(images: Images, seed: int) -> Images:
+    """The images with the labels of other patients; a patient's images stay together."""
+    rng = np.random.default_rng(seed)
+    present = np.unique(images.patient)
+    mean = {p: images.bmd[images.patient == p].mean() for p in present}
+    other = dict(zip(present, rng.permutation(present), strict=True))
+    bmd = np.array([mean[other[p]] for p in images.patient], np.float32)
+    return replace(images, bmd=bmd)
+
+
+def middle_images(table: evaluate.Table) -> evaluate.Table:
+    """The table with only the middle image of each level."""
+    return replace(
+        table,
+        images=[
+            {level: hu[len(hu) // 2][None] for level, hu in images.items()}
+            for images in table.images
+        ],
+    )
+
+
+def prior_sensitivity(plan, work, members, base, make_cohort, load, workers, say, progress):
+    """How r and bias move when a prior of the anatomy is another.
+
+    The same external patients are drawn again, from the same seeds, with one prior
+    changed; nothing is trained anew.
+
+    Returns
+    -------
+    dict of str to dict
+        Label to figures of the CNN, of trabecular HU and of slice DXA, the latter
+        two as r alone.
+    """
+    part, count = plan.parts["external"], plan.studies.prior_patients
+    tables = {"as in the report": base.first(count)}
+    for label, changes in plan.studies.priors:
+        say(f"prior: {label}")
+        folder = work / "cohort" / ("prior_" + "".join(x if x.isalnum() else "_" for x in label))
+        paths = make_cohort(
+            folder,
+            count,
+            part.seed,
+            population=part.population,
+            institution=part.institution,
+            workers=workers,
+            progress=progress,
+            changes=dict(changes),
+        )
+        tables[label] = evaluate.read_table(paths, load, plan.standard)
+
+    def predict(hu, kvp):
+        return np.stack([predict_numpy(weights, hu, plan.standard, kvp) for weights in members])
+
+    out = {}
+    for label, table in tables.items():
+        answer = evaluate.predict_table(predict, table)
+        out[label] = {
+            "patients": len(table),
+            "CNN": evaluate.figures(answer.total, table.total, draws=plan.draws),
+            "trabecular HU r": float(np.corrcoef(table.hu, table.total)[0, 1]),
+            "slice DXA r": float(np.corrcoef(table.slice_dxa, table.total)[0, 1]),
+        }
+    return out
+
+
+def _small(standard):
+    return replace(
+        standard,
+        size_px=8 * round(SMALL_MM / standard.spacing_mm / 8),
+        anterior_mm=standard.anterior_mm - (standard.size_px * standard.spacing_mm - SMALL_MM) / 4,
+    )
+
+
+def _coarse(standard):
+    return replace(
+        standard,
+        spacing_mm=COARSE_MM,
+        size_px=8 * round(standard.size_px * standard.spacing_mm / COARSE_MM / 8),
+    )
