@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -96,8 +97,7 @@ def train_jobs(jobs, work, device="cpu", processes=None, log=None) -> list[dict]
     else:
         for job in mine:
             _train(job, work, device, log)
-    if world > 1:
-        _meet()
+    meet()
     # All are finished: this reads their checkpoints.
     return [_train(job, work, device, None) for job in jobs]
 
@@ -131,10 +131,12 @@ def _say(text):
     say(text)
 
 
-def _meet():
-    """Wait for the other processes of `torchrun`."""
+def meet() -> None:
+    """Wait for the other processes of `torchrun`, which may be making a cohort for hours."""
+    if ranks()[1] == 1:
+        return
     import torch.distributed as distributed
 
     if not distributed.is_initialized():
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo", timeout=timedelta(hours=12))
     distributed.barrier()

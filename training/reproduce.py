@@ -13,109 +13,23 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from CTBMDLib.bundle import MAX_BYTES, save_bundle
-from CTBMDLib.images import ImageStandard
 from CTBMDLib.network import ARCHITECTURE, parameter_shapes, predict_numpy
 from CTBMDLib.reference import ReferenceTable
 
 from . import evaluate
-from .augment import Augmentation
-from .dataset import Variation, cached_images
-from .jobs import Job, pick_device, ranks, train_jobs
-from .studies import Studies, prior_sensitivity, run_studies
-from .train import Settings
+from .dataset import cached_images
+from .jobs import Job, meet, pick_device, ranks, train_jobs
+from .plan import FULL, QUICK, Plan
+from .studies import prior_sensitivity, run_studies
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REFERENCE = "nhanes-hologic"
-
-
-@dataclass(frozen=True)
-class Part:
-    """A cohort: how many virtual patients of which kind."""
-
-    count: int
-    seed: int
-    population: str
-    institution: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that decides what comes out.
-
-    Attributes
-    ----------
-    parts : dict of str to Part
-        'wide' trains; of its anatomies every tenth is held out for
-        telling the error while it trains and for the response to mineral.
-        'wide_A' and 'paper' train networks of the studies only. 'validation' sets
-        the interval; 'internal' and 'external' are only tested on.
-    images_per_plane : int
-    images_seen : int
-        Images each member is trained on, repeats counted.
-    seeds : tuple of int
-        One member of the ensemble each.
-    studies : Studies
-        Networks that are only trained for the report.
-    draws : int
-        Bootstrap resamples.
-    """
-
-    parts: dict
-    images_per_plane: int = 3
-    images_seen: int = 160_000
-    seeds: tuple = (0, 1, 2)
-    draws: int = 1000
-    settings: Settings = Settings()
-    augmentation: Augmentation = Augmentation()
-    variation: Variation = Variation()
-    standard: ImageStandard = ImageStandard()
-    studies: Studies = Studies()
-    name: str = "ctbmd-virtual"
-    version: str = "1.0.0"
-    date: str = "2026-11-23"
-
-
-FULL = Plan(
-    {
-        "wide": Part(600, 1, "wide", "mixed"),
-        "validation": Part(60, 11, "realistic", "A"),
-        "internal": Part(45, 12, "realistic", "A"),
-        "external": Part(50, 13, "realistic", "B"),
-        "paper": Part(183, 14, "realistic", "A"),
-        "wide_A": Part(99, 15, "wide", "A"),
-    }
-)
-QUICK = Plan(
-    {
-        "wide": Part(6, 1, "wide", "mixed"),
-        "validation": Part(3, 11, "realistic", "A"),
-        "internal": Part(3, 12, "realistic", "A"),
-        "external": Part(3, 13, "realistic", "B"),
-        "paper": Part(2, 14, "realistic", "A"),
-        "wide_A": Part(3, 15, "wide", "A"),
-    },
-    images_per_plane=2,
-    images_seen=400,
-    seeds=(0,),
-    draws=200,
-    settings=Settings(batch=16),
-    studies=Studies(
-        curve=(3, 6),
-        patients=3,
-        images_seen=60,
-        times=2,
-        prior_patients=2,
-        priors=Studies.priors[:1],
-    ),
-    name="ctbmd-quick",
-    version="0.0.0",
-)
 
 
 def main(arguments=None) -> int:
@@ -160,65 +74,49 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
     from .virtual.cohort import load_patient
 
     clock = Clock(work / "seconds.json")
+    first = ranks()[0] == 0
+    if not first:
+        meet()  # the cohorts and images are made once
     paths = clock.time("cohort", make_cohorts, plan, work, options)
     train_paths, held_paths = split_by_anatomy(paths["wide"], load_patient)
     device = _device(options.device)
-    processes = options.workers
     train, valid = clock.time(
         "images", training_images, plan, work, train_paths, held_paths, load_patient
     )
+    if first:
+        meet()
     say(f"training on {len(train)} images of {len(train_paths)} patients, {device}")
     members = clock.time(
-        "training", train_members, plan, train, valid, work, device, None, processes
+        "training", train_members, plan, train, valid, work, device, None, options.workers
     )
-    say("evaluating")
-    tables = {
-        name: evaluate.read_table(paths[name], load_patient, plan.standard)
-        for name in ("validation", "internal", "external")
-    }
-    tables["held"] = evaluate.read_table(held_paths, load_patient, plan.standard)
-    report = clock.time("evaluation", assess, plan, members, tables)
-    report["patients"] = {"train": len(train_paths), **{k: len(v) for k, v in tables.items()}}
-    report["images"] = len(train)
-    if ranks()[0] == 0:
+    tables, report = {}, {}
+    if first:
+        say("evaluating")
+        tables = {
+            name: evaluate.read_table(paths[name], load_patient, plan.standard)
+            for name in ("validation", "internal", "external")
+        }
+        tables["held"] = evaluate.read_table(held_paths, load_patient, plan.standard)
+        report = clock.time("evaluation", assess, plan, members, tables)
+        report["patients"] = {"train": len(train_paths), **{k: len(v) for k, v in tables.items()}}
+        report["images"] = len(train)
         # Before the studies, which take longer: a bundle is there to be tried.
-        card = make_card(plan, report, "simulated")
-        save_bundle(bundle_folder, card, members, overwrite=True)
+        save_bundle(bundle_folder, make_card(plan, report, "simulated"), members, overwrite=True)
         size = sum(path.stat().st_size for path in Path(bundle_folder).iterdir())
         assert size < MAX_BYTES
         say(f"bundle in {bundle_folder} ({size / 1000:.0f} kB)")
     if plan.studies is not None:
-        sources = {**paths, "wide": train_paths}
-        report["studies"] = clock.time(
-            "studies",
-            run_studies,
-            plan,
-            work,
-            sources,
-            tables,
-            device,
-            processes,
-            load_patient,
-            say,
-            _bar,
-        )
-    if ranks()[0] > 0:
+        paths["wide"] = train_paths
+        given = (plan, work, paths, tables, device, options.workers, load_patient, say, _bar)
+        report["studies"] = clock.time("studies", run_studies, *given)
+    if not first:
         return None
     if plan.studies is not None:
         from .virtual.cohort import make_cohort
 
+        given = (plan, work, members, tables["external"], make_cohort, load_patient)
         report["priors"] = clock.time(
-            "priors",
-            prior_sensitivity,
-            plan,
-            work,
-            members,
-            tables["external"],
-            make_cohort,
-            load_patient,
-            options.workers,
-            say,
-            _bar,
+            "priors", prior_sensitivity, *given, options.workers, say, _bar
         )
     report["seconds"] = clock.seconds
     from .report import write_report
@@ -242,7 +140,8 @@ class Clock:
             return work(*arguments)
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.time() - start
-            self.file.write_text(json.dumps(self.seconds))
+            if ranks()[0] == 0:
+                self.file.write_text(json.dumps(self.seconds))
 
 
 def make_cohorts(plan: Plan, work, options) -> dict:

@@ -18,7 +18,7 @@ from CTBMDLib.network import predict_numpy
 from . import evaluate
 from .augment import Augmentation
 from .dataset import Images, cached_images
-from .jobs import Job, train_jobs
+from .jobs import Job, ranks, train_jobs
 
 SMALL_MM, COARSE_MM = 96.0, 4.0
 
@@ -119,6 +119,8 @@ def run_studies(plan, work, sources, tables, device, processes, load, say, progr
         jobs.append(Job(name, images, None, standard, 0, settings, augmentation))
         judged.append((section, label, standard, len(paths)))
     members = train_jobs(jobs, work / "studies", device, processes, say)
+    if ranks()[0] > 0:
+        return {}
 
     out, cut = {}, {plan.standard: tables}
     for (section, label, standard, patients), weights in zip(judged, members, strict=True):

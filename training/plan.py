@@ -1,0 +1,96 @@
+"""What a run of `training.reproduce` makes: cohorts, networks, studies; all its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from CTBMDLib.images import ImageStandard
+
+from .augment import Augmentation
+from .dataset import Variation
+from .studies import Studies
+from .train import Settings
+
+
+@dataclass(frozen=True)
+class Part:
+    """A cohort: how many virtual patients of which kind."""
+
+    count: int
+    seed: int
+    population: str
+    institution: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what comes out.
+
+    Attributes
+    ----------
+    parts : dict of str to Part
+        'wide' trains; of its anatomies every tenth is held out for
+        telling the error while it trains and for the response to mineral.
+        'wide_A' and 'paper' train networks of the studies only. 'validation' sets
+        the interval; 'internal' and 'external' are only tested on.
+    images_per_plane : int
+    images_seen : int
+        Images each member is trained on, repeats counted.
+    seeds : tuple of int
+        One member of the ensemble each.
+    studies : Studies
+        Networks that are only trained for the report.
+    draws : int
+        Bootstrap resamples.
+    """
+
+    parts: dict
+    images_per_plane: int = 3
+    images_seen: int = 160_000
+    seeds: tuple = (0, 1, 2)
+    draws: int = 1000
+    settings: Settings = Settings()
+    augmentation: Augmentation = Augmentation()
+    variation: Variation = Variation()
+    standard: ImageStandard = ImageStandard()
+    studies: Studies = Studies()
+    name: str = "ctbmd-virtual"
+    version: str = "1.0.0"
+    date: str = "2026-11-23"
+
+
+FULL = Plan(
+    {
+        "wide": Part(600, 1, "wide", "mixed"),
+        "validation": Part(60, 11, "realistic", "A"),
+        "internal": Part(45, 12, "realistic", "A"),
+        "external": Part(50, 13, "realistic", "B"),
+        "paper": Part(183, 14, "realistic", "A"),
+        "wide_A": Part(99, 15, "wide", "A"),
+    }
+)
+QUICK = Plan(
+    {
+        "wide": Part(6, 1, "wide", "mixed"),
+        "validation": Part(3, 11, "realistic", "A"),
+        "internal": Part(3, 12, "realistic", "A"),
+        "external": Part(3, 13, "realistic", "B"),
+        "paper": Part(2, 14, "realistic", "A"),
+        "wide_A": Part(3, 15, "wide", "A"),
+    },
+    images_per_plane=2,
+    images_seen=400,
+    seeds=(0,),
+    draws=200,
+    settings=Settings(batch=16),
+    studies=Studies(
+        curve=(3, 6),
+        patients=3,
+        images_seen=60,
+        times=2,
+        prior_patients=2,
+        priors=Studies.priors[:1],
+    ),
+    name="ctbmd-quick",
+    version="0.0.0",
+)
