@@ -28,8 +28,21 @@ _SCHEMES = {
     | {23 + i: f"T{12 - i}" for i in range(12)},
     "verse": {8 + i: f"T{1 + i}" for i in range(12)}
     | {20 + i: f"L{1 + i}" for i in range(6)}
-    | {26: "S1", 28: "T13"},
+    | {28: "T13"},  # its 26 is the whole sacrum, whose centre is not S1
 }
+_SUPERNUMERARY = ("L6", "T13")
+_SNOMED = {
+    "12989004": "T11",
+    "23215003": "T12",
+    "66794005": "L1",
+    "14293000": "L2",
+    "36470004": "L3",
+    "11994002": "L4",
+    "49668003": "L5",
+}
+"""SNOMED CT codes of DICOM CID 7603, for terminology in another language than English."""
+_BONY = ("272673000", "85756007")  # bone, tissue
+_BONE_WORDS = re.compile(r"\b(bones?|tissue|vertebra\w*)\b")
 
 
 def vertebra_names(scheme: str) -> dict[int, str]:
@@ -58,16 +71,34 @@ def vertebra_of_name(text: str) -> str | None:
 
     Understands 'vertebrae_L1', 'L1 vertebra', 'First lumbar vertebra',
     'Lumbar vertebra 1', 'Vertebra L1 body' and Slicer's serialised
-    terminology. Where name and terminology are given as 'name|terminology',
-    either may decide; the terminology does where they differ.
+    terminology by its SNOMED code or its words. Where name and terminology are
+    given as 'name|terminology', either may decide; the terminology does where
+    they differ.
     """
     parts = [part for part in str(text).split("|") if part]
     for part in reversed(parts):
-        # A terminology entry holds codes between ~ and ^: each meaning is tried.
-        for phrase in re.split(r"[~^]", part):
-            found = _vertebra_of_phrase(phrase)
-            if found is not None:
-                return found
+        found = _vertebra_of_entry(part) if "^" in part else _vertebra_of_phrase(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _vertebra_of_entry(entry):
+    """The vertebra of 'context~category~type~modifier~context~region~modifier'.
+
+    Each but the contexts is 'scheme^code^meaning'. A region names the segment
+    only where the type is bone: a lesion or a screw may lie in L1 as well.
+    """
+    codes = [(field.split("^") + ["", ""])[:3] for field in entry.split("~") if "^" in field]
+    for place, (scheme, code, meaning) in enumerate(codes):
+        if scheme.upper() == "SCT" and code in _SNOMED:
+            return _SNOMED[code]
+        found = _vertebra_of_phrase(meaning)
+        if found is not None:
+            return found
+        # The first is the category ('Anatomical Structure'), the second the type.
+        if place == 1 and code not in _BONY and not _BONE_WORDS.search(meaning.lower()):
+            return None
     return None
 
 
@@ -113,7 +144,7 @@ def guess_names(labels, ijk_to_ras=None) -> dict[int, str] | None:
     boxes = _boxes(labels)
     fits = {}
     for scheme, names in _SCHEMES.items():
-        present = {v: n for v, n in names.items() if v in boxes and n in ORDER}
+        present = {v: n for v, n in names.items() if v in boxes and n in (*ORDER, *_SUPERNUMERARY)}
         lumbar = [v for v, n in present.items() if n in LUMBAR]
         if len(lumbar) < 2:
             continue
@@ -165,13 +196,13 @@ def levels_from_labels(labels, ijk_to_ras, names, *, series_uid=None) -> LevelSe
         raise CTBMDError(
             "A segmentation must be a 3-D array of whole numbers; export it as a label volume."
         )
+    boxes = _boxes(labels)
     wanted, sixth = {}, False
     for value, text in names.items():
         vertebra = vertebra_of_name(text)
-        sixth = sixth or vertebra in ("L6", "T13")
+        sixth = sixth or (vertebra in _SUPERNUMERARY and int(value) in boxes)
         if vertebra in _WANTED:
             wanted.setdefault(vertebra, []).append(int(value))
-    boxes = _boxes(labels)
     wanted = {name: [v for v in values if v in boxes] for name, values in wanted.items()}
     wanted = {name: values for name, values in wanted.items() if values}
     if not any(name in LUMBAR for name in wanted):
@@ -201,6 +232,7 @@ def levels_from_labels(labels, ijk_to_ras, names, *, series_uid=None) -> LevelSe
             f"{', '.join(sorted(cut, key=ORDER.index))} cut by the edge of the volume: left out."
         )
     means = {name: points.mean(axis=0) for name, points in whole.items()}
+    notes += _order_notes(means, cut)
     levels = []
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     voxel = abs(np.linalg.det(matrix[:3, :3]))
@@ -218,6 +250,23 @@ def levels_from_labels(labels, ijk_to_ras, names, *, series_uid=None) -> LevelSe
             )
         )
     return LevelSelection(tuple(levels), series_uid, "segment", tuple(notes))
+
+
+def _order_notes(means, cut):
+    """Sentences about levels that are out of order, or skipped between two others."""
+    notes = []
+    chain = sorted(means, key=ORDER.index)
+    for above, below in zip(chain, chain[1:], strict=False):
+        if means[above][2] <= means[below][2]:
+            notes.append(f"{above} lies below {below} in the segmentation; confirm the labels.")
+        between = ORDER[ORDER.index(above) + 1 : ORDER.index(below)]
+        skipped = [name for name in between if name not in cut]
+        if skipped:
+            notes.append(
+                f"The segmentation has no {' or '.join(skipped)} between {above} and {below}; "
+                "confirm the labels."
+            )
+    return notes
 
 
 def _boxes(labels):

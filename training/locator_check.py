@@ -2,6 +2,7 @@
 
 python -m training.locator_check real [--data ../shared/data]
 python -m training.locator_check virtual [--count 200] [--seed 5000] [--workers 2]
+python -m training.locator_check transitional [--count 10] [--seed 8000] [--workers 2]
 """
 
 from __future__ import annotations
@@ -184,7 +185,15 @@ def main(arguments=None) -> int:
     virtual.add_argument("--count", type=int, default=200)
     virtual.add_argument("--seed", type=int, default=5000, help="seed of the first volume")
     virtual.add_argument("--workers", type=int, default=2)
+    strange = sub.add_parser("transitional")
+    strange.add_argument("--count", type=int, default=10, help="volumes of each kind")
+    strange.add_argument("--seed", type=int, default=8000)
+    strange.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
+    if options.what == "transitional":
+        from .locator_transitional import check_transitional
+
+        return 0 if check_transitional(options.count, options.seed, options.workers) else 1
     if options.what == "real":
         return 0 if check_real(options.data) else 1
     check_virtual(options.count, options.seed, options.workers)

@@ -1,5 +1,6 @@
 """Levels from a segmentation or a label volume that somebody else has made."""
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -94,7 +95,9 @@ def _fromLabelVolume(node):
     display = node.GetDisplayNode()
     colors = display.GetColorNode() if display is not None else None
     count = colors.GetNumberOfColors() if colors is not None else 0
-    names = {value: colors.GetColorName(value) or "" for value in range(1, count)}
+    # Only what is there: a general table may have a vertebra's name at some other value.
+    present = [int(value) for value in np.unique(labels) if 0 < value < count]
+    names = {value: colors.GetColorName(value) or "" for value in present}
     if not any(vertebra_of_name(name) for name in names.values()):
         names = guess_names(labels, matrix)
     if not names:

@@ -111,3 +111,66 @@ def test_the_segmentation_can_be_left_out_again(panel, volume):
     gui.choose(panel.ui.segmentationSelector, "None (search the CT)")
     assert panel.parameterNode.segmentation is None
     assert panel.ui.findButton.text == "Find lumbar slices"
+
+
+TERMINOLOGY = (
+    "Segmentation category and type - Total Segmentator"
+    "~SCT^123037004^Anatomical Structure~SCT^{}^{} vertebra~^^"
+    "~Anatomic codes - DICOM master list~^^~^^|"
+)
+
+
+def test_segments_are_known_by_their_terminology_alone(panel, volume):
+    labels, matrix = blocks({"L1": 1, "L2": 2, "L3": 3})
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "spine")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    codes = {1: ("66794005", "L1"), 2: ("14293000", "L2"), 3: ("36470004", "L3")}
+    for value, code in codes.items():
+        segmentId = node.GetSegmentation().AddEmptySegment(f"Segment_{value}", f"Segment_{value}")
+        segment = node.GetSegmentation().GetSegment(segmentId)
+        segment.SetTag(segment.GetTerminologyEntryTagName(), TERMINOLOGY.format(*code))
+        part = (labels == value).astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(part, node, segmentId, volume)
+    panel.parameterNode.segmentation = node
+    gui.process()
+    check(find(panel))
+
+
+def test_a_sixth_lumbar_vertebra_of_verse_is_noted(panel, volume):
+    labels, matrix = blocks({"L1": 23, "L2": 24, "L3": 25})  # L4, L5, L6
+    node = slicer.util.addVolumeFromArray(labels, matrix, "labels", "vtkMRMLLabelMapVolumeNode")
+    panel.parameterNode.segmentation = node
+    gui.process()
+    selection = find(panel)
+    assert [item.level for item in selection] == ["L4", "L5"]
+    assert "transitional" in panel.ui.levelNotesLabel.text
+
+
+def test_a_color_table_names_the_labels_that_are_there(panel, volume):
+    labels, matrix = blocks({"L1": 5, "L2": 6, "L3": 7})
+    node = slicer.util.addVolumeFromArray(labels, matrix, "labels", "vtkMRMLLabelMapVolumeNode")
+    colors = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "names")
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(12)
+    for value, name in ((5, "vertebrae_L1"), (6, "vertebrae_L2"), (7, "vertebrae_L3")):
+        colors.SetColor(value, name, 1.0, 0.5, 0.2, 1.0)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+    panel.parameterNode.segmentation = node
+    gui.process()
+    check(find(panel))
+
+
+def test_a_color_table_that_names_other_values_does_not_decide(panel, volume):
+    labels, matrix = blocks(VERSE)
+    node = slicer.util.addVolumeFromArray(labels, matrix, "labels", "vtkMRMLLabelMapVolumeNode")
+    colors = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "anatomy")
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(64)
+    colors.SetColor(60, "L4 vertebra", 1.0, 0.5, 0.2, 1.0)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+    panel.parameterNode.segmentation = node
+    gui.process()
+    check(find(panel))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from CTBMDLib.errors import CTBMDError
+from CTBMDLib.images import ImageStandard, plane_positions
 from CTBMDLib.segments import guess_names, levels_from_labels, vertebra_names, vertebra_of_name
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -74,6 +75,29 @@ def phantom(spacing=1.5, lean=0.0):
         ("S1", "S1"),
         ("vertebrae_L6", "L6"),
         ("Segment_3|Anatomy~SCT^123037004^Anatomical Structure~SCT^181844001^L4 vertebra~^^", "L4"),
+        (
+            "vertebrae_L2|Segmentation category and type - Total Segmentator"
+            "~SCT^123037004^Anatomical Structure~SCT^14293000^L2 vertebra~^^"
+            "~Anatomic codes - DICOM master list~^^~^^|",
+            "L2",
+        ),
+        # Another language: the code decides.
+        (
+            "Segment_1|Anatomie~SCT^123037004^Anatomische Struktur"
+            "~SCT^66794005^1. Lendenwirbel~^^~Anatomie~^^~^^|",
+            "L1",
+        ),
+        (
+            "x|A~SCT^123037004^Anatomical Structure~SCT^272673000^Bone~^^~B~SCT^49668003^L5~^^",
+            "L5",
+        ),
+        # What lies in a vertebra is not the vertebra.
+        (
+            "met|A~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^"
+            "~Anatomic codes~SCT^66794005^L1 vertebra~^^",
+            None,
+        ),
+        ("T13", "T13"),
         ("L1-L2 disc", None),
         ("rib_left_12", None),
         ("sacrum", None),
@@ -147,6 +171,64 @@ def test_a_sixth_lumbar_vertebra_is_noted():
     names = {27: "L6", 28: "L5", 29: "L4", 30: "L3", 31: "L2"}
     selection = levels_from_labels(labels, matrix, names)
     assert any("sixth lumbar" in note for note in selection.notes)
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        # L1-L6 of VerSe are 20-25: the phantom's lowest vertebra is the sixth.
+        ({31: 21, 30: 22, 29: 23, 28: 24, 27: 25}, ["L2", "L3", "L4", "L5"]),
+        # T13 is 28.
+        ({31: 28, 30: 20, 29: 21, 28: 22, 27: 23}, ["L1", "L2", "L3", "L4"]),
+    ],
+)
+def test_the_extra_vertebra_of_verse_is_kept_apart_and_noted(values, expected):
+    labels, matrix, _ = phantom()
+    verse = np.zeros_like(labels)
+    for old, new in values.items():
+        verse[labels == old] = new
+    names = guess_names(verse, matrix)
+    assert set(names) == set(values.values())
+    selection = levels_from_labels(verse, matrix, names)
+    assert [item.level for item in selection] == expected
+    assert any("transitional" in note for note in selection.notes)
+
+
+def test_no_note_for_an_extra_vertebra_that_is_not_in_the_volume():
+    labels, matrix, _ = phantom()
+    verse = np.where(labels > 0, 51 - labels, 0)
+    assert levels_from_labels(verse, matrix, vertebra_names("verse")).notes == ()
+
+
+def test_skipped_and_swapped_levels_are_noted():
+    labels, matrix, _ = phantom()
+    names = {27: "L5", 28: "L4", 30: "L2", 31: "L1"}
+    notes = levels_from_labels(labels, matrix, names).notes
+    assert len(notes) == 1 and "no L3 between L2 and L4" in notes[0]
+    names = {27: "L5", 28: "L4", 29: "L2", 30: "L3", 31: "L1"}
+    notes = levels_from_labels(labels, matrix, names).notes
+    assert len(notes) == 1 and "L2 lies below L3" in notes[0]
+
+
+def test_image_planes_of_the_real_segmentation_lie_in_the_middle_half(example):
+    labels, matrix, bodies, truth = example
+    names = guess_names(labels, matrix)
+    selection = levels_from_labels(labels, matrix, names)
+    values = {name: value for value, name in names.items()}
+    for level in truth:
+        kji = np.argwhere((labels == values[level]) & (bodies > 0))
+        body = kji[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
+        # Along the body's own axis: a tilted L5 spans more S than it is high.
+        axis = np.array(selection[level].axis)
+        along = (body - body.mean(axis=0)) @ axis
+        across = np.linalg.norm(body - body.mean(axis=0) - along[:, None] * axis, axis=1)
+        low, high = np.percentile(along[across < 8], (0, 100))
+        for s in plane_positions(selection[level], ImageStandard()):
+            step = (s - selection[level].ras[2]) / axis[2]
+            place = (np.array(selection[level].ras) + step * axis - body.mean(axis=0)) @ axis
+            share = (place - low) / (high - low)
+            print(level, f"{share:.2f}")
+            assert 0.25 <= share <= 0.75
 
 
 def test_real_segmentation(example):

@@ -73,6 +73,8 @@ class Scene:
         Low and high of x and y that hold body and table, mm.
     facts : dict
         What is worth knowing of the anatomy: scoliosis, deformity, ...
+    names : tuple of 10 str
+        `LEVELS`, or those of a variant.
     """
 
     spine: tuple
@@ -83,6 +85,7 @@ class Scene:
     heights: np.ndarray
     extent: np.ndarray
     facts: dict = field(default_factory=dict)
+    names: tuple = LEVELS
 
 
 def outline(width: float, depth: float, rng: np.random.Generator) -> np.ndarray:
@@ -109,14 +112,14 @@ def _slope(radius: np.ndarray) -> np.ndarray:
     return 1 / np.sqrt(1 + (derivative / radius) ** 2)
 
 
-def _frames(rng, heights, discs, traits, population):
+def _frames(rng, heights, discs, traits, population, tilt_deg):
     """Centres and rotations along a spine with lordosis, scoliosis and rotation."""
     p = priors()[population]
     lordosis = (
         rng.normal(*p["lordosis"]) if population == "realistic" else rng.uniform(*p["lordosis"])
     )
     lordosis = float(np.clip(lordosis, 0.1, 1.8))
-    tilt = np.radians(np.array(priors()["levels"]["tilt_deg"]))
+    tilt = np.radians(np.array(tilt_deg))
     tilt = tilt * np.where(tilt < np.radians(25), lordosis, 0.5 + 0.5 * lordosis)
     tilt = tilt + np.radians(rng.normal(0, 1.2, tilt.size)) + np.radians(rng.normal(0, 2.5))
     n = np.arange(len(LEVELS))
@@ -143,15 +146,19 @@ def _frames(rng, heights, discs, traits, population):
     return centres, rotations, {"cobb_deg": float(cobb), "lordosis": lordosis}
 
 
-def make_scene(traits: Traits, seed: int, population: str = "realistic") -> Scene:
+def make_scene(traits: Traits, seed: int, population: str = "realistic", variant=None) -> Scene:
     """Shapes of a person; the same traits and seed give the same scene.
 
     `traits.mineral` changes mineral only, so that scenes of one seed with
-    different factors share every surface.
+    different factors share every surface. A `variants.Variant` makes another
+    spine than the textbook's.
     """
     rng = np.random.default_rng([seed, 11])
     p, lv, bone = priors()[population], priors()["levels"], priors()["bone"]
-    count = len(LEVELS)
+    names = LEVELS
+    if variant is not None:
+        names, lv = variant.names, variant.levels(lv)
+    count = len(names)
     men = traits.sex == "M"
     # Width and depth are scaled until the mean section of L1-L3 is the drawn one.
     shapes = [outline(w, d, rng) for w, d in zip(lv["width"], lv["depth"], strict=True)]
@@ -162,7 +169,7 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic") -> Scen
     # Discs lose height with age, unevenly.
     worn = 1 - 0.004 * max(traits.age - 40, 0) * rng.uniform(0, 1.6, count)
     discs = np.array(lv["disc"]) * tall * np.clip(worn, 0.35, 1.1)
-    centres, rotations, facts = _frames(rng, heights, discs, traits, population)
+    centres, rotations, facts = _frames(rng, heights, discs, traits, population, lv["tilt_deg"])
 
     vertebrae = np.zeros((count, N_VERTEBRA))
     radius = np.empty((count, ANGLES))
@@ -178,7 +185,7 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic") -> Scen
     gradients = [rng.normal(*bone[k]) for k in ("gradient_w", "gradient_v", "gradient_r")]
     turn = rng.uniform(0, 2 * np.pi, 3)
     size = factor / 1.0
-    for i, _name in enumerate(LEVELS):
+    for i, name in enumerate(names):
         v = vertebrae[i]
         radius[i] = shapes[i] * factor
         # The drawn section is that of the waist; the rims stand out from it.
@@ -199,7 +206,7 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic") -> Scen
                 v[CONCAVE_BOTTOM] += 0.4 * loss
             else:
                 v[CONCAVE_TOP] += 0.8 * loss
-            facts.setdefault("deformed", []).append(LEVELS[i])
+            facts.setdefault("deformed", []).append(name)
         else:
             rng.random(2)
         v[REACH] = radius[i].max()
@@ -236,16 +243,20 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic") -> Scen
             at, height = rng.uniform(-0.6, np.pi + 0.6), wear * abs(rng.normal(0, 1))
             spurs += height * np.exp(-((np.angle(np.exp(1j * (THETA - at))) / 0.35) ** 2))
         lips[i] = np.minimum(spurs, 9.0)
-        parts.append(posterior_parts(i, radius[i], v, lv, size, rng))
+        kind = None if variant is None else variant.kind(i)
+        parts.append(posterior_parts(i, radius[i], v, lv, size, rng, kind))
     slope = np.array([_slope(r) for r in radius])
     parts = np.array(parts)
-    _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits)
+    if variant is not None:
+        variant.reshape(parts, vertebrae, radius)
+    _set_posterior(names, vertebrae, radius, slope, cortex, lips, parts, traits)
     scale_mineral(vertebrae, cortex, traits.mineral)
     tissue = tissue_table(rng)
     spine = (vertebrae, centres, rotations, radius, slope, cortex, lips, parts, tissue)
-    soft, extent = trunk_scene(spine, tissue, traits, p, rng, facts)
+    soft, extent = trunk_scene(spine, tissue, traits, p, rng, facts, variant)
+    axes = rotations[:, :, 2].copy()
     return Scene(
-        spine, soft, traits, centres, rotations[:, :, 2].copy(), vertebrae[:, HEIGHT], extent, facts
+        spine, soft, traits, centres, axes, vertebrae[:, HEIGHT], extent, facts, tuple(names)
     )
 
 
@@ -256,9 +267,9 @@ def scale_mineral(vertebrae: np.ndarray, cortex: np.ndarray, factor: float) -> N
     cortex *= factor
 
 
-def _set_posterior(vertebrae, radius, slope, cortex, lips, parts, traits) -> None:
+def _set_posterior(names, vertebrae, radius, slope, cortex, lips, parts, traits) -> None:
     """Thickness of the posterior shell that gives the posterior elements their share."""
-    for i, name in enumerate(LEVELS):
+    for i, name in enumerate(names):
         v = vertebrae[i]
         # Cancellous bone of the arch is denser than the body's (own estimate).
         v[RHO_POSTERIOR] = traits.trabecular * 1.4

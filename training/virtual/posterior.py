@@ -9,7 +9,7 @@ from .primitives import CANAL_CENTRE, CANAL_U, CANAL_V, HEIGHT
 MAX_PARTS = 13
 
 
-def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
+def posterior_parts(index: int, radius, v, levels, size, rng, kind=None) -> np.ndarray:
     """Capsules of pedicles, pars, laminae, processes; shape (MAX_PARTS, 16).
 
     Parameters
@@ -25,6 +25,8 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
     size : float
         Linear size of the body's section against the mean woman's.
     rng : numpy Generator
+    kind : {None, 'T', 'L', 'S'}
+        Of a variant's vertebra; None takes it from the index.
 
     Returns
     -------
@@ -46,7 +48,9 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
         shells.append(shell)
 
     jitter = rng.normal(0, 0.6, 12)
-    sacral = index >= 8
+    if kind is None:
+        kind = "S" if index >= 8 else "T" if index <= 2 else "L"
+    sacral = kind == "S"
     if sacral:
         reach = (28.0 if index == 8 else 24.0) * g
         for s in (-1, 1):
@@ -61,7 +65,7 @@ def posterior_parts(index: int, radius, v, levels, size, rng) -> np.ndarray:
             add((s * (cu + 2), back - 3, -2), (0, back - 6, -3), 3.4, 3.4, (1, 1, 0.35))
         add((0, back - 6, -2), (0, back - 14, -4), 3, 3, (1, 1, 0.4))
     else:
-        thoracic = index <= 2
+        thoracic = kind == "T"
         transverse = levels["transverse"][index] * g * rng.normal(1, 0.12)
         spinous = levels["spinous"][index] * g**0.5 * rng.normal(1, 0.08)
         for s in (-1, 1):

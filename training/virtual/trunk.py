@@ -33,7 +33,7 @@ THETA = np.arange(ANGLES) * 2 * np.pi / ANGLES
 N_HARD = 21
 
 
-def trunk_scene(spine, tissue, traits, p, rng, facts):
+def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     """Draw the trunk of a person.
 
     Returns
@@ -245,7 +245,8 @@ def trunk_scene(spine, tissue, traits, p, rng, facts):
     body[TABLE_WIDTH] = rng.uniform(190, 215)
     body[TABLE_DEPTH] = rng.uniform(22, 45)
 
-    hard = [*ribs(centres, radius, spine[0], body, fascia, rng), *pelvis(centres, a, rng)]
+    make_ribs = ribs if variant is None else variant.ribs
+    hard = [*make_ribs(centres, radius, spine[0], body, fascia, rng), *pelvis(centres, a, rng)]
     if rng.random() < p["metal_share"]:
         hard += _screws(spine, rng)
         facts["metal"] = True

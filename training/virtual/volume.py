@@ -16,6 +16,7 @@ from .primitives import BLOOD, KIDNEY, ORGAN_LIVER
 from .raster import bone_raster, soft_raster
 from .soft import ARM_BONE, ARM_R, ARM_X, ARM_Y, ARMS_ON, TABLE_ON
 from .traits import draw_traits
+from .variants import from_sacrum, make_variant
 
 STORAGE = ("axial", "sagittal", "coronal")
 CONTRAST = {None: (0, 0, 0), "arterial": (250, 140, 15), "portal": (110, 150, 55)}
@@ -82,6 +83,12 @@ def make_volume(
     table: bool = True,
     outside_hu: int | None = None,
     metal: bool | None = None,
+    lumbar_count: int = 5,
+    rib_at_l1: str | None = None,
+    sacralised_l5: str | None = None,
+    rib12_mm: tuple | None = None,
+    variant=None,
+    repaint=None,
 ):
     """Make a virtual CT volume of the lower trunk.
 
@@ -114,6 +121,13 @@ def make_volume(
         Value outside the reconstruction circle, None for none.
     metal : bool or None
         None leaves it to the population's share.
+    lumbar_count, rib_at_l1, sacralised_l5, rib12_mm
+        A transitional spine, see `variants.make_variant`. With other than five
+        lumbar vertebrae place 0 of `top` is T11 (six) or T9 (four).
+    variant : variants.Variant or None
+        Any other spine, instead of these.
+    repaint : callable (hu, xs, ys, zs, scene) or None
+        May change the HU, shape (Z, Y, X) at RAS mm `xs`, `ys`, `zs`, before blur and noise.
 
     Returns
     -------
@@ -121,11 +135,16 @@ def make_volume(
         int16 HU.
     truth : dict
         'levels': name to {'ras', 'axis', 'height_mm', 'in_view'}; 'sacrum_in_view',
-        'rib_in_view' (of T12), 'facts'.
+        'rib_in_view' (of T12), 'facts'; for a transitional spine also
+        'from_sacrum', own name to the name counted up from the sacrum.
     """
     rng = np.random.default_rng([seed, 5])
     traits = draw_traits(rng, population)
-    scene = make_scene(traits, seed, population)
+    if variant is None and (lumbar_count, rib_at_l1, sacralised_l5, rib12_mm) != (5, *3 * (None,)):
+        variant = make_variant(
+            lumbar_count, rib_at_l1=rib_at_l1, sacralised_l5=sacralised_l5, rib12_mm=rib12_mm
+        )
+    scene = make_scene(traits, seed, population, variant)
     tissue = scene.soft[8]
     for row, rise in zip((BLOOD, KIDNEY, ORGAN_LIVER), CONTRAST[contrast], strict=True):
         tissue[row, 0] += rise / 1000.0
@@ -156,6 +175,11 @@ def make_volume(
     margin = np.abs(rotation) @ (size / 2) + 4
     fine = float(np.clip(1.2 * min(spacing_mm, between_mm), 1.5, 2.2))
     hu = _tissue_hu(scene, centre - margin, centre + margin, fine, HA_PER_WATER[kvp])
+    if repaint is not None:
+        grid = (
+            np.arange(n) * fine + a for n, a in zip(hu.shape[::-1], centre - margin, strict=True)
+        )
+        repaint(hu, *grid, scene)
     blur = np.array(
         [max(blur_mm, 0.35 * between_mm if storage == "axial" else 0), blur_mm, blur_mm]
     )
@@ -197,7 +221,7 @@ def make_volume(
         f"virtual volume {seed}",
     )
     levels = {}
-    for n, name in enumerate(LEVELS):
+    for n, name in enumerate(scene.names):
         ras = scene.centres[n] + shift
         levels[name] = {
             "ras": tuple(float(x) for x in ras),
@@ -207,10 +231,12 @@ def make_volume(
         }
     truth = {
         "levels": levels,
-        "sacrum_in_view": levels["S1"]["in_view"],
-        "rib_in_view": levels["T12"]["in_view"],
+        "sacrum_in_view": "S1" in levels and levels["S1"]["in_view"],
+        "rib_in_view": "T12" in levels and levels["T12"]["in_view"],
         "facts": scene.facts,
     }
+    if variant is not None and "S1" in levels:
+        truth["from_sacrum"] = from_sacrum(scene.names)
     return volume, truth
 
 
