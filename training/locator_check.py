@@ -3,6 +3,7 @@
 python -m training.locator_check real [--data ../shared/data]
 python -m training.locator_check virtual [--count 200] [--seed 5000] [--workers 2]
 python -m training.locator_check transitional [--count 10] [--seed 8000] [--workers 2]
+python -m training.locator_check empty [--count 5] [--seed 100] [--workers 2]
 """
 
 from __future__ import annotations
@@ -189,7 +190,17 @@ def main(arguments=None) -> int:
     strange.add_argument("--count", type=int, default=10, help="volumes of each kind")
     strange.add_argument("--seed", type=int, default=8000)
     strange.add_argument("--workers", type=int, default=2)
+    empty = sub.add_parser("empty")
+    empty.add_argument("--count", type=int, default=5, help="bodies of each kind")
+    empty.add_argument("--seed", type=int, default=100)
+    empty.add_argument("--workers", type=int, default=2)
+    empty.add_argument("--data", type=Path, default=default)
     options = parser.parse_args(arguments)
+    if options.what == "empty":
+        from .locator_empty import check_empty
+
+        found_none = check_empty(options.count, options.seed, options.workers, options.data)
+        return 0 if found_none else 1
     if options.what == "transitional":
         from .locator_transitional import check_transitional
 

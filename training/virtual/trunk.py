@@ -246,7 +246,9 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     body[TABLE_DEPTH] = rng.uniform(22, 45)
 
     make_ribs = ribs if variant is None else variant.ribs
-    hard = [*make_ribs(centres, radius, spine[0], body, fascia, rng), *pelvis(centres, a, rng)]
+    hard = [*make_ribs(centres, radius, spine[0], body, fascia, rng)]
+    if variant is None or variant.pelvis:
+        hard += pelvis(centres, a, rng)
     if rng.random() < p["metal_share"]:
         hard += _screws(spine, rng)
         facts["metal"] = True
@@ -288,7 +290,7 @@ def ribs(
                 step = s * np.radians(9)
                 angle += step
                 travelled += abs(step) * r
-                z -= abs(step) * r * (0.42 + 0.08 * i)
+                z -= abs(step) * r * (0.42 + 0.08 * min(i, 2))
             for b, e in zip(points[:-1], points[1:], strict=True):
                 rows.append([*b, *e, 4.2, 4.2, 1.0, 1.0, 0.62, 1.0, 0.12, 1.0, 0.0])
     return rows

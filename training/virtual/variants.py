@@ -38,6 +38,8 @@ class Variant:
         process meets the ala of the sacrum, as in Castellvi's class II.
     tables : dict of str to tuple of 10 float
         Rows of the priors' `levels` that are given outright.
+    pelvis : bool
+        Whether there are iliac wings beside the ninth vertebra.
     """
 
     names: tuple
@@ -45,6 +47,7 @@ class Variant:
     rib_mm: dict
     wings: tuple = ()
     tables: dict = field(default_factory=dict)
+    pelvis: bool = True
 
     def levels(self, table: dict) -> dict:
         """The priors' table `levels` for these vertebrae."""
@@ -71,7 +74,10 @@ class Variant:
         last = max((i for i in self.rib_mm if self.kind(i) == "T"), default=0)
         for i, ends in self.rib_mm.items():
             usual = RIB_LENGTHS[min(max(i - last + 2, 0), 2)]
-            chain = ribs(centres, radius, vertebrae, body, fascia, rng, (i,), (usual,))
+            finite = [1.3 * end for end in ends if np.isfinite(end)]
+            chain = ribs(
+                centres, radius, vertebrae, body, fascia, rng, (i,), (max(usual, *finite, 0.0),)
+            )
             for side, end in zip((-1.0, 1.0), ends, strict=True):
                 rows += _cut([r for r in chain if side * (r[3] - centres[i, 0]) > 0], end)
         return rows
@@ -136,6 +142,32 @@ def make_variant(
         rib_mm[names.index("L1")] = tuple(rib_l1_mm if s in on else 0.0 for s in (-1.0, 1.0))
     wings = SIDES[sacralised_l5] if sacralised_l5 is not None else ()
     return Variant(names, source, rib_mm, wings)
+
+
+def chest_variant() -> Variant:
+    """Ten thoracic vertebrae, T1 to T10, with ribs around the chest and nothing below.
+
+    Body sizes after Masharawi et al., J Anat 2008;212:114, as far as T10; above own estimate.
+    """
+    n = np.arange(10) / 9.0
+    tables = {
+        "height": 16.5 + 5.0 * n,
+        "wedge_mm": -1.0 - 0.0 * n,
+        "width": 30.0 - 14.0 * n * (1 - n) + 2.0 * n,
+        "depth": 17.0 + 11.0 * n,
+        "disc": 3.6 + 1.2 * n,
+        "tilt_deg": 24.0 - 31.0 * n,
+        "pedicle": 6.5 - 6.0 * n * (1 - n) - 0.5 * n,
+        "canal_width": 20.0 - 8.0 * n * (1 - n) - 2.0 * n,
+        "canal_depth": 15.5 - 0.5 * n,
+        "transverse": 22.0 - 11.0 * n,
+        "spinous": 32.0 - 2.0 * n,
+    }
+    tables = {key: tuple(float(x) for x in row) for key, row in tables.items()}
+    lengths = (150.0, 230.0, 300.0, 330.0, 340.0, 340.0, 340.0, 320.0, 290.0, 270.0)
+    rib_mm = {i: (length, length) for i, length in enumerate(lengths)}
+    names = tuple(f"T{i + 1}" for i in range(10))
+    return Variant(names, (0.0,) * 10, rib_mm, (), tables, pelvis=False)
 
 
 def from_sacrum(names) -> dict:
