@@ -14,7 +14,7 @@ import numpy as np
 from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
 from .spine_column import bone_map, refine_column, tissue_level, trace_column
-from .spine_grid import central, make_grid, noise_level, quieter
+from .spine_grid import central_box, make_grid, noise_level, quieter, reduce_ct
 from .spine_numbering import number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_evidence
@@ -27,6 +27,12 @@ REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
 MIN_WIDTH_MM = 32.0
 """Lumbar bodies are wider than this, those of the neck narrower."""
 
+
+SMALLEST_MM = 24.0
+"""A CT that is narrower holds no vertebra with what tells it from others."""
+
+EVERY, MIN_NODES = 2, 3
+"""The first trace has a node every 12 mm; three of them are 36 mm of spine."""
 
 GAINS = (1.0, 1.8, 1.0, 1.0)
 """Steepness of the bone map in each try to find a column; a column without any disc
@@ -72,19 +78,22 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     nothing = LevelSelection(series_uid=uid, notes=("No lumbar vertebra was found in this CT.",))
 
     step(0.0, "Reducing the CT")
-    grid = make_grid(volume, should_cancel=should_cancel)
-    if min(grid.hu.shape) * grid.spacing_mm < 25.0:
+    reduced = reduce_ct(volume, should_cancel=should_cancel)
+    if np.ptp(reduced.ras_bounds, axis=1).min() < SMALLEST_MM:
         return nothing
-    tissue = tissue_level(grid)
-    noise = noise_level(grid)
-    quiet = quieter(grid, noise)
+    grid = make_grid(reduced, central_box(reduced))
+    tissue, noise = tissue_level(reduced), noise_level(grid)
+    quiet = quieter(reduced, noise)
+    if quiet is not reduced:
+        grid = make_grid(quiet, central_box(quiet))
     step(0.4, "Looking for the spine")
     best, seen = None, []
     for number, gain in enumerate(GAINS):
-        # First where a spine is expected, which is quick; then everywhere.
-        part = central(quiet) if number == 0 else quiet
-        column = trace_column(part, bone_map(part.hu, tissue, gain), avoid=seen)
-        if column is None or len(column.body) < 5:
+        if number == 1:
+            # First where a spine is expected, which is quick; then everywhere.
+            grid = make_grid(quiet)
+        column = trace_column(grid, bone_map(grid.hu, tissue, gain), avoid=seen, every=EVERY)
+        if column is None or len(column.body) < MIN_NODES:
             continue
         step(0.6, "Looking for the discs")
         candidate = _discs(volume, quiet, column, tissue, noise, gain)
@@ -133,11 +142,10 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     return LevelSelection(tuple(levels), uid, numbering.decided_by, numbering.notes)
 
 
-def _discs(volume, grid, column, tissue, noise, gain=1.0):
+def _discs(volume, reduced, column, tissue, noise, gain=1.0):
     """Refine a column, lay it straight and find its discs."""
-    column = refine_column(grid, column, tissue, gain)
-    straight = straighten(grid, column)
-    straight = straighten(volume, recentre(straight, tissue), noise)
+    column = refine_column(reduced, column, tissue, gain)
+    straight = straighten(volume, recentre(reduced, column, tissue), noise)
     profiles = make_profiles(straight, tissue)
     discs, scores = find_chain(profiles)
     while len(scores) and scores[-1] < DOUBTFUL:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .spine_grid import Grid
+from .spine_grid import GRID_MM, Grid
+from .threads import in_threads
+from .volume import AIR_HU, CTVolume
 
 STEP = 2
 """Grid planes between two nodes of the trace (6 mm)."""
@@ -42,9 +44,11 @@ def bone_map(hu, tissue_hu: float = 50.0, gain: float = 1.0) -> np.ndarray:
     return np.clip((np.asarray(hu, np.float32) - low) * (gain / 180.0), 0.0, 1.0)
 
 
-def tissue_level(grid: Grid) -> float:
+def tissue_level(reduced: CTVolume) -> float:
     """HU of soft tissue: the peak of the histogram between 0 and 110 HU."""
-    counts, edges = np.histogram(grid.hu[:: max(1, len(grid.hu) // 60)], bins=55, range=(0, 110))
+    # Some hundred thousand voxels, spread over the CT, are plenty.
+    every = tuple(slice(None, None, max(1, n // 60)) for n in reduced.hu.shape)
+    counts, edges = np.histogram(reduced.hu[every], bins=55, range=(0, 110))
     if counts.sum() < 50:
         return 50.0
     smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode="nearest")
@@ -54,7 +58,7 @@ def tissue_level(grid: Grid) -> float:
     return float(np.clip(peak, 20.0, 90.0))
 
 
-def refine_column(grid: Grid, column: Column, tissue_hu: float, gain: float = 1.0) -> Column:
+def refine_column(reduced: CTVolume, column: Column, tissue_hu: float, gain: float = 1.0) -> Column:
     """Trace again in a box that is turned as the spine is.
 
     The measures of `column_score` expect an upright patient. Here sideways
@@ -63,7 +67,8 @@ def refine_column(grid: Grid, column: Column, tissue_hu: float, gain: float = 1.
 
     Parameters
     ----------
-    grid : Grid
+    reduced : CTVolume
+        As `reduce_ct` makes it.
     column : Column
         First trace.
     tissue_hu : float
@@ -75,22 +80,16 @@ def refine_column(grid: Grid, column: Column, tissue_hu: float, gain: float = 1.
         high = local.max(axis=0) + (40.0, 45.0, 45.0)
         low[2] -= 60.0
         low[1] -= 30.0  # the sacrum lies further back
-        count = np.maximum(3, np.floor((high - low) / grid.spacing_mm).astype(int))
-        axes = [low[i] + grid.spacing_mm * np.arange(count[i]) for i in range(3)]
-        points = (
-            axes[0][None, None, :, None] * basis[0]
-            + axes[1][None, :, None, None] * basis[1]
-            + axes[2][:, None, None, None] * basis[2]
-        )
-        hu = grid.sample(points)
+        count = np.maximum(3, np.floor((high - low) / GRID_MM).astype(int))
+        hu = _turned_box(reduced, basis, low, count)
         outside = ~np.isfinite(hu)
-        hu[outside] = -1000.0
+        hu[outside] = AIR_HU
         used = np.flatnonzero(outside.mean(axis=(1, 2)) < 0.7)
         if len(used) < 6:
             return column
         start, stop = int(used[0]), int(used[-1]) + 1
-        low = low + (0.0, 0.0, start * grid.spacing_mm)
-        box = Grid(hu[start:stop], outside[start:stop], low, grid.spacing_mm)
+        low = low + (0.0, 0.0, start * GRID_MM)
+        box = Grid(hu[start:stop], outside[start:stop], low)
         found = trace_column(box, bone_map(box.hu, tissue_hu, gain))
         if found is None or len(found.body) < 4:
             return column
@@ -99,6 +98,20 @@ def refine_column(grid: Grid, column: Column, tissue_hu: float, gain: float = 1.
         if turned < 0.1:
             break
     return column
+
+
+def _turned_box(source, basis, low, count):
+    """HU on a grid along the rows of `basis` from the corner `low`; NaN outside the CT."""
+    matrix, offset = source.kji_of_ras
+    way = ((GRID_MM * basis) @ matrix.T).astype(np.float32)  # a step right, front and up
+    start = (matrix @ (low @ basis) + offset).astype(np.float32)
+    right, front, up = (np.arange(n, dtype=np.float32) for n in count)
+    points = (
+        (start[:, None] + way[2][:, None] * up)[:, :, None, None]
+        + (way[1][:, None] * front)[:, None, :, None]
+        + (way[0][:, None] * right)[:, None, None, :]
+    )
+    return source.sample_kji(points.reshape(3, -1)).reshape(points.shape[1:])
 
 
 def _upright_basis(column):
@@ -133,7 +146,7 @@ def _shifts(array, reach_a, reach_r):
     return at
 
 
-def column_score(grid: Grid, bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def column_score(bone: np.ndarray, spacing: int = STEP) -> tuple[np.ndarray, np.ndarray]:
     """How much each point looks like the middle of a vertebral body.
 
     Every measure is a mean over a box of the bone map, itself averaged over
@@ -141,19 +154,17 @@ def column_score(grid: Grid, bone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    score : ndarray, shape (S // STEP, A, R), float32
+    score : ndarray, shape (S / spacing, A, R), float32
     canal : ndarray, same shape, int8
         Which of `CANALS` fits best behind the body.
     """
-    best = None
-    for slope in SLOPES:
-        score, which = _score_at(_mean_along(bone, slope))
-        if best is None:
-            best, canal = score, which
-        else:
-            better = score > best
-            best[better] = score[better]
-            canal[better] = which[better]
+    upright, leaning = in_threads(
+        lambda slope: _score_at(_mean_along(bone, slope, spacing)), SLOPES
+    )
+    best, canal = upright
+    better = leaning[0] > best
+    np.copyto(best, leaning[0], where=better)
+    np.copyto(canal, leaning[1], where=better)
     return best, canal
 
 
@@ -161,9 +172,9 @@ SLOPES = (0.0, 0.6)
 """Forward lean of the bodies along which planes are averaged: none, and L5's."""
 
 
-def _mean_along(bone, slope, half=4):
-    """Mean over 2 half + 1 planes, each moved along A by slope, every STEP planes."""
-    nodes = np.arange(0, len(bone), STEP)
+def _mean_along(bone, slope, spacing, half=4):
+    """Mean over 2 half + 1 planes, each moved along A by slope, every `spacing` planes."""
+    nodes = np.arange(0, len(bone), spacing)
     total = np.zeros((len(nodes), *bone.shape[1:]), np.float32)
     for step in range(-half, half + 1):
         planes = bone[np.clip(nodes + step, 0, len(bone) - 1)]
@@ -206,7 +217,11 @@ CANALS = tuple((a, r) for a in (-7, -8, -9, -10) for r in (-2, 0, 2))
 
 
 def trace_column(
-    grid: Grid, bone: np.ndarray, base: float = 0.22, avoid: list | None = None
+    grid: Grid,
+    bone: np.ndarray,
+    base: float = 0.22,
+    avoid: list | None = None,
+    every: int = 1,
 ) -> Column | None:
     """The best chain of body centres through the planes, from head to feet.
 
@@ -220,36 +235,41 @@ def trace_column(
         ends where its sum is largest.
     avoid : list of Column, optional
         Earlier answers that turned out to be none; 30 mm around them is left out.
+    every : int
+        Nodes are this many times as far apart, which is as much quicker; the
+        measures are means over 27 mm all the same, and the chain may bend as much.
 
     Returns
     -------
     Column or None
         None where nothing looks like a spine.
     """
-    score, which = column_score(grid, bone)
+    score, which = column_score(bone, STEP * every)
+    lattice = np.array([STEP * every, 1, 1])
     gain = score - base
     for other in avoid or ():
-        for s, a, r in grid.index(other.body):
-            plane = int(round(s / STEP))
+        for s, a, r in grid.index(other.body) / lattice:
+            plane = int(round(s))
             if 0 <= plane < len(gain):
                 rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
                 gain[plane][np.hypot(rows - a, columns - r) < 30.0 / grid.spacing_mm] = -1.0
     n = len(gain)
-    reach = 2
-    moves = [(a, r) for a in range(-reach, reach + 1) for r in (-1, 0, 1)]
-    cost = np.array([0.012 * a * a + 0.05 * r * r for a, r in moves], np.float32)
+    bends = [(a, r) for a in range(-2, 3) for r in (-1, 0, 1)]
+    cost = np.array([0.012 * a * a + 0.05 * r * r for a, r in bends], np.float32)
+    moves = [(every * a, every * r) for a, r in bends]
+    reach, beside = 2 * every, every
     total = np.empty_like(gain)
     came = np.zeros(gain.shape, np.int8)
     total[0] = gain[0]
     for s in range(1, n):
         h, w = total[s - 1].shape
-        padded = np.full((h + 2 * reach, w + 2), -np.inf, np.float32)
-        padded[reach:-reach, 1:-1] = total[s - 1]
+        padded = np.full((h + 2 * reach, w + 2 * beside), -np.inf, np.float32)
+        padded[reach:-reach, beside:-beside] = total[s - 1]
         best = np.zeros((h, w), np.float32)
         index = came[s]
         index[:] = -1
         for number, (a, r) in enumerate(moves):
-            value = padded[reach + a : reach + a + h, 1 + r : 1 + r + w] - cost[number]
+            value = padded[reach + a : reach + a + h, beside + r : beside + r + w] - cost[number]
             np.copyto(index, number, where=value > best)
             np.maximum(best, value, out=best)
         np.add(gain[s], best, out=total[s])
@@ -264,7 +284,7 @@ def trace_column(
             break
         s, a, r = s - 1, a + moves[move][0], r + moves[move][1]
     nodes = np.array(nodes, float)  # from head to feet
-    index = nodes[:, :3] * (STEP, 1, 1)
+    index = nodes[:, :3] * lattice
     shift = np.array(CANALS)[nodes[:, 4].astype(int)]
     canal = index + np.column_stack([np.zeros(len(index)), shift])
     return Column(grid.ras(index), grid.ras(canal), nodes[:, 3])

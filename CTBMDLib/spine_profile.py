@@ -185,19 +185,17 @@ def find_chain(profiles: Profiles):
     change = np.maximum(change, -3.0)
     total = np.full((n, len(HEIGHTS)), -np.inf)
     came = np.full((n, len(HEIGHTS)), -1)
-    for b in range(n):
-        for column, height in enumerate(HEIGHTS):
-            a = b - height
-            if a < 0 or not np.isfinite(reward[b, column]):
-                continue
-            before = total[a] + change[column]
-            best = int(before.argmax())
-            gain = before[best]
-            if gain > 0:
-                came[b, column] = best
-                total[b, column] = reward[b, column] + gain
-            else:
-                total[b, column] = reward[b, column]
+    # A vertebra ends at least HEIGHTS[0] planes below the one above it, so that
+    # many planes do not depend on each other and are worked on together.
+    for start in range(HEIGHTS[0], n, HEIGHTS[0]):
+        rows = np.arange(start, min(start + HEIGHTS[0], n))
+        above = rows[:, None] - HEIGHTS
+        before = np.where((above >= 0)[..., None], total[above], -np.inf) + change
+        best = before.argmax(axis=2)
+        gain = np.take_along_axis(before, best[..., None], axis=2)[..., 0]
+        joined = (gain > 0) & np.isfinite(reward[rows])
+        came[rows] = np.where(joined, best, -1)
+        total[rows] = reward[rows] + np.where(joined, gain, 0.0)
     if not np.isfinite(total).any() or total.max() <= 0:
         return np.zeros(0, int), np.zeros(0)
     b, column = np.unravel_index(int(total.argmax()), total.shape)

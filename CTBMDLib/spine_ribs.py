@@ -6,8 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from .spine_column import bone_map
-from .spine_grid import Grid
-from .spine_straight import Straight
+from .spine_straight import Straight, sample_planes
+from .threads import in_threads
+from .volume import CTVolume
 
 STEP_MM = 3.0
 OUT = np.arange(27.0, 82.0, STEP_MM)
@@ -22,7 +23,7 @@ LONG_MM, SHORT_MM = 56.0, 48.0
 """Reach that divides ribs from transverse processes; the second in a narrow field of view."""
 
 
-def rib_evidence(straight: Straight, grid: Grid, tissue_hu: float):
+def rib_evidence(straight: Straight, reduced: CTVolume, tissue_hu: float):
     """Whether an unbroken bar of bone reaches out from each plane as a rib does, on each side.
 
     A transverse process ends 40 to 55 mm from the midline; a rib goes on, down
@@ -39,38 +40,32 @@ def rib_evidence(straight: Straight, grid: Grid, tissue_hu: float):
     """
     n = len(straight)
     planes = np.arange(0, n, STEP_MM).astype(int)
-    evidence = np.zeros((2, n))
-    for side, sign in enumerate((-1, 1)):
-        ras = (
-            straight.centre[planes, None, None]
-            + BEHIND[None, :, None, None] * straight.front[planes, None, None]
-            + sign * OUT[None, None, :, None] * straight.right[planes, None, None]
-        )
-        hu = grid.sample(ras)
-        covered = np.isfinite(hu)
-        bone = bone_map(np.where(covered, hu, tissue_hu), tissue_hu)
-        # Ribs are at most 12 mm thick; a kidney full of contrast is not.
-        bone = bone - ndimage.grey_opening(bone, size=(6, 6, 6))
-        found = _follow(bone, straight.canal_mm[planes])
-        behind = (BEHIND > -60.0) & (BEHIND < -10.0)
-        near = covered[:, behind][:, :, OUT <= 54.1].mean(axis=(1, 2)) > 0.8
-        far = covered[:, behind][:, :, (OUT > 54.1) & (OUT < 67.0)].mean(axis=(1, 2)) > 0.8
-        wide = np.clip((found - LONG_MM) / 5.0, -3.0, 3.0)
-        narrow = np.clip((found - SHORT_MM) / 3.0, -1.5, 1.5)
-        values = np.where(far, wide, np.where(near, narrow, np.nan))
-        index = np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)
-        evidence[side] = values[index]
-    return evidence
+    centre, front, right = (v[planes] for v in (straight.centre, straight.front, straight.right))
+    hu = np.stack(
+        [sample_planes(reduced, centre, front, right, BEHIND, way * OUT) for way in (-1, 1)]
+    )
+    covered = np.isfinite(hu)
+    bone = bone_map(np.where(covered, hu, tissue_hu), tissue_hu)
+    # Ribs are at most 12 mm thick; a kidney full of contrast is not.
+    bone = np.stack(in_threads(lambda b: b - ndimage.grey_opening(b, size=(6, 6, 6)), bone))
+    found = _follow(bone, straight.canal_mm[planes])
+    covered = covered[:, :, (BEHIND > -60.0) & (BEHIND < -10.0)]
+    near = covered[..., OUT <= 54.1].mean(axis=(2, 3)) > 0.8
+    far = covered[..., (OUT > 54.1) & (OUT < 67.0)].mean(axis=(2, 3)) > 0.8
+    wide = np.clip((found - LONG_MM) / 5.0, -3.0, 3.0)
+    narrow = np.clip((found - SHORT_MM) / 3.0, -1.5, 1.5)
+    values = np.where(far, wide, np.where(near, narrow, np.nan))
+    return values[:, np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)]
 
 
 def _follow(bone, canal_mm):
-    """Largest distance reached from each plane at low cost, shape (planes,)."""
-    planes, behind, out = bone.shape
+    """Largest distance reached at low cost from each plane of either side, shape (2, planes)."""
+    _, planes, _, out = bone.shape
     gap = np.clip(1.0 - bone / 0.3, 0.0, 1.0)
     at = BEHIND[None, :] + canal_mm[:, None]  # mm in front of the canal's centre
-    cost = np.where((at > -16.0) & (at < 16.0), gap[:, :, 0], np.inf)
+    cost = np.where((at > -16.0) & (at < 16.0), gap[..., 0], np.float32(np.inf))
     start = np.broadcast_to(np.arange(planes)[:, None], cost.shape).copy()
-    best = np.zeros(planes)
+    best = np.zeros((2, planes))
     moves = [(t, a) for t in (-2, -1, 0) for a in (-2, -1, 0, 1)]
     moves += [(1, a) for a in (-1, 0)]
     for column in range(1, out):
@@ -78,23 +73,23 @@ def _follow(bone, canal_mm):
         new_start = start.copy()
         for t, a in moves:
             # Going out, a rib comes down by t planes (t < 0: from above) and back by a.
-            value = _moved(cost, t, -a, np.inf) + 0.05 * (abs(t + 1) + abs(a))
+            value = _moved(cost, t, -a, np.inf) + np.float32(0.05 * (abs(t + 1) + abs(a)))
             better = value < new_cost
-            new_cost[better] = value[better]
-            new_start[better] = _moved(start, t, -a, 0)[better]
-        cost = new_cost + gap[:, :, column]
+            np.copyto(new_start, _moved(start, t, -a, 0), where=better)
+            np.copyto(new_cost, value, where=better)
+        cost = new_cost + gap[..., column]
         start = new_start
-        good = (bone[:, :, column] > 0.25) & (cost < LOW_COST + 0.05 * column)
-        for plane in np.unique(start[good]):
-            best[plane] = OUT[column]
+        good = (bone[..., column] > 0.25) & (cost < LOW_COST + 0.05 * column)
+        for side in range(2):
+            best[side, start[side][good[side]]] = OUT[column]
     return best
 
 
 def _moved(array, t, a, fill):
-    """out[p, b] = array[p + t, b + a]."""
+    """out[., p, b] = array[., p + t, b + a]."""
     out = np.full_like(array, fill)
-    p, b = array.shape
-    out[max(0, -t) : p - max(0, t), max(0, -a) : b - max(0, a)] = array[
-        max(0, t) : p - max(0, -t), max(0, a) : b - max(0, -a)
+    p, b = array.shape[-2:]
+    out[..., max(0, -t) : p - max(0, t), max(0, -a) : b - max(0, a)] = array[
+        ..., max(0, t) : p - max(0, -t), max(0, a) : b - max(0, -a)
     ]
     return out

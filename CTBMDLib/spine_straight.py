@@ -9,10 +9,14 @@ from scipy import ndimage
 
 from .spine_column import Column, bone_map
 
-LATERAL = np.arange(-51.0, 51.1, 3.0)
+LATERAL = np.arange(-45.0, 45.1, 3.0)
 """Sampled positions to the patient's right of the body's centre, mm."""
 AHEAD = np.arange(-45.0, 22.6, 2.5)
 """Sampled positions in front of the body's centre, mm."""
+NEAR = LATERAL[np.abs(LATERAL) <= 25.0]
+"""Those of `LATERAL` that cross the bodies."""
+ROUGH_MM = 4
+"""Distance of the planes from which the line through the bodies is corrected."""
 BELOW_MM, ABOVE_MM = 70.0, 12.0
 """How far the line is carried on past both ends of the trace."""
 
@@ -88,27 +92,45 @@ def frame_along(column: Column):
     return centre, up, right, front, canal_mm
 
 
+def sample_planes(source, centre, front, right, ahead, aside) -> np.ndarray:
+    """HU on planes, each with its own centre and directions.
+
+    Parameters
+    ----------
+    source : CTVolume
+    centre, front, right : ndarray, shape (n, 3)
+        RAS mm of each plane's origin and its unit vectors.
+    ahead, aside : ndarray, shape (a,) and (r,)
+        Positions along `front` and `right`, mm.
+
+    Returns
+    -------
+    ndarray, shape (n, a, r), float32
+        NaN outside the CT.
+    """
+    # The indices are laid out without making every point's RAS first.
+    matrix, offset = source.kji_of_ras
+    start, rows, columns = (
+        (v @ matrix.T).T.astype(np.float32)[:, :, None, None] for v in (centre, front, right)
+    )
+    start = start + offset.astype(np.float32)[:, None, None, None]
+    rows = start + ahead.astype(np.float32)[:, None] * rows
+    points = rows + aside.astype(np.float32) * columns
+    return source.sample_kji(points.reshape(3, -1)).reshape(points.shape[1:])
+
+
 def straighten(source, column: Column, noise_hu: float = 0.0) -> Straight:
     """Sample the CT on planes across the column.
 
     Parameters
     ----------
-    source : CTVolume or Grid
-        Anything with `sample_kji` and `kji_of_ras`.
+    source : CTVolume
     column : Column
     noise_hu : float
         Noise of the CT averaged to 3 mm; planes of a noisy CT are smoothed.
     """
     centre, up, right, front, canal_mm = frame_along(column)
-    # The indices are laid out without making every point's RAS first.
-    matrix, offset = source.kji_of_ras
-    start, ahead, aside = (
-        (v @ matrix.T).T.astype(np.float32)[:, :, None, None] for v in (centre, front, right)
-    )
-    rows = AHEAD.astype(np.float32)[:, None] * ahead
-    columns = LATERAL.astype(np.float32) * aside
-    points = (start + offset.astype(np.float32)[:, None, None, None] + rows) + columns
-    hu = source.sample_kji(points.reshape(3, -1)).reshape(points.shape[1:])
+    hu = sample_planes(source, centre, front, right, AHEAD, LATERAL)
     if noise_hu >= 8.0:
         outside = ~np.isfinite(hu)
         hu[outside] = 0.0
@@ -118,48 +140,50 @@ def straighten(source, column: Column, noise_hu: float = 0.0) -> Straight:
     return Straight(hu, centre, up, right, front, canal_mm)
 
 
-def recentre(straight: Straight, tissue_hu: float) -> Column:
+def recentre(reduced, column: Column, tissue_hu: float) -> Column:
     """Move the line to the middle of the bodies, found from their back wall.
 
     The canal behind the body is dark whatever the patient was given, whereas
     in front an aorta full of contrast looks like bone. So the back wall is
     followed along the spine, and half of the usual depth put in front of it;
     sideways, only the back of the body is weighed.
+
+    Parameters
+    ----------
+    reduced : CTVolume
+        As `reduce_ct` makes it; what is sought here is smoothed over 8 mm and more.
+    column : Column
+    tissue_hu : float
     """
-    hu = np.where(np.isfinite(straight.hu), straight.hu, tissue_hu)
-    bone = bone_map(hu, tissue_hu)
-    middle = bone[:, :, np.abs(LATERAL) <= 7.6].mean(axis=2)
-    middle = ndimage.gaussian_filter1d(middle, 8.0, axis=0, mode="nearest")
-    step = AHEAD[1] - AHEAD[0]
+    frame = [v[::ROUGH_MM] for v in frame_along(column)]
+    centre, _, right, front, _ = frame
+    hu = sample_planes(reduced, centre, front, right, AHEAD, NEAR)
+    bone = bone_map(np.where(np.isfinite(hu), hu, tissue_hu), tissue_hu)
+    middle = bone[:, :, np.abs(NEAR) <= 7.6].mean(axis=2)
+    middle = ndimage.gaussian_filter1d(middle, 8.0 / ROUGH_MM, axis=0, mode="nearest")
     ahead4 = _mean_beside(middle, 1, 4)  # 0 to 8 mm in front
     behind4 = _mean_beside(middle, -4, -1)
     wall_score = ahead4 - 1.5 * behind4
     wall_score[:, (AHEAD < -30.0) | (AHEAD > -4.0)] = -5.0
-    wall = AHEAD[_smooth_path(wall_score[::4])]
-    wall = np.interp(np.arange(len(bone)), 4.0 * np.arange(len(wall)), wall)
-    front_score = behind4 - ahead4
-    depth = []
-    for t in range(0, len(bone), 4):
-        gap = AHEAD - wall[t]
-        allowed = (gap >= 22.0) & (gap <= 42.0)
-        if allowed.any():
-            depth.append(gap[allowed][int(front_score[t, allowed].argmax())])
-    depth = float(np.clip(np.percentile(depth, 50), 28.0, 38.0)) if depth else 30.0
+    wall = AHEAD[_smooth_path(wall_score)]
+    gap = AHEAD[None, :] - wall[:, None]  # mm in front of the back wall
+    deep = (gap >= 22.0) & (gap <= 42.0)
+    edge = np.where(deep, behind4 - ahead4, -np.inf).argmax(axis=1)
+    depth = gap[deep.any(axis=1), edge[deep.any(axis=1)]]
+    depth = float(np.clip(np.percentile(depth, 50), 28.0, 38.0)) if len(depth) else 30.0
     shift = wall + depth / 2
 
-    gap = AHEAD[None, :] - wall[:, None]
+    step = AHEAD[1] - AHEAD[0]
     back = ((gap > step / 2) & (gap < 14.0)).astype(np.float32)
     rows = np.einsum("tar,ta->tr", bone, back)
-    rows[:, np.abs(LATERAL) > 25.0] = 0.0
-    rows = ndimage.gaussian_filter1d(rows, 6.0, axis=0, mode="nearest")
+    rows = ndimage.gaussian_filter1d(rows, 6.0 / ROUGH_MM, axis=0, mode="nearest")
     weight = rows.sum(axis=1)
-    side = np.where(weight > 0.5, rows @ LATERAL / np.maximum(weight, 0.5), 0.0).clip(-10, 10)
-    trim = slice(int(ABOVE_MM), max(int(ABOVE_MM) + 12, len(bone) - int(BELOW_MM)))
-    move = np.column_stack([shift, side])[trim][::6]
-    centre, right, front = (v[trim][::6] for v in (straight.centre, straight.right, straight.front))
-    move = _smooth(move, 2.0)
-    body = centre + move[:, :1] * front + move[:, 1:] * right
-    canal = body - (depth / 2 + 8.0) * front
+    side = np.where(weight > 0.5, rows @ NEAR / np.maximum(weight, 0.5), 0.0).clip(-10, 10)
+    first = round(ABOVE_MM / ROUGH_MM)
+    trim = slice(first, max(first + 3, len(bone) - round(BELOW_MM / ROUGH_MM)))
+    move = _smooth(np.column_stack([shift, side])[trim], 12.0 / ROUGH_MM)
+    body = centre[trim] + move[:, :1] * front[trim] + move[:, 1:] * right[trim]
+    canal = body - (depth / 2 + 8.0) * front[trim]
     return Column(body, canal, np.ones(len(body)))
 
 

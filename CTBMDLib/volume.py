@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from .threads import in_threads, shares
+
 AIR_HU = -1000.0
 
 
@@ -156,16 +158,23 @@ class CTVolume:
         low = np.clip(np.floor(points.min(axis=1)).astype(int) - 2, 0, size - 1)
         high = np.clip(np.ceil(points.max(axis=1)).astype(int) + 3, low + 1, size)
         block = self.hu[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        values = ndimage.map_coordinates(
-            block.astype(np.float32, copy=False),
-            points - low[:, None].astype(points.dtype),
-            order=order,
-            mode="nearest",
-            output=np.float32,
-        )
-        for axis in range(3):
-            row = points[axis]
-            values[(row < -0.5) | (row > size[axis] - 0.5)] = fill
+        if order > 1 or block.dtype not in (np.int16, np.float32):
+            block = block.astype(np.float32, copy=False)
+        start = low[:, None].astype(points.dtype)
+        values = np.empty(points.shape[1], np.float32)
+
+        def interpolate(part):
+            ndimage.map_coordinates(
+                block, points[:, part] - start, values[part], order=order, mode="nearest"
+            )
+            for axis in range(3):
+                row = points[axis, part]
+                if row.min() < -0.5 or row.max() > size[axis] - 0.5:
+                    values[part][(row < -0.5) | (row > size[axis] - 0.5)] = fill
+
+        # A spline's coefficients are made once, for all points.
+        parts = shares(len(values), 20_000) if order <= 1 else [slice(None)]
+        in_threads(interpolate, parts)
         return values
 
     @property

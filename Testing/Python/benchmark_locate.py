@@ -109,7 +109,7 @@ def measure_memory() -> None:
 def main(arguments=None) -> int:
     from CTBMDLib.locate import find_levels
     from CTBMDLib.reading import read_ct
-    from CTBMDLib.spine_grid import make_grid
+    from CTBMDLib.spine_grid import make_grid, reduce_ct
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("ct", nargs="?", default=ROOT.parent / "shared" / "data" / "ct_acrin_f46")
@@ -135,7 +135,7 @@ def main(arguments=None) -> int:
 
     import torch
 
-    grid = make_grid(volume).hu
+    grid = make_grid(reduce_ct(volume)).hu
     shape = [int(np.ceil(n / 32)) * 32 for n in grid.shape]
     padded = np.full(shape, -1000.0, np.float32)
     padded[: grid.shape[0], : grid.shape[1], : grid.shape[2]] = grid
