@@ -146,7 +146,7 @@ def _shifts(array, reach_a, reach_r):
     return at
 
 
-def column_score(bone: np.ndarray, spacing: int = STEP) -> tuple[np.ndarray, np.ndarray]:
+def column_score(bone: np.ndarray, spacing: int = STEP):
     """How much each point looks like the middle of a vertebral body.
 
     Every measure is a mean over a box of the bone map, itself averaged over
@@ -155,17 +155,16 @@ def column_score(bone: np.ndarray, spacing: int = STEP) -> tuple[np.ndarray, np.
     Returns
     -------
     score : ndarray, shape (S / spacing, A, R), float32
-    canal : ndarray, same shape, int8
-        Which of `CANALS` fits best behind the body.
+    canal_of : callable (s, a, r) -> (int, int)
+        Which of `CANALS` fits best behind the body at one point.
     """
-    upright, leaning = in_threads(
-        lambda slope: _score_at(_mean_along(bone, slope, spacing)), SLOPES
-    )
-    best, canal = upright
-    better = leaning[0] > best
-    np.copyto(best, leaning[0], where=better)
-    np.copyto(canal, leaning[1], where=better)
-    return best, canal
+    leans = in_threads(lambda slope: _score_at(_mean_along(bone, slope, spacing)), SLOPES)
+    score = np.maximum(*(lean for lean, _ in leans))
+
+    def canal_of(s, a, r):
+        return max(leans, key=lambda lean: lean[0][s, a, r])[1](s, a, r)
+
+    return score, canal_of
 
 
 SLOPES = (0.0, 0.6)
@@ -197,19 +196,27 @@ def _score_at(mean):
     body = box(8, 11)
     canal, arch = 0.9 * box(3, 5), 0.65 * np.minimum(box(5, 9), 0.5)
     side, front = box(9, 4), box(3, 9)
-    best = np.full(body.shape, -np.inf, np.float32)
-    which = np.zeros(body.shape, np.int8)
     arch_at, canal_at = _shifts(arch, 15, 3), _shifts(canal, 10, 2)
-    for number, (a, r) in enumerate(CANALS):
-        value = arch_at(a - 5, int(round(1.5 * r))) - canal_at(a, r)
-        np.copyto(which, number, where=value > best)
+
+    def behind(a, r):
+        return arch_at(a - 5, int(round(1.5 * r))), canal_at(a, r)
+
+    best = np.full(body.shape, -np.inf, np.float32)
+    value = np.empty_like(best)
+    for a, r in CANALS:
+        np.subtract(*behind(a, r), out=value)
         np.maximum(best, value, out=best)
     # A body weak in bone must not lose against an aorta full of contrast.
     best += np.minimum(body, 0.4)
     side_at = _shifts(side, 0, 10)
     best -= 0.3 * (side_at(0, 10) + side_at(0, -10))
     best -= 0.15 * _shifts(front, 8, 0)(8, 0)
-    return best, which
+
+    # Which one it was is asked for few points: to note it for all took longest.
+    def canal_of(*point):
+        return max(CANALS, key=lambda c: np.subtract(*(v[point] for v in behind(*c))))
+
+    return best, canal_of
 
 
 CANALS = tuple((a, r) for a in (-7, -8, -9, -10) for r in (-2, 0, 2))
@@ -244,7 +251,7 @@ def trace_column(
     Column or None
         None where nothing looks like a spine.
     """
-    score, which = column_score(bone, STEP * every)
+    score, canal_of = column_score(bone, STEP * every)
     lattice = np.array([STEP * every, 1, 1])
     gain = score - base
     for other in avoid or ():
@@ -253,38 +260,38 @@ def trace_column(
             if 0 <= plane < len(gain):
                 rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
                 gain[plane][np.hypot(rows - a, columns - r) < 30.0 / grid.spacing_mm] = -1.0
-    n = len(gain)
     bends = [(a, r) for a in range(-2, 3) for r in (-1, 0, 1)]
     cost = np.array([0.012 * a * a + 0.05 * r * r for a, r in bends], np.float32)
     moves = [(every * a, every * r) for a, r in bends]
     reach, beside = 2 * every, every
-    total = np.empty_like(gain)
-    came = np.zeros(gain.shape, np.int8)
-    total[0] = gain[0]
-    for s in range(1, n):
-        h, w = total[s - 1].shape
-        padded = np.full((h + 2 * reach, w + 2 * beside), -np.inf, np.float32)
-        padded[reach:-reach, beside:-beside] = total[s - 1]
-        best = np.zeros((h, w), np.float32)
-        index = came[s]
-        index[:] = -1
-        for number, (a, r) in enumerate(moves):
-            value = padded[reach + a : reach + a + h, beside + r : beside + r + w] - cost[number]
-            np.copyto(index, number, where=value > best)
+    _, h, w = gain.shape
+    # A rim nothing can come from; `total[s]` is the best chain's sum that ends at each point.
+    total = np.full((len(gain), h + 2 * reach, w + 2 * beside), -np.inf, np.float32)
+    inner = total[:, reach:-reach, beside:-beside]
+    inner[0] = gain[0]
+    value = np.empty((h, w), np.float32)
+    for s in range(1, len(gain)):
+        best = np.zeros((h, w), np.float32)  # or else a chain begins here
+        for (a, r), price in zip(moves, cost, strict=True):
+            before = total[s - 1, reach + a : reach + a + h, beside + r : beside + r + w]
+            np.subtract(before, price, out=value)
             np.maximum(best, value, out=best)
-        np.add(gain[s], best, out=total[s])
-    s, a, r = np.unravel_index(int(total.argmax()), total.shape)
-    if not np.isfinite(total[s, a, r]) or total[s, a, r] <= 0:
+        np.add(gain[s], best, out=inner[s])
+    s, a, r = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
+    if not np.isfinite(inner[s, a, r]) or inner[s, a, r] <= 0:
         return None
-    nodes = []
+    index, shift, worth = [], [], []
     while True:
-        nodes.append((s, a, r, score[s, a, r], which[s, a, r]))
-        move = came[s, a, r] if s > 0 else -1
-        if move < 0:
+        index.append((s, a, r))
+        shift.append((0, *canal_of(s, a, r)))
+        worth.append(score[s, a, r])
+        if s == 0:
+            break
+        before = [total[s - 1, reach + a + y, beside + r + x] for y, x in moves] - cost
+        move = int(before.argmax())
+        if before[move] <= 0:
             break
         s, a, r = s - 1, a + moves[move][0], r + moves[move][1]
-    nodes = np.array(nodes, float)  # from head to feet
-    index = nodes[:, :3] * lattice
-    shift = np.array(CANALS)[nodes[:, 4].astype(int)]
-    canal = index + np.column_stack([np.zeros(len(index)), shift])
-    return Column(grid.ras(index), grid.ras(canal), nodes[:, 3])
+    # Planes count from the feet, so that the chain's end is its head.
+    index = np.array(index, float) * lattice
+    return Column(grid.ras(index), grid.ras(index + shift), np.array(worth, float))

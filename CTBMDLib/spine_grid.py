@@ -68,22 +68,25 @@ def block_mean(hu, factors, should_cancel=None) -> np.ndarray:
     out = np.empty((nk, nj, ni), np.float32)
 
     def average(planes):
+        # Fresh memory for every slice would take longer than the sums.
+        clipped = np.empty((fk, nj * fj, ni * fi), hu.dtype)
         for k in range(nk)[planes]:
             if should_cancel is not None and k % 16 == 0 and should_cancel():
                 raise Cancelled
-            out[k] = _plane_mean(hu[k * fk : (k + 1) * fk, : nj * fj, : ni * fi], fj, fi)
+            part = hu[k * fk : (k + 1) * fk, : nj * fj, : ni * fi]
+            out[k] = _plane_mean(part, fj, fi, clipped)
 
     in_threads(average, shares(nk))
     return out
 
 
-def _plane_mean(part, fj, fi):
-    """Mean of a few slices over blocks of fj rows and fi columns."""
+def _plane_mean(part, fj, fi, clipped):
+    """Mean of a few slices over blocks of fj rows and fi columns; `clipped` is room to work in."""
     nk, nj, width = len(part), part.shape[1] // fj, part.shape[2]
     if np.issubdtype(part.dtype, np.signedinteger):
         # 16 bits hold the sum of up to 16 voxels, and are added twice as fast.
         kind = np.int16 if part.dtype == np.int16 and nk * fj * fi <= 16 else np.int32
-        part = np.clip(part, int(AIR_HU), 2000)
+        part = np.clip(part, int(AIR_HU), 2000, out=clipped[:nk])
     else:
         kind = np.float32
         part = part.astype(np.float32, copy=False)

@@ -152,29 +152,38 @@ class CTVolume:
 
     def sample_kji(self, points, order: int = 1, fill: float = np.nan) -> np.ndarray:
         """HU at continuous array indices; `points` shape (3, N) along k, j, i; shape (N,)."""
-        # Only the block around the points is converted and interpolated: a
-        # plane through a 1000-slice volume must not cost a pass over all of it.
         size = np.array(self.hu.shape)
-        low = np.clip(np.floor(points.min(axis=1)).astype(int) - 2, 0, size - 1)
-        high = np.clip(np.ceil(points.max(axis=1)).astype(int) + 3, low + 1, size)
-        block = self.hu[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        if order > 1 or block.dtype not in (np.int16, np.float32):
-            block = block.astype(np.float32, copy=False)
-        start = low[:, None].astype(points.dtype)
         values = np.empty(points.shape[1], np.float32)
+        linear = order == 1 and min(size) > 1
+        array, low = self.hu, np.zeros(3, int)
+        if not (linear and array.flags.c_contiguous):
+            # Only the block around the points is copied and interpolated: a
+            # plane through a 1000-slice volume must not cost a pass over all of it.
+            low = np.clip(np.floor(points.min(axis=1)).astype(int) - 2, 0, size - 2 * linear)
+            low = np.minimum(low, size - 1)
+            high = np.clip(np.ceil(points.max(axis=1)).astype(int) + 3, low + 1 + linear, size)
+            array = array[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+            array = np.ascontiguousarray(array, None if linear else np.float32)
 
         def interpolate(part):
-            ndimage.map_coordinates(
-                block, points[:, part] - start, values[part], order=order, mode="nearest"
-            )
-            for axis in range(3):
-                row = points[axis, part]
-                if row.min() < -0.5 or row.max() > size[axis] - 0.5:
-                    values[part][(row < -0.5) | (row > size[axis] - 0.5)] = fill
+            near = points[:, part] - low[:, None].astype(points.dtype)
+            if linear:
+                values[part] = _linear(array, near)
+            else:
+                ndimage.map_coordinates(array, near, values[part], order=order, mode="nearest")
+            for row, n in zip(points[:, part], size, strict=True):
+                if row.min() < -0.5 or row.max() > n - 0.5:
+                    values[part][(row < -0.5) | (row > n - 0.5)] = fill
 
-        # A spline's coefficients are made once, for all points.
-        parts = shares(len(values), 20_000) if order <= 1 else [slice(None)]
-        in_threads(interpolate, parts)
+        if linear:
+            # Parts that stay in the processor's cache, over all threads.
+            starts = range(0, len(values), 1 << 14)
+            in_threads(
+                lambda share: [interpolate(slice(i, i + (1 << 14))) for i in starts[share]],
+                shares(len(starts)),
+            )
+        else:
+            interpolate(slice(None))
         return values
 
     @property
@@ -182,3 +191,29 @@ class CTVolume:
         """Matrix (3, 3) and offset (3,) that take RAS mm to array indices k, j, i."""
         inverse = np.linalg.inv(self.ijk_to_ras)
         return inverse[2::-1, :3], inverse[2::-1, 3]
+
+
+def _linear(array, points):
+    """Trilinear interpolation at indices (3, N) of a contiguous array; edges repeat.
+
+    Half the time of `ndimage.map_coordinates`, which does the same.
+    """
+    top = np.array(array.shape)[:, None] - 1
+    points = np.clip(points, 0, top.astype(points.dtype))
+    first = np.minimum(points.astype(np.intp), top - 1)
+    fk, fj, fi = (points - first).astype(np.float32)
+    flat, row, plane = array.reshape(-1), array.shape[2], array.shape[1] * array.shape[2]
+    at = first[0] * plane + first[1] * row + first[2]
+
+    def between(low, high, weight):
+        high -= low
+        high *= weight
+        high += low
+        return high
+
+    def along_i(step):
+        low, high = (flat.take(at + step + i).astype(np.float32, copy=False) for i in (0, 1))
+        return between(low, high, fi)
+
+    upper = between(along_i(0), along_i(row), fj)
+    return between(upper, between(along_i(plane), along_i(plane + row), fj), fk)
