@@ -8,7 +8,6 @@ import numpy as np
 from scipy import ndimage
 
 from .spine_grid import GRID_MM, Grid
-from .threads import in_threads
 from .volume import AIR_HU, CTVolume
 
 STEP = 2
@@ -158,7 +157,7 @@ def column_score(bone: np.ndarray, spacing: int = STEP):
     canal_of : callable (s, a, r) -> (int, int)
         Which of `CANALS` fits best behind the body at one point.
     """
-    leans = in_threads(lambda slope: _score_at(_mean_along(bone, slope, spacing)), SLOPES)
+    leans = [_score_at(_mean_along(bone, slope, spacing)) for slope in SLOPES]
     score = np.maximum(*(lean for lean, _ in leans))
 
     def canal_of(s, a, r):

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 
 from .errors import Cancelled
-from .threads import in_threads, shares
 from .volume import AIR_HU, CTVolume
 
 GRID_MM = 3.0
@@ -67,16 +66,13 @@ def block_mean(hu, factors, should_cancel=None) -> np.ndarray:
     nk, nj, ni = (max(1, n // f) for n, f in zip(hu.shape, factors, strict=True))
     out = np.empty((nk, nj, ni), np.float32)
 
-    def average(planes):
-        # Fresh memory for every slice would take longer than the sums.
-        clipped = np.empty((fk, nj * fj, ni * fi), hu.dtype)
-        for k in range(nk)[planes]:
-            if should_cancel is not None and k % 16 == 0 and should_cancel():
-                raise Cancelled
-            part = hu[k * fk : (k + 1) * fk, : nj * fj, : ni * fi]
-            out[k] = _plane_mean(part, fj, fi, clipped)
-
-    in_threads(average, shares(nk))
+    # Fresh memory for every slice would take longer than the sums.
+    clipped = np.empty((fk, nj * fj, ni * fi), hu.dtype)
+    for k in range(nk):
+        if should_cancel is not None and k % 16 == 0 and should_cancel():
+            raise Cancelled
+        part = hu[k * fk : (k + 1) * fk, : nj * fj, : ni * fi]
+        out[k] = _plane_mean(part, fj, fi, clipped)
     return out
 
 

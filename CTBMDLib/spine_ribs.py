@@ -7,7 +7,6 @@ from scipy import ndimage
 
 from .spine_column import bone_map
 from .spine_straight import Straight, sample_planes
-from .threads import in_threads
 from .volume import CTVolume
 
 STEP_MM = 3.0
@@ -47,7 +46,7 @@ def rib_evidence(straight: Straight, reduced: CTVolume, tissue_hu: float):
     covered = np.isfinite(hu)
     bone = bone_map(np.where(covered, hu, tissue_hu), tissue_hu)
     # Ribs are at most 12 mm thick; a kidney full of contrast is not.
-    bone = np.stack(in_threads(lambda b: b - ndimage.grey_opening(b, size=(6, 6, 6)), bone))
+    bone = bone - ndimage.grey_opening(bone, size=(1, 6, 6, 6))
     found = _follow(bone, straight.canal_mm[planes])
     covered = covered[:, :, (BEHIND > -60.0) & (BEHIND < -10.0)]
     near = covered[..., OUT <= 54.1].mean(axis=(2, 3)) > 0.8

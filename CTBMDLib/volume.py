@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from .threads import in_threads, shares
-
 AIR_HU = -1000.0
+PART = 1 << 14
+"""Points that linear interpolation works on at once."""
 
 
 @dataclass(frozen=True)
@@ -175,15 +175,10 @@ class CTVolume:
                 if row.min() < -0.5 or row.max() > n - 0.5:
                     values[part][(row < -0.5) | (row > n - 0.5)] = fill
 
-        if linear:
-            # Parts that stay in the processor's cache, over all threads.
-            starts = range(0, len(values), 1 << 14)
-            in_threads(
-                lambda share: [interpolate(slice(i, i + (1 << 14))) for i in starts[share]],
-                shares(len(starts)),
-            )
-        else:
-            interpolate(slice(None))
+        # Linear interpolation in parts that stay in the processor's cache.
+        step = PART if linear else max(1, len(values))
+        for start in range(0, len(values), step):
+            interpolate(slice(start, start + step))
         return values
 
     @property
