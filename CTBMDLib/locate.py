@@ -1,9 +1,9 @@
 """Finding the lumbar vertebrae in whatever CT is loaded.
 
-The way there: a 3 mm copy along the patient's axes (`spine_grid`), the chain of
-places that look like body, canal and arch (`spine_column`), the spine laid
-straight (`spine_straight`), the chain of discs and pedicles along it
-(`spine_profile`), ribs (`spine_ribs`) and sacrum for the names (`spine_numbering`).
+The way there: a copy reduced to about 3 mm (`spine_grid`), the chain of places
+that look like body, canal and arch (`spine_column`), the spine laid straight
+(`spine_straight`), the chain of discs and pedicles along it (`spine_profile`),
+ribs (`spine_ribs`) and sacrum for the names (`spine_numbering`).
 No step is learned, and none copies the volume.
 """
 

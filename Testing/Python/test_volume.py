@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from CTBMDLib.volume import CTVolume
 
@@ -70,3 +71,20 @@ def test_no_volume_without_three_axes_or_a_matrix():
         CTVolume(np.zeros((3, 3)), np.eye(4))
     with pytest.raises(ValueError, match="invertible"):
         CTVolume(np.zeros((3, 3, 3)), np.zeros((4, 4)))
+
+
+def test_linear_sampling_is_that_of_scipy():
+    rng = np.random.default_rng(4)
+    hu = rng.integers(-1000, 2000, (5, 9, 14)).astype(np.int16)
+    points = rng.uniform(-0.5, 1, (3, 40_000)) + rng.uniform(0, 1, (3, 40_000)) * (
+        np.array(hu.shape)[:, None] - 1.5
+    )
+    # As stored, turned in memory, one slice thick: each has its own way through.
+    for array in (hu, hu[:, ::-1], hu.transpose(2, 0, 1), hu[:1], hu.astype(np.uint8)):
+        inside = points * ((np.array(array.shape) - 0.5) / np.array(hu.shape))[:, None]
+        found = CTVolume(array, np.eye(4)).sample_kji(inside)
+        there = np.all((inside >= -0.5) & (inside <= np.array(array.shape)[:, None] - 0.5), axis=0)
+        expected = ndimage.map_coordinates(array.astype(float), inside, order=1, mode="nearest")
+        assert there.mean() > 0.5
+        np.testing.assert_allclose(found[there], expected[there], atol=0.01)
+        assert np.isnan(found[~there]).all()
