@@ -19,6 +19,11 @@ def chest(seed: int = 0, lowest: int | None = None) -> CTVolume:
     lowest : {9, 10} or None
         The lowest thoracic vertebra that lies whole in view; None draws one.
     """
+    return chest_and_truth(seed, lowest)[0]
+
+
+def chest_and_truth(seed: int = 0, lowest: int | None = None):
+    """A chest and its `truth`, as `virtual.volume.make_volume` gives it."""
     from .virtual.variants import chest_variant
     from .virtual.volume import make_volume
 
@@ -40,8 +45,7 @@ def chest(seed: int = 0, lowest: int | None = None) -> CTVolume:
     def repaint(hu, xs, ys, zs, scene):
         _inside_chest(hu, xs, ys, zs, scene, blood, np.random.default_rng([seed, 62]))
 
-    volume, _ = make_volume(seed, **options, variant=chest_variant(), repaint=repaint)
-    return volume
+    return make_volume(seed, **options, variant=chest_variant(), repaint=repaint)
 
 
 def _inside_chest(hu, xs, ys, zs, scene, blood, rng):
