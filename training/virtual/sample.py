@@ -7,7 +7,6 @@ and CTBMDVirtualPatient.json, the same bytes every time.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from dataclasses import replace
@@ -15,16 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .dicom import Header, dicom_bytes
+
 SEED = 20260812
 OUTPUT = Path(__file__).parents[2] / "Resources" / "SampleData"
 NAME = "CTBMDVirtualPatient"
 SIZE, PIXEL_MM, BETWEEN_MM = 256, 1.45, 4.0
-UID_ROOT = "2.25."
-"""UIDs from a hash of what they name (DICOM PS3.5 B.2), so that they never change."""
-
-
-def _uid(text: str) -> str:
-    return UID_ROOT + str(int(hashlib.sha256(f"CTBMD sample {text}".encode()).hexdigest()[:30], 16))
 
 
 def make_sample(progress=None, count: int | None = None):
@@ -109,76 +104,22 @@ def make_sample(progress=None, count: int | None = None):
     return slices, z, (float(xs[-1]), float(ys[-1])), facts
 
 
-def dicom_bytes(hu: np.ndarray, z: float, number: int, corner, facts: dict, count: int) -> bytes:
-    """One slice as a DICOM CT Image file, explicit VR little endian, deflated in the zip only."""
-    import pydicom
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = _uid(f"instance {number}")
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _uid("implementation")
-    meta.ImplementationVersionName = "CTBMD"
-    d = Dataset()
-    d.SpecificCharacterSet = "ISO_IR 192"
-    d.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
-    d.SOPClassUID = CTImageStorage
-    d.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    d.StudyDate = d.SeriesDate = d.ContentDate = "20260101"
-    d.StudyTime = d.SeriesTime = d.ContentTime = "120000"
-    d.AccessionNumber = ""
-    d.Modality = "CT"
-    d.Manufacturer = "CTBMD virtual scanner"
-    d.ManufacturerModelName = "Simulated, parallel beam"
-    d.ReferringPhysicianName = ""
-    d.StudyDescription = "Simulated abdominal CT"
-    d.SeriesDescription = "Simulated unenhanced CT, T12 to S1"
-    d.PatientName = "CTBMD^Virtual patient"
-    d.PatientID = "CTBMD-VIRTUAL-1"
-    d.PatientBirthDate = ""
-    d.PatientSex = facts["sex"]
-    d.PatientAge = f"{int(facts['age_years']):03d}Y"
-    d.BodyPartExamined = "ABDOMEN"
-    d.SliceThickness = f"{BETWEEN_MM:g}"
-    d.KVP = "120"
-    d.SpacingBetweenSlices = f"{BETWEEN_MM:g}"
-    d.ProtocolName = "Virtual abdomen"
-    d.ConvolutionKernel = "STANDARD"
-    d.PatientPosition = "HFS"
-    d.StudyInstanceUID = _uid("study")
-    d.SeriesInstanceUID = _uid("series")
-    d.StudyID = "1"
-    d.SeriesNumber = 1
-    d.InstanceNumber = number
-    d.ImageComments = "Simulated CT of a virtual patient; no person was scanned."
-    # DICOM is LPS: x to the left, y to the back.
-    d.ImagePositionPatient = [f"{-corner[0]:.3f}", f"{-corner[1]:.3f}", f"{z:.3f}"]
-    d.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    d.FrameOfReferenceUID = _uid("frame")
-    d.PositionReferenceIndicator = ""
-    d.SliceLocation = f"{z:.3f}"
-    d.ImagesInAcquisition = count
-    d.SamplesPerPixel = 1
-    d.PhotometricInterpretation = "MONOCHROME2"
-    d.Rows, d.Columns = hu.shape
-    d.PixelSpacing = [f"{PIXEL_MM:g}", f"{PIXEL_MM:g}"]
-    d.BitsAllocated, d.BitsStored, d.HighBit = 16, 16, 15
-    d.PixelRepresentation = 1
-    d.WindowCenter, d.WindowWidth = "50", "400"
-    d.RescaleIntercept, d.RescaleSlope, d.RescaleType = "0", "1", "HU"
-    d.PixelData = hu.astype("<i2").tobytes()
-    d["PixelData"].VR = "OW"
-    d.file_meta = meta
-    buffer = io.BytesIO()
-    if int(pydicom.__version__.split(".")[0]) >= 3:
-        pydicom.dcmwrite(buffer, d, enforce_file_format=True)
-    else:
-        d.is_little_endian, d.is_implicit_VR = True, False
-        pydicom.dcmwrite(buffer, d, write_like_original=False)
-    return buffer.getvalue()
+def header(facts: dict) -> Header:
+    """What the sample's files say of the person and the scan."""
+    return Header(
+        key="sample",
+        patient_id="CTBMD-VIRTUAL-1",
+        patient_name="CTBMD^Virtual patient",
+        sex=facts["sex"],
+        age_years=facts["age_years"],
+        kvp=120.0,
+        kernel="STANDARD",
+        thickness_mm=BETWEEN_MM,
+        between_mm=BETWEEN_MM,
+        pixel_mm=PIXEL_MM,
+        description="Simulated unenhanced CT, T12 to S1",
+        model="Simulated, parallel beam",
+    )
 
 
 def write_sample(folder=OUTPUT, progress=None) -> Path:
@@ -189,7 +130,7 @@ def write_sample(folder=OUTPUT, progress=None) -> Path:
     path = folder / f"{NAME}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for number, k in enumerate(range(len(z) - 1, -1, -1), start=1):
-            data = dicom_bytes(slices[k], float(z[k]), number, corner, facts, len(z))
+            data = dicom_bytes(slices[k], float(z[k]), number, corner, header(facts), len(z))
             # A fixed date and mode, so that the archive is the same every time.
             entry = zipfile.ZipInfo(f"{NAME}/CT_{number:03d}.dcm", (2026, 1, 1, 12, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED

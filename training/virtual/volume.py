@@ -135,8 +135,9 @@ def make_volume(
         int16 HU.
     truth : dict
         'levels': name to {'ras', 'axis', 'height_mm', 'in_view'}; 'sacrum_in_view',
-        'rib_in_view' (of T12), 'facts'; for a transitional spine also
-        'from_sacrum', own name to the name counted up from the sacrum.
+        'rib_in_view' (of T12), 'facts', 'scene' (the Scene, for a DXA of the same
+        person); for a transitional spine also 'from_sacrum', own name to the name
+        counted up from the sacrum.
     """
     rng = np.random.default_rng([seed, 5])
     traits = draw_traits(rng, population)
@@ -234,6 +235,7 @@ def make_volume(
         "sacrum_in_view": "S1" in levels and levels["S1"]["in_view"],
         "rib_in_view": "T12" in levels and levels["T12"]["in_view"],
         "facts": scene.facts,
+        "scene": scene,
     }
     if variant is not None and "S1" in levels:
         truth["from_sacrum"] = from_sacrum(scene.names)
