@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +14,18 @@ from scipy import stats
 from .bundle import ModelBundle, save_bundle
 from .errors import CTBMDError
 from .estimate import BMDResult, estimate
-from .pairs import read_pairs
+from .pairs import read_pairs, table_error
 
 LEAST_PAIRS = 20
+
+SUSPECT = 4.0
+"""Robust SDs from a robust line beyond which a pair is named: 1 in 16,000 of normal errors."""
+
+DOUBTS = ("numbering", "unsure-level", "sex", "contrast")
+"""Codes of the findings that may mean a wrong CT, a wrong level or a wrong value."""
+
+LEAST_SD = 0.015
+"""g/cm2; the precision of DXA itself (CV 1.1-1.2 %), below which no spread is believed."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ class Calibration:
     quantile_ratio : float
         By how much the prediction interval was widened or narrowed so that it
         holds 90 % of the leave-one-out errors.
+    remarks : tuple of str
+        Sentences for whoever checks the pairs: those that do not fit, uncertain levels,
+        several devices.
     """
 
     scale: float
@@ -43,6 +57,7 @@ class Calibration:
     before: dict
     after: dict
     quantile_ratio: float
+    remarks: tuple[str, ...] = ()
 
     def __str__(self):
         a, b = self.before, self.after
@@ -52,6 +67,7 @@ class Calibration:
             f"offset  {self.offset:+.3f} g/cm2  (95 % interval {self.offset_interval[0]:+.3f} to {self.offset_interval[1]:+.3f})\n"
             f"before                        bias {a['bias']:+.3f}  RMSE {a['rmse']:.3f} g/cm2  r {a['r']:.3f}\n"
             f"after, each pair left out     bias {b['bias']:+.3f}  RMSE {b['rmse']:.3f} g/cm2  r {b['r']:.3f}\n"
+            + "".join(f"{remark}\n" for remark in self.remarks)
         )
 
 
@@ -144,66 +160,147 @@ def calibrate(
     from .cases import open_case
 
     pairs = read_pairs(pairs_path, least=LEAST_PAIRS)
-    cases = [pair.case for pair in pairs]
-    twice = sorted({case for case in cases if cases.count(case) > 1})
-    if twice:
-        raise CTBMDError(
-            f"A site calibration takes one CT a patient; these stand there twice: {', '.join(twice)}."
-        )
-    card = copy.deepcopy(bundle.card)
-    card.pop("calibration", None)
-    plain = ModelBundle(card, bundle.members, bundle.folder)
-    estimated, measured, half_widths, faults = [], [], [], []
+    plain = _uncalibrated(bundle)
+    interval = plain.card["interval"]
+    estimated, measured, half_widths, faults, remarks, persons = [], [], [], [], [], {}
     for index, pair in enumerate(pairs):
         if progress:
             progress(index / len(pairs), f"Estimating {pair.case}")
         try:
             volume, selection = open_case(pair.path, levels=pair.levels)
-            result = estimate(volume, selection, plain, case=pair.case)
-            bmd, half = _like_dxa(result, pair, card["interval"])
+            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex)
+            bmd, dxa, half = _like_dxa(result, pair)
         except CTBMDError as error:
-            faults.append(f"{pair.case}: {error}")
+            faults.append(f"{pair.case}: {error}".rstrip("."))
             continue
+        person = pair.patient or volume.acquisition.patient_id or pair.case
+        persons.setdefault(person, []).append(pair.case)
+        unsure = [x.text for x in result.findings if x.code in DOUBTS]
+        if unsure:
+            remarks.append(f"{pair.case}: {' '.join(unsure)}")
         estimated.append(bmd)
-        measured.append(pair.total)
+        measured.append(dxa)
         half_widths.append(half)
+    faults += [
+        f"{', '.join(cases)} are of one patient ({person}); a site calibration takes one CT each"
+        for person, cases in persons.items()
+        if len(cases) > 1
+    ]
     if faults:
-        raise CTBMDError(f"These pairs cannot be used: {' '.join(faults)}")
+        raise table_error(pairs_path, faults)
     calibration, errors = fit(estimated, measured)
+    remarks = suspects([pair.case for pair in pairs], estimated, measured) + remarks
+    devices = sorted({pair.dxa_device for pair in pairs if pair.dxa_device})
+    if len(devices) > 1:
+        remarks.append(
+            f"The DXA is of {len(devices)} devices ({', '.join(devices)}), whose values need not "
+            "agree; calibrate to each of them by itself."
+        )
     # Split conformal on the leave-one-out errors: the factor that makes the
-    # interval hold 90 % of them.
-    score = np.sort(np.abs(errors) / np.array(half_widths))
-    rank = min(math.ceil((len(score) + 1) * card["interval"]["level"]), len(score))
+    # interval hold 90 % of them. The scale stretches what members and images
+    # differ by, as it does in estimate(), but not the floor.
+    quantile, floor = interval["quantile_total"], interval["floor_g_cm2"]
+    varied = (np.array(half_widths) / quantile) ** 2 - floor**2
+    half_widths = quantile * np.sqrt(floor**2 + calibration.scale**2 * np.maximum(varied, 0))
+    score = np.sort(np.abs(errors) / half_widths)
+    rank = min(math.ceil((len(score) + 1) * interval["level"]), len(score))
     ratio = float(score[rank - 1])
-    for key in ("quantile_level", "quantile_total"):
-        # estimate() spreads the calibrated values, which the scale stretched already.
-        card["interval"][key] = card["interval"][key] * ratio
-    card["calibration"] = {
-        "scale": calibration.scale,
-        "offset_g_cm2": calibration.offset,
-        "scale_interval_95": list(calibration.scale_interval),
-        "offset_interval_95_g_cm2": list(calibration.offset_interval),
-        "pairs": calibration.pairs,
-        "dxa_devices": sorted({pair.dxa_device for pair in pairs if pair.dxa_device}),
-        "before": calibration.before,
-        "after_leave_one_out": calibration.after,
-        "interval_ratio": ratio,
-    }
+    calibration = Calibration(
+        **{**calibration.__dict__, "quantile_ratio": ratio, "remarks": tuple(remarks)}
+    )
+    card = _calibrated_card(plain.card, calibration)
+    card["calibration"]["dxa_devices"] = devices
+    card["calibration"]["dxa_range_g_cm2"] = [float(min(measured)), float(max(measured))]
     save_bundle(output_folder, card, bundle.members, overwrite=overwrite)
     if progress:
         progress(1.0, "Done")
-    return Calibration(**{**calibration.__dict__, "quantile_ratio": ratio})
+    return calibration
 
 
-def _like_dxa(result: BMDResult, pair, interval):
-    """The estimate over the levels that the DXA value was taken from, and its half interval."""
-    if pair.bmd and len(pair.bmd) < 4:
-        rows = [row for row in result.levels if row.level in pair.bmd]
-        if len(rows) != len(pair.bmd):
-            missing = sorted(set(pair.bmd) - {row.level for row in rows})
-            raise CTBMDError(f"{', '.join(missing)} was measured by DXA but not found in the CT.")
+def suspects(cases, estimated, measured) -> list[str]:
+    """Sentences on pairs far from a robust line through all of them.
+
+    Theil and Sen's line and the median absolute deviation, because two swapped
+    values bend a least-squares line towards themselves.
+    """
+    x, y = np.asarray(estimated, float), np.asarray(measured, float)
+    slope, offset = stats.theilslopes(y, x)[:2]
+    sd = max(1.4826 * float(np.median(np.abs(y - offset - slope * x))), LEAST_SD)
+
+    def off(dxa, estimate):
+        return abs(dxa - offset - slope * estimate) / sd
+
+    odd = [i for i in range(len(x)) if off(y[i], x[i]) > SUSPECT]
+    swapped = [
+        (i, j)
+        for i in odd
+        for j in odd
+        if i < j and off(y[i], x[j]) < SUSPECT / 2 and off(y[j], x[i]) < SUSPECT / 2
+    ]
+    texts = [
+        f"Check {cases[i]} and {cases[j]}: their DXA values look swapped "
+        f"({y[i]:.3f} and {y[j]:.3f} g/cm2)."
+        for i, j in swapped
+    ]
+    told = {i for pair in swapped for i in pair}
+    return texts + [
+        f"Check {cases[i]}: its DXA of {y[i]:.3f} g/cm2 is far from the "
+        f"{offset + slope * x[i]:.3f} that the other pairs let expect (wrong patient, wrong "
+        "levels, fracture or metal?)."
+        for i in odd
+        if i not in told
+    ]
+
+
+def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
+    """The bundle as it was before any site calibration."""
+    card = copy.deepcopy(bundle.card)
+    old = card.pop("calibration", None)
+    if old:
+        card.update(old.get("of", {}))
+        for key in ("quantile_level", "quantile_total"):
+            card["interval"][key] /= old.get("interval_ratio", 1.0)
+    return ModelBundle(card, bundle.members, bundle.folder)
+
+
+def _calibrated_card(plain: dict, calibration: Calibration) -> dict:
+    """The card of the calibrated bundle: a version of its own, and what it came from."""
+    card = copy.deepcopy(plain)
+    scale, offset = calibration.scale, calibration.offset
+    digest = hashlib.sha256(f"{scale:.6f} {offset:.6f}".encode()).hexdigest()[:8]
+    date = time.strftime("%Y-%m-%d")
+    kept = ("version", "date", "bmd_range_g_cm2")
+    card["version"] = f"{plain['version']}+site.{date.replace('-', '')}.{digest}"
+    card["date"] = date
+    if plain.get("bmd_range_g_cm2"):
+        card["bmd_range_g_cm2"] = [scale * x + offset for x in plain["bmd_range_g_cm2"]]
+    for key in ("quantile_level", "quantile_total"):
+        card["interval"][key] *= calibration.quantile_ratio
+    card["calibration"] = {
+        "scale": scale,
+        "offset_g_cm2": offset,
+        "scale_interval_95": list(calibration.scale_interval),
+        "offset_interval_95_g_cm2": list(calibration.offset_interval),
+        "pairs": calibration.pairs,
+        "before": calibration.before,
+        "after_leave_one_out": calibration.after,
+        "interval_ratio": calibration.quantile_ratio,
+        "remarks": list(calibration.remarks),
+        "metrics": "the figures under 'metrics' are of the model before this calibration",
+        "of": {key: plain[key] for key in kept if key in plain},
+    }
+    return card
+
+
+def _like_dxa(result: BMDResult, pair):
+    """Estimate and DXA over the same levels, and the half interval, g/cm2."""
+    rows = [row for row in result.levels if row.level in pair.bmd and row.included]
+    if pair.bmd and (len(pair.bmd) < 4 or len(rows) < 4):
+        if len(rows) < min(2, len(pair.bmd)):
+            raise CTBMDError(f"{', '.join(pair.bmd)} measured by DXA, but not found in the CT.")
         mean = float(np.mean([row.bmd_g_cm2 for row in rows]))
-        return mean, float(np.mean([row.bmd_high - row.bmd_g_cm2 for row in rows]))
+        dxa = float(np.mean([pair.bmd[row.level] for row in rows]))
+        return mean, dxa, float(np.mean([row.bmd_high - row.bmd_g_cm2 for row in rows]))
     if result.total is None:
         raise CTBMDError(result.total_reason)
-    return result.total.bmd_g_cm2, result.total.bmd_high - result.total.bmd_g_cm2
+    return result.total.bmd_g_cm2, pair.total, result.total.bmd_high - result.total.bmd_g_cm2

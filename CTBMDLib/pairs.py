@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .cases import load_levels
 from .errors import CTBMDError
 from .estimate import TOTAL
 from .levels import MEASURED
@@ -13,6 +15,12 @@ from .levels import MEASURED
 SPLITS = ("train", "validation", "test", "external")
 BMD_RANGE = (0.2, 2.5)
 """g/cm2; outside it a value is a mistake, most often one in mg or a T-score."""
+
+ROUNDING = 0.006
+"""g/cm2 by which a printed L1-L4 may lie outside its printed levels."""
+
+COLUMNS = ("case", "path", "patient", "levels", *MEASURED, TOTAL)
+COLUMNS += ("split", "institution", "dxa_device", "sex", "age")
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Pair:
     Attributes
     ----------
     case : str
-        Names the patient; rows of one case are one patient.
+        Names the CT; no two rows share it.
     path : Path
         DICOM folder, NIfTI or NRRD.
     levels : Path or None
@@ -33,6 +41,8 @@ class Pair:
         DXA L1-L4, g/cm2: as given, else the mean of the given levels.
     split, institution, dxa_device, sex : str or None
     age : float or None
+    patient : str or None
+        The person, where several rows are of one; the header's PatientID tells it otherwise.
     """
 
     case: str
@@ -45,6 +55,7 @@ class Pair:
     dxa_device: str | None = None
     sex: str | None = None
     age: float | None = None
+    patient: str | None = None
 
 
 def read_pairs(path, least: int = 1) -> list[Pair]:
@@ -54,8 +65,9 @@ def read_pairs(path, least: int = 1) -> list[Pair]:
     ----------
     path : path
         CSV with the columns `case, path`, at least one of `L1, L2, L3, L4, L1-L4`
-        (g/cm2) and, where wanted, `levels, split, institution, dxa_device, sex,
-        age`. Paths are relative to the file.
+        (g/cm2) and, where wanted, `patient, levels, split, institution,
+        dxa_device, sex, age`; other columns are passed over. Paths are relative
+        to the file.
     least : int
         Fewest rows that make sense.
 
@@ -63,6 +75,29 @@ def read_pairs(path, least: int = 1) -> list[Pair]:
     ------
     CTBMDError
         Naming all faults of all rows at once.
+    """
+    pairs, faults = check_table(path)
+    if not faults and len(pairs) < least:
+        faults.append(f"it has {len(pairs)} patients, at least {least} are needed")
+    if faults:
+        raise table_error(path, faults)
+    return pairs
+
+
+def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
+    """The usable rows of a table, and the faults of the others.
+
+    Parameters
+    ----------
+    path : path
+        See `read_pairs`.
+    look : callable(case, ct, levels) -> list of str, optional
+        Looks into each row's CT, which is there, and answers what is wrong with it.
+
+    Raises
+    ------
+    CTBMDError
+        Where the file is no such table at all.
     """
     path = Path(path)
     try:
@@ -73,32 +108,52 @@ def read_pairs(path, least: int = 1) -> list[Pair]:
     head = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    columns = {(name or "").strip() for name in reader.fieldnames or ()}
+    known = {name.lower(): name for name in COLUMNS}
+    titles = [(name or "").strip() for name in reader.fieldnames or ()]
+    columns = [known.get(title.lower(), title) for title in titles]
     missing = [name for name in ("case", "path") if name not in columns]
-    if missing or not columns & {*MEASURED, TOTAL}:
+    if missing or not {*columns} & {*MEASURED, TOTAL}:
         raise CTBMDError(
             f"The table '{path}' needs the columns case, path and at least one of "
             f"{', '.join((*MEASURED, TOTAL))}."
         )
-    pairs, faults = [], []
-    for number, raw in enumerate(reader, start=2):
-        row = {
-            (k or "").strip(): (v or "").strip()
-            for k, v in raw.items()
-            if isinstance(v, str | None)
-        }
+    reader.fieldnames = columns
+    pairs, faults = [], _column_faults(columns)
+    for raw in reader:
+        more = raw.pop(None, None)
+        row = {key: (value or "").strip() for key, value in raw.items()}
         if not any(row.values()):
             continue
         pair, wrong = _check(row, path.parent)
-        faults += [f"line {number}: {fault}" for fault in wrong]
+        ct, levels = (_file(row.get(name), path.parent) for name in ("path", "levels"))
+        if look and ct and ct.exists() and (levels is None or levels.is_file()):
+            wrong += [text.rstrip(".") for text in look(row.get("case"), ct, levels)]
+        if more:
+            wrong.append(
+                "more cells than columns (where the comma is the decimal sign, separate by semicolons)"
+            )
+        faults += [f"line {reader.line_num}: {fault}" for fault in dict.fromkeys(wrong)]
         if pair:
             pairs.append(pair)
-    faults += _contradictions(pairs)
-    if not faults and len(pairs) < least:
-        faults.append(f"it has {len(pairs)} patients, at least {least} are needed")
-    if faults:
-        raise CTBMDError(f"The table '{path}' cannot be used: {'; '.join(faults)}.")
-    return pairs
+    return pairs, faults + _contradictions(pairs)
+
+
+def table_error(path, faults) -> CTBMDError:
+    """All that is wrong with a table, as one sentence."""
+    return CTBMDError(f"The table '{path}' cannot be used: {'; '.join(faults)}.")
+
+
+def _column_faults(columns) -> list[str]:
+    faults = []
+    for name in dict.fromkeys(columns):
+        if name and columns.count(name) > 1:
+            faults.append(f"the column '{name}' stands there twice")
+        elif re.fullmatch(r"[TLS]\d+(-[TLS]\d+)?", name, re.I) and name not in COLUMNS:
+            faults.append(
+                f"the level of the column '{name}' is not used "
+                f"({', '.join((*MEASURED, TOTAL))} are); take it out"
+            )
+    return faults
 
 
 def _check(row, folder):
@@ -114,6 +169,11 @@ def _check(row, folder):
     levels = _file(row.get("levels"), folder)
     if levels is not None and not levels.is_file():
         wrong.append(f"the levels file '{row['levels']}' does not exist")
+    elif levels is not None:
+        try:
+            load_levels(levels)
+        except CTBMDError as error:
+            wrong.append(str(error).rstrip("."))
     values = {}
     for name in (*MEASURED, TOTAL):
         if not row.get(name):
@@ -123,10 +183,19 @@ def _check(row, folder):
             wrong.append(f"{name} '{row[name]}' is no number")
         elif not BMD_RANGE[0] <= value <= BMD_RANGE[1]:
             wrong.append(
-                f"{name} {value:g} is no areal BMD in g/cm2 ({BMD_RANGE[0]} to {BMD_RANGE[1]})"
+                f"{name} {value:g} is no areal BMD in g/cm2 "
+                f"({BMD_RANGE[0]} to {BMD_RANGE[1]}){_guess(value)}"
             )
         else:
             values[name] = value
+    parts = [values[name] for name in MEASURED if name in values]
+    total = values.get(TOTAL)
+    # L1-L4 is the levels' mineral over their area, so it lies between them.
+    if total and len(parts) == 4 and not min(parts) - ROUNDING <= total <= max(parts) + ROUNDING:
+        wrong.append(
+            f"L1-L4 {total:g} does not lie between its levels "
+            f"({min(parts):g} to {max(parts):g}); they are not of one DXA"
+        )
     if not values and not any(row.get(name) for name in (*MEASURED, TOTAL)):
         wrong.append("no DXA value")
     sex = (row.get("sex") or "").upper() or None
@@ -141,29 +210,42 @@ def _check(row, folder):
     if wrong:
         return None, wrong
     bmd = {name: values[name] for name in MEASURED if name in values}
-    total = values.get(TOTAL) or sum(bmd.values()) / len(bmd)
     return Pair(
         case,
         ct,
         levels,
         bmd,
-        total,
+        total or sum(parts) / len(parts),
         split,
         row.get("institution") or None,
         row.get("dxa_device") or None,
         sex,
         age,
+        row.get("patient") or None,
     ), []
 
 
+def _guess(value) -> str:
+    if BMD_RANGE[0] <= value / 1000 <= BMD_RANGE[1]:
+        return f"; it looks like mg/cm2, then {value / 1000:g} is meant"
+    return "; it looks like a T-score" if -7 <= value < 0 else ""
+
+
 def _contradictions(pairs):
-    faults, splits, paths = [], {}, {}
+    faults, cases, splits, paths = [], {}, {}, {}
     for pair in pairs:
-        if splits.setdefault(pair.case, pair.split) != pair.split:
-            faults.append(f"case {pair.case} stands in two splits")
+        cases.setdefault(pair.case, []).append(pair)
+        if pair.patient and splits.setdefault(pair.patient, pair.split) != pair.split:
+            faults.append(f"patient {pair.patient} stands in two splits")
         if paths.setdefault(str(pair.path), pair.case) != pair.case:
             faults.append(f"'{pair.path}' is given for two cases")
-    return faults
+    for case, rows in cases.items():
+        if len(rows) > 1:
+            faults.append(
+                f"case {case} stands there {len(rows)} times; give each CT a case of its own "
+                "and the CTs of one person the same 'patient'"
+            )
+    return list(dict.fromkeys(faults))
 
 
 def _file(text, folder):
