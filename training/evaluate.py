@@ -216,10 +216,12 @@ def auc(score, positive) -> float:
     return float((ranks[positive].sum() - p * (p + 1) / 2) / (p * n))
 
 
-def osteoporosis(table: Table, reference) -> np.ndarray:
-    """Which patients have a T-score of -2.5 or less by DXA."""
+def osteoporosis(table: Table, reference) -> np.ndarray | None:
+    """Which patients have a T-score of -2.5 or less by DXA; None where that is not known of all."""
+    if reference is None or not np.isfinite(table.female).all():
+        return None
     t = [
-        reference.t_score(bmd, "L1-L4", sex or None)
+        reference.t_score(bmd, "L1-L4", sex)
         for bmd, sex in zip(table.total, table.sex, strict=True)
     ]
     return np.array([x is not None and x <= -2.5 for x in t])

@@ -38,16 +38,17 @@ def to_markdown(report: dict, title: str) -> str:
         f"# Evaluation on {title}",
         "",
         "Research use only, not a medical device. All figures below were measured on "
-        f"{title}; they say nothing about the accuracy on patients.",
+        f"{title}; {report.get('scope', 'they say nothing about the accuracy on patients')}.",
         "",
         f"Trained on {patients['train']} patients ({report['images']} images), ensemble of "
         f"{len(report['plan']['seeds'])}. In brackets: 95 % bootstrap interval over patients.",
         "",
     ]
+    names = report.get("names", NAMES)
     for name, entry in report["tested"].items():
+        low = "" if entry["osteoporosis"] is None else f", {entry['osteoporosis']} with T <= -2.5"
         out += [
-            f"## {NAMES.get(name, name)}: {entry['patients']} patients, "
-            f"{entry['osteoporosis']} with T <= -2.5",
+            f"## {names.get(name, name)}: {entry['patients']} patients{low}",
             "",
             "| method | r | RMSE g/cm2 | bias g/cm2 | limits of agreement | AUC |",
             "| --- | --- | --- | --- | --- | --- |",
@@ -87,9 +88,10 @@ def to_markdown(report: dict, title: str) -> str:
         out += _priors(report["priors"])
     if "studies" in report:
         out += ["![learning curve](learning_curve.png)", ""]
+    scores = f"T-scores with the reference table {report['reference']}. "
     out += [
-        "T-scores with the reference table nhanes-hologic. Baselines were fitted on the "
-        f"{patients['validation']} validation patients of institution A.",
+        (scores if report["reference"] else "")
+        + f"Baselines were fitted on the {patients['validation']} validation patients.",
         "",
         "![agreement](agreement.png)",
         "",
@@ -170,7 +172,8 @@ def plot(path, report, tables):
 
     from .evaluate import osteoporosis
 
-    reference = ReferenceTable.load("nhanes-hologic")
+    reference = report["reference"] and ReferenceTable.load(report["reference"])
+    names = report.get("names", NAMES)
     tested = list(report["tested"])
     figure, axes = plt.subplots(
         len(tested), 3, figsize=(11, 3.6 * len(tested)), squeeze=False, layout="constrained"
@@ -182,7 +185,7 @@ def plot(path, report, tables):
         row[0].plot([low, high], [low, high], color="0.7", lw=1)
         row[0].scatter(measured, predicted, s=12, color="tab:blue")
         row[0].set(
-            xlabel="DXA L1-L4, g/cm2", ylabel="CNN L1-L4, g/cm2", title=NAMES.get(name, name)
+            xlabel="DXA L1-L4, g/cm2", ylabel="CNN L1-L4, g/cm2", title=names.get(name, name)
         )
         error = predicted - measured
         row[1].scatter((predicted + measured) / 2, error, s=12, color="tab:blue")
@@ -194,7 +197,7 @@ def plot(path, report, tables):
             row[1].axhline(value, color="0.4", ls=style, lw=1)
         row[1].set(xlabel="mean of both, g/cm2", ylabel="CNN - DXA, g/cm2", title="Bland-Altman")
         positive = osteoporosis(tables[name], reference)
-        if positive.any() and not positive.all():
+        if positive is not None and positive.any() and not positive.all():
             order = np.argsort(predicted, kind="stable")
             hit = np.concatenate([[0], np.cumsum(positive[order]) / positive.sum()])
             miss = np.concatenate([[0], np.cumsum(~positive[order]) / (~positive).sum()])

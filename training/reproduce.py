@@ -41,6 +41,9 @@ def main(arguments=None) -> int:
     parser.add_argument("--bundle", type=Path, help="folder for the bundle")
     parser.add_argument("--workers", type=int, help="processes for the cohort (all cores)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--reference", help="reference table of the AUC of --cohort (none without it)"
+    )
     parser.add_argument("--train-patients", type=int, help="another number of training patients")
     parser.add_argument("--no-studies", action="store_true", help="only what the bundle needs")
     options = parser.parse_args(arguments)
@@ -241,17 +244,21 @@ def predictor(members, standard):
     )
 
 
-def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict:
+def assess(
+    plan: Plan, members, tables, tested=("internal", "external"), reference=REFERENCE
+) -> dict:
     """Figures, baselines, controls and coverage of an ensemble.
 
     Parameters
     ----------
     tables : dict of str to evaluate.Table
         'validation' fits the baselines and sets the interval; 'held' gives the response.
+    reference : str or None
+        Table of the T-scores that the AUC goes by; no AUC without one.
     """
     from .baselines import Linear
 
-    reference = ReferenceTable.load(REFERENCE)
+    reference = reference and ReferenceTable.load(reference)
     predict = predictor(members, plan.standard)
     answers = {name: evaluate.predict_table(predict, table) for name, table in tables.items()}
     # The interval is for people, so it is set on the realistic patients, not the wide ones.
@@ -272,13 +279,15 @@ def assess(plan: Plan, members, tables, tested=("internal", "external")) -> dict
             continue
         baselines[name] = (known, Linear().fit(_columns(fitted, known), fitted.total))
     report = {"plan": _plan_dict(plan), "interval": interval, "tested": {}}
+    report["reference"] = reference and reference.name
     for name in tested:
         table, answer = tables[name], answers[name]
         low = evaluate.osteoporosis(table, reference)
+        count = None if low is None else int(low.sum())
         known = np.isfinite(table.levels)
         entry = {
             "patients": len(table),
-            "osteoporosis": int(low.sum()),
+            "osteoporosis": count,
             "CNN": evaluate.figures(answer.total, table.total, low, draws=plan.draws),
             "CNN, single vertebrae": evaluate.figures(
                 answer.levels[known], table.levels[known], draws=plan.draws
@@ -320,7 +329,9 @@ def make_card(plan: Plan, report: dict, population: str) -> dict:
     for name, entry in report["tested"].items():
         metrics[name] = {
             "patients": entry["patients"],
-            "kind": "simulated CT against simulated DXA" if population == "simulated" else "DXA",
+            "kind": "simulated CT against simulated DXA"
+            if population == "simulated"
+            else "CT against DXA of the site's own table",
             "L1-L4": entry["CNN"],
             "single_vertebrae": entry["CNN, single vertebrae"],
             "interval_coverage": entry["coverage"],
