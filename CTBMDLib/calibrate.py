@@ -14,15 +14,12 @@ from scipy import stats
 from .bundle import ModelBundle, save_bundle
 from .errors import CTBMDError
 from .estimate import BMDResult, estimate
-from .pairs import read_pairs, table_error
+from .pairs import doubts_of, read_pairs, table_error
 
 LEAST_PAIRS = 20
 
 SUSPECT = 4.0
 """Robust SDs from a robust line beyond which a pair is named: 1 in 16,000 of normal errors."""
-
-DOUBTS = ("numbering", "unsure-level", "sex", "contrast")
-"""Codes of the findings that may mean a wrong CT, a wrong level or a wrong value."""
 
 LEAST_SD = 0.015
 """g/cm2; the precision of DXA itself (CV 1.1-1.2 %), below which no spread is believed."""
@@ -175,9 +172,8 @@ def calibrate(
             continue
         person = pair.patient or volume.acquisition.patient_id or pair.case
         persons.setdefault(person, []).append(pair.case)
-        unsure = [x.text for x in result.findings if x.code in DOUBTS]
-        if unsure:
-            remarks.append(f"{pair.case}: {' '.join(unsure)}")
+        if doubts := doubts_of(result.findings):
+            remarks.append(f"Check {pair.case}: {doubts}.")
         estimated.append(bmd)
         measured.append(dxa)
         half_widths.append(half)

@@ -143,6 +143,19 @@ def table_error(path, faults) -> CTBMDError:
     return CTBMDError(f"The table '{path}' cannot be used: {'; '.join(faults)}.")
 
 
+def doubts_of(findings) -> str:
+    """What may mean a wrong CT, level or value among a case's findings, in few words."""
+    low = " ".join(x.level for x in findings if x.code == "unsure-level")
+    words = {
+        "numbering": "vertebra numbers uncertain",
+        "sex": "another sex in the header than in the table",
+        "contrast": "contrast agent stated",
+    }
+    codes = {x.code for x in findings}
+    texts = [text for code, text in words.items() if code in codes]
+    return "; ".join(texts + ([f"low confidence at {low}"] if low else []))
+
+
 def _column_faults(columns) -> list[str]:
     faults = []
     for name in dict.fromkeys(columns):
