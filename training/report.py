@@ -88,9 +88,11 @@ def to_markdown(report: dict, title: str) -> str:
         out += _priors(report["priors"])
     if "studies" in report:
         out += ["![learning curve](learning_curve.png)", ""]
+    if "cohort" in report:
+        out += _cohort(report["cohort"], report["doubts"])
     scores = f"T-scores with the reference table {report['reference']}. "
     out += [
-        (scores if report["reference"] else "")
+        (scores if report["reference"] else "No AUC, because no reference table was named. ")
         + f"Baselines were fitted on the {patients['validation']} validation patients.",
         "",
         "![agreement](agreement.png)",
@@ -108,6 +110,27 @@ def to_markdown(report: dict, title: str) -> str:
             "",
         ]
     return "\n".join(out)
+
+
+def _cohort(cohort, doubts):
+    """What a hospital's table held, and whom to look at again."""
+    out = ["## The patients", ""]
+    for name in ("institutions", "scanners", "dxa_devices", "sex"):
+        counts = "; ".join(f"{value} ({count})" for value, count in cohort[name].items())
+        out.append(f"- {name.replace('_', ' ').replace('dxa', 'DXA')}: {counts}")
+    if len(cohort["dxa_devices"]) > 1:
+        out.append("- The values of different DXA devices need not agree; no conversion was made.")
+    if cohort["only_L1-L4_measured"]:
+        out.append(
+            f"- Of {cohort['only_L1-L4_measured']} CT only L1-L4 was measured; each of their "
+            "vertebrae is held against it."
+        )
+    out.append("")
+    if doubts:
+        out += ["Used, but to be checked by a person:", ""]
+        out += [f"- {case}: {text}" for case, text in doubts.items()]
+        out.append("")
+    return out
 
 
 STUDY_NOTES = {

@@ -30,6 +30,7 @@ from .studies import prior_sensitivity, run_studies
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REFERENCE = "nhanes-hologic"
+SHORT = {"hu": "HU", "age": "age", "female": "sex", "bmi": "BMI", "slice_dxa": "slice DXA"}
 
 
 def main(arguments=None) -> int:
@@ -274,7 +275,7 @@ def assess(
             x for x in wanted if all(np.isfinite(getattr(t, x)).all() for t in tables.values())
         ]
         if len(known) < len(wanted):
-            name = " + ".join(known)
+            name = " + ".join(SHORT[x] for x in known)
         if not known:
             continue
         baselines[name] = (known, Linear().fit(_columns(fitted, known), fitted.total))
