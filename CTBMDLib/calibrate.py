@@ -184,8 +184,12 @@ def calibrate(
     ]
     if faults:
         raise table_error(pairs_path, faults)
-    calibration, errors = fit(estimated, measured)
-    remarks = suspects([pair.case for pair in pairs], estimated, measured) + remarks
+    odd = suspects([pair.case for pair in pairs], estimated, measured)
+    try:
+        calibration, errors = fit(estimated, measured)
+    except CTBMDError as error:
+        raise CTBMDError(" ".join([str(error), *odd])) from None
+    remarks = odd + remarks
     devices = sorted({pair.dxa_device for pair in pairs if pair.dxa_device})
     if len(devices) > 1:
         remarks.append(
@@ -231,7 +235,7 @@ def suspects(cases, estimated, measured) -> list[str]:
         (i, j)
         for i in odd
         for j in odd
-        if i < j and off(y[i], x[j]) < SUSPECT / 2 and off(y[j], x[i]) < SUSPECT / 2
+        if i < j and off(y[i], x[j]) < SUSPECT and off(y[j], x[i]) < SUSPECT
     ]
     texts = [
         f"Check {cases[i]} and {cases[j]}: their DXA values look swapped "

@@ -133,7 +133,7 @@ def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
                 "more cells than columns (where the comma is the decimal sign, separate by semicolons)"
             )
         faults += [f"line {reader.line_num}: {fault}" for fault in dict.fromkeys(wrong)]
-        if pair:
+        if pair and not wrong:
             pairs.append(pair)
     return pairs, faults + _contradictions(pairs)
 

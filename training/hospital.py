@@ -14,7 +14,6 @@ from CTBMDLib.bundle import ModelBundle, default_bundle_folder, save_bundle
 from CTBMDLib.cases import open_case
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
-from CTBMDLib.pairs import table_error
 from CTBMDLib.reference import ReferenceTable
 
 from . import evaluate
@@ -124,7 +123,7 @@ def too_small(parts) -> list[str]:
         count = len({case.person for case in parts[name]})
         if count < least:
             faults.append(
-                f"{count} patients fall to '{name}', at least {least} are needed: add patients, "
+                f"{count} usable patients fall to '{name}', at least {least} are needed: add patients, "
                 "or set the column 'split' or leave it empty to have them dealt out"
             )
     return faults
@@ -143,7 +142,8 @@ def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
     parts = split_of(cases)
     faults += too_small(parts)
     if faults:
-        raise table_error(table, faults)
+        listed = "".join(f"\n- {fault}" for fault in faults)
+        raise CTBMDError(f"The table '{table}' cannot be used; nothing was trained:{listed}")
     counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
     say(f"CT: {counts}; of {len({case.person for case in cases})} patients")
     doubts = {case.pair.case: case.doubts for case in cases if case.doubts}

@@ -199,7 +199,11 @@ def plot(path, report, tables):
     names = report.get("names", NAMES)
     tested = list(report["tested"])
     figure, axes = plt.subplots(
-        len(tested), 3, figsize=(11, 3.6 * len(tested)), squeeze=False, layout="constrained"
+        len(tested),
+        3 if reference else 2,
+        figsize=(11 if reference else 7.4, 3.6 * len(tested)),
+        squeeze=False,
+        layout="constrained",
     )
     for row, name in zip(axes, tested, strict=True):
         measured = tables[name].total
@@ -219,6 +223,8 @@ def plot(path, report, tables):
         ):
             row[1].axhline(value, color="0.4", ls=style, lw=1)
         row[1].set(xlabel="mean of both, g/cm2", ylabel="CNN - DXA, g/cm2", title="Bland-Altman")
+        if not reference:
+            continue
         positive = osteoporosis(tables[name], reference)
         if positive is not None and positive.any() and not positive.all():
             order = np.argsort(predicted, kind="stable")

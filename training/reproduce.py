@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.bundle import MAX_BYTES, save_bundle
+from CTBMDLib.errors import CTBMDError
 from CTBMDLib.network import ARCHITECTURE, parameter_shapes, predict_numpy
 from CTBMDLib.reference import ReferenceTable
 
@@ -60,7 +61,11 @@ def main(arguments=None) -> int:
     if options.cohort:
         from .hospital import run_hospital
 
-        return run_hospital(options.cohort, plan, work, results, options, say)
+        try:
+            return run_hospital(options.cohort, plan, work, results, options, say)
+        except CTBMDError as error:  # for people who do not program
+            print(error, file=sys.stderr)
+            return 2
     run(plan, work, results, options.bundle or work / "bundle", options)
     return 0
 

@@ -8,7 +8,7 @@ from phantoms import bundle, chosen, phantom
 
 from CTBMDLib import cases
 from CTBMDLib.bundle import ModelBundle
-from CTBMDLib.calibrate import calibrate, fit
+from CTBMDLib.calibrate import calibrate, fit, suspects
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.estimate import estimate
 from CTBMDLib.pairs import read_pairs
@@ -114,6 +114,23 @@ def test_the_line_is_recovered_and_leave_one_out_is_what_it_says():
 def test_fits_that_make_no_sense(x, y, words):
     with pytest.raises(CTBMDError, match=words):
         fit(x, y)
+
+
+def test_pairs_that_do_not_fit_are_named():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0.6, 1.3, 24)
+    y = 1.1 * x + 0.03 + rng.normal(0, 0.03, 24)
+    cases = [f"c{n}" for n in range(24)]
+    assert suspects(cases, x, y) == []
+    low, high = int(np.argmin(x)), int(np.argmax(x))
+    swapped = y.copy()
+    swapped[[low, high]] = y[[high, low]]
+    (text,) = suspects(cases, x, swapped)
+    assert "swapped" in text and f"c{low}" in text and f"c{high}" in text
+    alone = y.copy()
+    alone[5] += 0.4
+    (text,) = suspects(cases, x, alone)
+    assert text.startswith("Check c5:") and "swapped" not in text
 
 
 def test_a_calibrated_bundle_answers_as_the_sites_dxa(tmp_path, monkeypatch):

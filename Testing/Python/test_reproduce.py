@@ -16,9 +16,8 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from CTBMDLib.bundle import ModelBundle  # noqa: E402
-from CTBMDLib.errors import CTBMDError  # noqa: E402
-from CTBMDLib.levels import LevelSelection, LevelSlice  # noqa: E402
-from training import hospital, reproduce  # noqa: E402
+from CTBMDLib.levels import LevelSlice  # noqa: E402
+from training import reproduce  # noqa: E402
 from training.train import Settings  # noqa: E402
 
 LEVELS = {"L1": CENTRES["L1"], "L2": CENTRES["L2"]}
@@ -101,70 +100,6 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     again = reproduce.run(small, tmp_path, tmp_path / "results", tmp_path / "bundle", options)
     assert not any("epoch" in text for text in seen)
     assert again["tested"]["external"]["prediction"] == report["tested"]["external"]["prediction"]
-
-
-@pytest.fixture
-def table(tmp_path, monkeypatch):
-    """Forty patients of two institutions with their own CT files and DXA values."""
-    lines, volumes = ["case,path,institution,L1,L2,sex,age"], {}
-    for number in range(40):
-        path = tmp_path / f"{number}.nii"
-        path.write_bytes(b"")
-        one = patient(number)
-        volumes[path] = one
-        bmd = f"{one.bmd['L1']:.3f}"
-        lines.append(f"p{number},{path.name},{'ab'[number % 4 == 3]},{bmd},{bmd},{one.sex},50")
-    (tmp_path / "patients.csv").write_text("\n".join(lines))
-
-    def open_case(path, levels=None):
-        one = volumes[path]
-        return one.slabs["L1"], LevelSelection(tuple(one.slices.values()))
-
-    monkeypatch.setattr(hospital, "open_case", open_case)
-    return tmp_path / "patients.csv"
-
-
-def test_a_hospitals_own_patients(table, tmp_path, small):
-    said = []
-    head, *lines = table.read_text().splitlines()
-    parts = ["train"] * 18 + ["validation"] * 10 + ["test"] * 12
-    lines = [
-        ("" if ",b," in line else part) + "," + line
-        for part, line in zip(parts, lines, strict=True)
-    ]
-    table.write_text("\n".join(["split," + head, *lines]))
-    options = Namespace(bundle=None)
-    code = hospital.run_hospital(
-        table, small, tmp_path / "work", tmp_path / "results", options, said.append
-    )
-    assert code == 0
-    bundle = ModelBundle.load(tmp_path / "work" / "bundle")
-    assert bundle.population == "patients" and not bundle.simulated
-    assert bundle.card["metrics"]["external"]["patients"] == 10
-    text = (tmp_path / "results" / "report.md").read_text()
-    assert "the hospital's own patients" in text and "simulated" not in text
-
-
-def test_splits_keep_patients_apart_and_do_not_move(table):
-    from CTBMDLib.pairs import read_pairs
-
-    pairs = read_pairs(table)
-    parts = hospital.split_of(pairs)
-    cases = [pair.case for part in parts.values() for pair in part]
-    assert sorted(cases) == sorted(pair.case for pair in pairs)
-    assert all(pair.institution == "b" for pair in parts["external"])
-    fewer = hospital.split_of(pairs[:20])
-    for name, part in fewer.items():
-        assert {pair.case for pair in part} <= {pair.case for pair in parts[name]}
-
-
-def test_too_few_patients_in_a_part(table, tmp_path, small):
-    lines = table.read_text().splitlines()
-    table.write_text("\n".join(["split," + lines[0], *("train," + x for x in lines[1:])]))
-    with pytest.raises(CTBMDError, match="fall to 'validation'"):
-        hospital.run_hospital(
-            table, small, tmp_path / "w", tmp_path / "r", Namespace(bundle=None), print
-        )
 
 
 def test_the_negative_control_sees_no_bone():
