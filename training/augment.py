@@ -39,7 +39,7 @@ class Augmentation:
     sharpen: float = 0.5
     offset_hu: float = 5.0
     gain: float = 0.015
-    mineral: float = 0.5
+    mineral: float = 0.25
     truncate: float = 0.15
     share: float = 0.6
 

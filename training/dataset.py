@@ -38,7 +38,7 @@ class Variation:
 
     shift_mm: float = 3.5
     rotation_deg: float = 6.0
-    zoom: float = 0.06
+    zoom: float = 0.12
     s_mm: float = 1.5
 
 
@@ -105,7 +105,8 @@ def random_images(volume, level_slice, planes, standard, variation, count, rng):
     low, high = volume.ras_bounds[2]
     for s in planes:
         for _ in range(count):
-            zoom = float(np.exp(np.clip(rng.normal(0, variation.zoom), -0.18, 0.18)))
+            limit = 3 * variation.zoom
+            zoom = float(np.exp(np.clip(rng.normal(0, variation.zoom), -limit, limit)))
             scaled = replace(
                 standard,
                 spacing_mm=standard.spacing_mm / zoom,
