@@ -224,6 +224,30 @@ def test_found_levels_are_kept_and_may_be_corrected(site, truth, tmp_path, monke
     )
 
 
+def test_uncertain_cases_are_named_and_a_levels_file_goes_before_the_finder(site, looked, tmp_path):
+    (found,) = (looked / "levels").glob("P002-*.json")
+    content = json.loads(found.read_text())
+    content["numbering"] = "neither"
+    for item in content["levels"]:
+        item["confidence"] = 0.3 if item["level"] == "L1" else 0.9
+        item["ras"][2] += 1.0
+    (site / "corrected.json").write_text(json.dumps(content))
+
+    def change(rows):
+        rows[1] |= {"levels": "corrected.json", "L1": "", "L2": "", "L3": "", "L4": ""}
+
+    cases, faults = check_cases(changed(site, "levels.csv", change), tmp_path)
+    assert faults == []
+    assert cases[1].doubts == "vertebra numbers uncertain; low confidence at L1"
+    assert not any(case.doubts for case in cases if case is not cases[1])
+    record = hospital.load_case(cases[1])
+    for item in content["levels"]:
+        if item["level"] in record.slices:
+            assert record.slices[item["level"]].ras == pytest.approx(item["ras"])
+    # Only L1-L4 was measured: it stands for each of them.
+    assert set(record.bmd.values()) == {cases[1].pair.total} and len(record.bmd) == 4
+
+
 def person(number, **facts) -> Case:
     pair = Pair(str(number), Path(f"{number}"), None, {}, 1.0, **facts)
     return Case(pair, f"person{number}", "", None, None, (), "", str(number))
