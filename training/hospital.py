@@ -30,6 +30,11 @@ probability n / (n + 1), and the interval is to hold 90 %."""
 EPOCHS, RATE = 20, 1e-3
 """Rounds through the patients' images and peak learning rate, when a trained bundle is the start."""
 
+NAMES = {"internal": "internal test", "external": "other institutions"}
+
+LEAST_CLASS = 5
+"""Fewest patients with and without osteoporosis for an AUC: an interval from one means nothing."""
+
 SCOPE = (
     "they hold for its scanners, protocols, DXA devices and kind of patients, and were taken from "
     "its table as it is"
@@ -178,9 +183,9 @@ def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
     )
     device = _device(getattr(options, "device", "cpu"))
     say(f"training on {len(train)} images, {device}")
-    members = train_members(
-        plan, train, valid, work / f"training-{key}", device, start and start.members
-    )
+    processes = getattr(options, "workers", None)
+    folder = work / f"training-{key}"
+    members = train_members(plan, train, valid, folder, device, start and start.members, processes)
     say("evaluating")
     keys = {"validation": "validation", "internal": "test", "external": "external"}
     tables = {
@@ -197,7 +202,7 @@ def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
     report["hours"] = (time.time() - started) / 3600
     report["range"] = [float(train.bmd.min()), float(train.bmd.max())]
     report["scope"] = SCOPE
-    report["names"] = {"internal": "internal test", "external": "other institutions"}
+    report["names"] = NAMES
     report["cohort"] = {
         "table": Path(table).name,
         "institutions": counted(case.pair.institution for case in cases),
@@ -205,6 +210,7 @@ def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
         "dxa_devices": counted(case.pair.dxa_device for case in cases),
         "sex": counted(case.sex for case in cases),
         "only_L1-L4_measured": sum(not case.pair.bmd for case in cases),
+        "remarks": _drop_weak_auc(report),
     }
     report["doubts"] = doubts
     card = make_card(plan, report, "patients")
@@ -220,6 +226,23 @@ def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
     write_report(results, report, tables, title="the hospital's own patients")
     say(f"bundle in {folder}, report in {results}")
     return 0
+
+
+def _drop_weak_auc(report) -> list[str]:
+    """Take out the AUC of parts with too few of a class; sentences that say so."""
+    remarks = []
+    for name, entry in report["tested"].items():
+        low = entry["osteoporosis"]
+        if low is None or min(low, entry["patients"] - low) >= LEAST_CLASS:
+            continue
+        for values in entry.values():
+            if isinstance(values, dict):
+                values.pop("auc", None)
+        remarks.append(
+            f"No AUC for {NAMES[name]}: {low} of {entry['patients']} patients have T <= -2.5, and at "
+            f"least {LEAST_CLASS} with and without are needed."
+        )
+    return remarks
 
 
 def _start() -> ModelBundle | None:

@@ -90,7 +90,9 @@ def to_markdown(report: dict, title: str) -> str:
         out += ["![learning curve](learning_curve.png)", ""]
     if "cohort" in report:
         out += _cohort(report["cohort"], report["doubts"])
-    scores = f"T-scores with the reference table {report['reference']}. "
+    scores = f"T-scores with the reference table {report['reference']}"
+    if report["reference"]:
+        scores += f", which is for DXA of {ReferenceTable.load(report['reference']).device}. "
     out += [
         (scores if report["reference"] else "No AUC, because no reference table was named. ")
         + f"Baselines were fitted on the {patients['validation']} validation patients.",
@@ -125,6 +127,7 @@ def _cohort(cohort, doubts):
             f"- Of {cohort['only_L1-L4_measured']} CT only L1-L4 was measured; each of their "
             "vertebrae is held against it."
         )
+    out += [f"- {remark}" for remark in cohort["remarks"]]
     out.append("")
     if doubts:
         out += ["Used, but to be checked by a person:", ""]
