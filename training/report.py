@@ -107,7 +107,7 @@ def to_markdown(report: dict, title: str) -> str:
     if "simulated" in title:
         out += [
             "Virtual patients of both institutions, chosen by number alone (the first two of each):",
-            "[contact_sheet.png](contact_sheet.png); simulated aBMD and HU beside the literature:",
+            "[contact_sheet.jpg](contact_sheet.jpg); simulated aBMD and HU beside the literature:",
             "[cohort.txt](cohort.txt).",
             "",
         ]

@@ -188,7 +188,7 @@ def write_cohort_pages(results, work, paths) -> None:
     (Path(results) / "cohort.txt").write_text(text + "\n", encoding="utf-8")
     records = [load_patient(path) for path in (*paths["internal"][:2], *paths["external"][:2])]
     virtual = contact_sheet.virtual_slices(records)
-    contact_sheet.draw(Path(results) / "contact_sheet.png", virtual, dpi=60)
+    contact_sheet.draw(Path(results) / "contact_sheet.jpg", virtual, dpi=60)
     data = Path(__file__).resolve().parents[1].parent / "shared" / "data"
     if data.is_dir():
         real = contact_sheet.real_slices(data)

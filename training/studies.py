@@ -94,7 +94,13 @@ def run_studies(plan, work, sources, tables, device, processes, load, say, progr
             sources["paper"],
             {"count": cuts, "epochs": times // cuts},
         ),
-        ("Negative control", "labels shuffled between patients", None, {"shuffled": True}),
+        (
+            "Negative control",
+            "labels shuffled between patients",
+            None,
+            # A change of mineral carries its label with it, and would teach what is to be unlearned.
+            {"shuffled": True, "augmentation": replace(plan.augmentation, mineral=0.0)},
+        ),
     ]
     jobs, judged = [], []
     for section, label, paths, how in plans:
