@@ -46,7 +46,7 @@ class Plan:
 
     parts: dict
     images_per_plane: int = 3
-    images_seen: int = 160_000
+    images_seen: int = 120_000
     seeds: tuple = (0, 1, 2)
     draws: int = 1000
     settings: Settings = Settings()
@@ -55,7 +55,7 @@ class Plan:
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "1.0.0"
+    version: str = "0.2.0"
     date: str = "2026-11-23"
 
 
