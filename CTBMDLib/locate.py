@@ -14,6 +14,7 @@ import numpy as np
 from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
 from .spine_column import bone_map, refine_column, tissue_level, trace_column
+from .spine_evidence import see_discs, see_sides
 from .spine_grid import central_box, make_grid, noise_level, quieter, reduce_ct
 from .spine_numbering import number_vertebrae
 from .spine_profile import find_chain, make_profiles
@@ -40,6 +41,18 @@ GAINS = (1.0, 1.8, 1.0, 1.0)
 
 CLEAR = 2.5
 """Worth of a chain of discs beyond which no other column is tried."""
+
+SHARPNESS = 0.6
+"""Factor on what the side network says: neighbours and both sides are not independent."""
+
+NETWORK_SHARE = 0.6
+"""Weight of the side network against the rules for ribs and sacrum."""
+
+MIN_STEP_MM = 26.0
+"""Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
+
+MIN_PEDICLE = 0.3
+"""Bone where pedicles are, without which a row of discs is no spine."""
 
 DOUBTFUL = 0.45
 """Score below which a vertebra at either end of the chain is not kept."""
@@ -108,8 +121,9 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     straight, profiles = best["straight"], best["profiles"]
     discs, scores = best["discs"], best["scores"]
     step(0.85, "Naming the vertebrae")
-    ribs, ala = _evidence(rib_evidence(straight, quiet, tissue), profiles, discs)
-    numbering = number_vertebrae(ribs, ala)
+    if np.median(np.diff(discs)) < MIN_STEP_MM or _pedicles(profiles, discs) < MIN_PEDICLE:
+        return nothing
+    numbering = number_vertebrae(*_evidence(straight, profiles, quiet, discs, tissue))
     if not numbering.any_lumbar:
         return nothing
     if numbering.decided_by == "neither" and len(scores) < 2:
@@ -147,7 +161,7 @@ def _discs(volume, reduced, column, tissue, noise, gain=1.0):
     column = refine_column(reduced, column, tissue, gain)
     straight = straighten(volume, recentre(reduced, column, tissue), noise)
     profiles = make_profiles(straight, tissue)
-    discs, scores = find_chain(profiles)
+    discs, scores = find_chain(*see_discs(straight, tissue), profiles.seen)
     while len(scores) and scores[-1] < DOUBTFUL:
         discs, scores = discs[:-1], scores[:-1]
     while len(scores) and scores[0] < DOUBTFUL:
@@ -162,24 +176,57 @@ def _discs(volume, reduced, column, tissue, noise, gain=1.0):
     }
 
 
-def _evidence(along, profiles, discs):
-    """Rib evidence and sacral bone for every vertebra and the two places below the last disc."""
+def _evidence(straight, profiles, reduced, discs, tissue):
+    """Evidence for ribs (2, m) and sacral wings (m,) of every vertebra and two places below.
+
+    Two witnesses are weighed together: a small network, and rules that follow
+    bone from the spine to the side and look for the sacrum's.
+    """
+    logits, cover = see_sides(straight, reduced, tissue)
+    along = rib_evidence(straight, reduced, tissue)
     last = int(np.clip(np.median(np.diff(discs)[-3:]), 28, 42))
     edges = [*discs, discs[-1] + last, discs[-1] + 2 * last]
-    n = len(profiles.ala)
-    ribs, wings = [], []
+    n = len(straight)
+    ribs, wings, bars = [], [], []
     for top, bottom in zip(edges, edges[1:], strict=False):
         height = bottom - top
-        at = slice(max(0, int(top - 0.1 * height)), max(1, int(top + 0.6 * height)))
-        part = along[:, at]
-        if part.shape[1] == 0:
-            ribs.append([np.nan, np.nan])
-        else:
-            ribs.append([np.nan if np.isnan(p).all() else np.nanmax(p) for p in part])
-        part = profiles.ala[min(n, int(top + 0.1 * height)) : int(top + 0.55 * height)]
-        enough = len(part) and np.isfinite(part).mean() > 0.6
-        wings.append(np.nanpercentile(part, 50) if enough else np.nan)
+        at = slice(max(0, int(top + 0.2 * height)), max(1, int(bottom - 0.2 * height)))
+        seen = np.full((2, 2), np.nan)
+        for side in range(2):
+            if len(cover[side, at]) and cover[side, at].mean() > 0.6:
+                rib, none, wing = logits[side, at].mean(axis=0)
+                seen[side] = rib - np.logaddexp(none, wing), wing - np.logaddexp(none, rib)
+        seen = np.clip(SHARPNESS * seen, -3.0, 3.0)
+        part = along[:, max(0, int(top - 0.1 * height)) : max(1, int(top + 0.6 * height))]
+        bar = [np.nan if np.isnan(p).all() else np.nanmax(p) for p in part]
+        ribs.append([_weighed(a, b) for a, b in zip(seen[:, 0], bar, strict=True)])
+        wings.append(np.nan if np.isnan(seen[:, 1]).all() else np.nanmean(seen[:, 1]))
+        part = profiles.wings[:, min(n, int(top + 0.1 * height)) : int(top + 0.55 * height)]
+        sides = [np.nanmedian(p) if np.isfinite(p).mean() > 0.6 else np.nan for p in part]
+        bars.append(np.nan if np.isnan(sides).all() else np.nanmin(sides))
+    # The broad transverse process of L5 shows a little; the sacrum much more.
+    bars = np.array(bars)
+    threshold = float(np.clip(0.5 * np.max(np.nan_to_num(bars)), 0.045, 0.12))
+    bars = np.clip(3.0 * (bars - threshold) / threshold, -2.5, 3.0)
+    wings = [_weighed(a, b) for a, b in zip(wings, bars, strict=True)]
     return np.array(ribs).T, np.array(wings)
+
+
+def _pedicles(profiles, discs):
+    """Bone where pedicles are, 0 to 1: the weaker side of the middle one of all vertebrae."""
+    found = []
+    for top, bottom in zip(discs, discs[1:], strict=False):
+        height = bottom - top
+        part = profiles.pedicle[:, int(top + 0.15 * height) : int(top + 0.5 * height) + 1]
+        found.append(part.mean(axis=1).min())
+    return float(np.median(found))
+
+
+def _weighed(network, rule):
+    """Weighted mean of two witnesses; the one that is known where the other is not."""
+    if np.isnan(network) or np.isnan(rule):
+        return rule if np.isnan(network) else network
+    return NETWORK_SHARE * network + (1.0 - NETWORK_SHARE) * rule
 
 
 def _measure(straight, profiles, top, bottom, tissue):

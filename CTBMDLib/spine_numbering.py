@@ -42,16 +42,16 @@ class Numbering:
         return ORDER[index] if 0 <= index < len(ORDER) else None
 
 
-def number_vertebrae(ribs, ala) -> Numbering:
+def number_vertebrae(ribs, wings) -> Numbering:
     """Name a chain of vertebrae from head to feet.
 
     Parameters
     ----------
     ribs : array_like, shape (2, m)
         Rib evidence left and right of each vertebra, -3 to 3; NaN where unseen.
-    ala : array_like, shape (m,)
-        Bone beside each body where only the sacrum has it, 0 to 1; NaN where
-        unseen. The last entries may be places below the last disc.
+    wings : array_like, shape (m,)
+        Evidence for the wings of the sacrum, -3 to 3; NaN where unseen. The last
+        entries may be places below the last disc.
 
     Notes
     -----
@@ -59,16 +59,11 @@ def number_vertebrae(ribs, ala) -> Numbering:
     as less likely, with 4 or 6. About one person in ten has a transitional
     vertebra, so the penalty is that of 1 in 10, not of the impossible.
     """
-    ribs, ala = np.asarray(ribs, float), np.asarray(ala, float)
-    m = len(ala)
+    ribs, wings = np.asarray(ribs, float), np.asarray(wings, float)
+    m = len(wings)
     seen = np.isfinite(ribs)
     rib = np.where(seen.any(axis=0), np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
-    # The broad transverse process of L5 shows a little; the sacrum much more.
-    known = np.isfinite(ala)
-    threshold = float(np.clip(0.5 * np.max(ala[known], initial=0.0), 0.045, 0.12))
-    sacral = np.where(
-        known, np.clip((np.nan_to_num(ala) - threshold) / (threshold / 3), -2.5, 5.0), 0.0
-    )
+    sacral = np.nan_to_num(wings)
 
     options = []
     for count in (5, 4, 6):
@@ -79,19 +74,16 @@ def number_vertebrae(ribs, ala) -> Numbering:
                 if below < 0:
                     score += rib[position] / 2 - sacral[position] / 2
                 elif below < count:
-                    # The processes of L3 are long, and the ilium comes near L4 and L5.
-                    trust = (1.0, 1.0, 0.6, 0.4)[below] if below < min(4, count - 1) else 0.3
-                    score += -trust * rib[position] / 2 - sacral[position] / 2
+                    score -= rib[position] / 2 + sacral[position] / 2
                 elif below == count:
-                    score += sacral[position] / 2 + rib[position] / 3  # bone out to the ilium
+                    score += sacral[position] / 2 - rib[position] / 2
                 else:  # the line may leave the sacrum's bend below S1
                     score += max(0.0, sacral[position]) / 6
             options.append((score - (0.0 if count == 5 else 1.6), first, count))
     best_score, first, count = max(options)
     ribs_in_view = 0 < first < m and rib[first - 1] > 0 and rib[first] < 0
     end = first + count
-    wing = sacral + 0.6 * rib
-    sacrum_in_view = 0 < end < m and sacral[end] > 0 and wing[end] - wing[end - 1] > 1.5
+    sacrum_in_view = 0 < end < m and sacral[end] > 0 and sacral[end - 1] < 0
     any_lumbar = first < m and end > 0
 
     # Labels are the same whether a lumbar vertebra more or less lies out of view.

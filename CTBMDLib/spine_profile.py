@@ -22,26 +22,23 @@ class Profiles:
 
     Attributes
     ----------
-    disc : ndarray
-        How much a plane looks like a disc between two endplates, about -1 to 3.
     tilt : ndarray
-        The disc's tilt where it looks most like one, mm per mm forward.
-    pedicle : ndarray
-        Bone beside the front of the canal, 0 to 1.
+        The tilt of a disc where a plane looks most like one, mm per mm forward.
+    pedicle : ndarray, shape (2, n)
+        Bone beside the front of the canal, left and right, 0 to 1.
     body : ndarray
         Bone within the outline of a body, 0 to 1.
-    ala : ndarray
-        Bone on both sides of the body where only the sacrum has it, 0 to 1;
+    wings : ndarray, shape (2, n)
+        Bone beside the body, left and right, where only the sacrum has it, 0 to 1;
         NaN where the CT does not reach.
     seen : ndarray of bool
         Planes whose body lies inside the CT.
     """
 
-    disc: np.ndarray
     tilt: np.ndarray
     pedicle: np.ndarray
     body: np.ndarray
-    ala: np.ndarray
+    wings: np.ndarray
     seen: np.ndarray
 
 
@@ -61,9 +58,6 @@ def make_profiles(straight: Straight, tissue_hu: float) -> Profiles:
     filled = np.where(seen_voxel, hu, tissue_hu)
     bone = bone_map(filled, tissue_hu)
 
-    disc, tilt = _disc_likeness(filled)
-    disc = np.where(seen, disc, -1.0)
-
     body_mask = (np.abs(AHEAD) <= 13.0)[:, None] & (np.abs(LATERAL) <= 18.1)[None, :]
     body = bone[:, body_mask].mean(axis=1)
 
@@ -73,30 +67,22 @@ def make_profiles(straight: Straight, tissue_hu: float) -> Profiles:
     band = (offset >= -4.0) & (offset <= 8.0)
     weight = band / np.maximum(band.sum(axis=1, keepdims=True), 1)
     across = np.einsum("tar,ta->tr", bone, weight)
-    sides = []
+    ahead = ((AHEAD >= -12.6) & (AHEAD <= 7.6))[:, None]
+    pedicle, wings = [], []
     for sign in (-1, 1):
         at = (sign * LATERAL >= 8.9) & (sign * LATERAL <= 21.1)
-        sides.append(ndimage.uniform_filter1d(across[:, at], 3, axis=1).max(axis=1))
-    pedicle = 0.5 * (sides[0] + sides[1])
-    # In units of the strongest pedicles, so that bone poor in mineral counts as well.
-    strongest = float(np.percentile(pedicle[seen], 90)) if seen.any() else 1.0
-    pedicle = np.clip(pedicle / max(strongest, 0.25), 0.0, 1.0)
-
-    ahead = ((AHEAD >= -12.6) & (AHEAD <= 7.6))[:, None]
-    wings = []
-    for sign in (-1, 1):
+        pedicle.append(across[:, at].max(axis=1))
         at = ahead & ((sign * LATERAL >= 29.9) & (sign * LATERAL <= 45.1))[None, :]
         covered = seen_voxel[:, at].mean(axis=1)
         wings.append(np.where(covered > 0.6, bone[:, at].mean(axis=1), np.nan))
-    ala = np.minimum(wings[0], wings[1])
-    one = np.where(np.isnan(wings[0]), wings[1], wings[0])
-    ala = np.where(np.isnan(ala), one, ala)
     smooth = ndimage.gaussian_filter1d
-    return Profiles(disc, tilt, smooth(pedicle, 1.5), smooth(body, 1.0), ala, seen)
+    return Profiles(
+        _disc_tilt(filled), np.array(pedicle), smooth(body, 1.0), np.array(wings), seen
+    )
 
 
-def _disc_likeness(hu):
-    """Dark band between two bright endplates, in units of the local contrast."""
+def _disc_tilt(hu):
+    """Tilt of the dark band between two bright endplates, in each plane."""
     n = len(hu)
     clipped = np.clip(hu, -100.0, 450.0)
     ahead = np.abs(AHEAD) <= 10.1
@@ -118,7 +104,7 @@ def _disc_likeness(hu):
             better = value > best
             best[better] = value[better]
             tilt[better] = slope
-    return best, tilt
+    return tilt
 
 
 def _band(high, width):
@@ -140,45 +126,42 @@ def _band(high, width):
     return 0.5 * ndimage.correlate1d(high, kernel, mode="nearest") + 0.5 * (both - centre)
 
 
-def find_chain(profiles: Profiles):
+def find_chain(disc, body, seen):
     """The most likely discs from head to feet.
 
-    Every vertebra between two discs earns their likeness, its pedicles where
-    pedicles belong (upper half), and pays for a height unlike its neighbour's.
+    Every vertebra between two discs earns their likeness and that of the body
+    between them, and pays for a height unlike its neighbour's. The first and
+    last disc may lie just outside the CT, where the body is whole.
+
+    Parameters
+    ----------
+    disc, body : ndarray, shape (n,)
+        Log-odds that a disc's or a body's middle lies in the plane.
+    seen : ndarray of bool, shape (n,)
+        Planes whose body lies inside the CT.
 
     Returns
     -------
     discs : ndarray of int, shape (m,)
         Plane of each disc's middle; empty where no chain of two vertebrae stands out.
     scores : ndarray, shape (m - 1,)
-        What each vertebra earned; above 0 speaks for it.
+        What each vertebra earned, at most 1.9; above 0 speaks for it.
     """
-    n = len(profiles.disc)
+    n = len(seen)
     reward = np.full((n, len(HEIGHTS)), -np.inf)
-    total_pedicle = np.concatenate([[0], np.cumsum(profiles.pedicle)])
-    total_body = np.concatenate([[0], np.cumsum(profiles.body)])
-    count_seen = np.concatenate([[0], np.cumsum(profiles.seen)])
-
-    def mean(total, low, high):
-        low, high = np.rint(low).astype(int), np.rint(high).astype(int)
-        low, high = np.clip(low, 0, n), np.clip(high, 0, n)
-        return (total[high] - total[low]) / np.maximum(high - low, 1)
-
+    disc = np.clip(disc / 3.0, -1.2, 1.0)
+    body = ndimage.maximum_filter1d(np.clip(body / 3.0, -1.2, 1.0), 5)
+    total_seen = np.concatenate([[0], np.cumsum(seen)])
     for column, height in enumerate(HEIGHTS):
         if height >= n:
             break
         b = np.arange(height, n)
         a = b - height
-        pedicles = mean(total_pedicle, a + 0.12 * height, a + 0.48 * height) - mean(
-            total_pedicle, a + 0.65 * height, a + 1.0 * height
-        )
-        solid = mean(total_body, a + 0.2 * height, a + 0.8 * height)
-        value = 0.5 * (np.clip(profiles.disc[a], -1, 2) + np.clip(profiles.disc[b], -1, 2))
-        value += 2.0 * np.clip(pedicles, -0.1, 0.5) - 0.8
-        value -= 10.0 * np.clip(0.12 - solid, 0, None)
+        value = 0.5 * (disc[a] + disc[b]) + 0.9 * body[(a + b) // 2]
         value -= ((height - 36.0) / 14.0) ** 4 * 0.15
-        value = np.where(mean(count_seen, a, b) > 0.97, value, -np.inf)
-        reward[b, column] = value
+        low, high = a + int(round(0.2 * height)), b - int(round(0.2 * height))
+        whole = total_seen[high] - total_seen[low] > 0.97 * (high - low)
+        reward[b, column] = np.where(whole, value, -np.inf)
 
     growth = HEIGHTS[:, None] - HEIGHTS[None, :]  # this minus the one above
     change = -0.5 * ((growth - 1.0) / 4.0) ** 2

@@ -19,6 +19,7 @@ import numpy as np
 from CTBMDLib.locate import find_levels
 
 from . import locator_cases as cases
+from .locator_planes import bodies_from_labels, planes_of
 from .locator_virtual import CERTAIN, TOLERANCE_MM, check_virtual
 
 
@@ -144,13 +145,15 @@ def check_real(data: Path) -> bool:
 
     truths = json.loads((data / "levels.json").read_text())["levels"]
     table = defaultdict(Counter)
-    worst = []
+    worst, planes = [], []
     for name, truth in truths.items():
         path = data / name
         volume = read_ct(path / "ct.nii.gz" if (path / "ct.nii.gz").exists() else path)
         for case, changed, where, whole in changed_copies(volume, truth):
             selection = find_levels(changed)
             result = judge(selection, where, whole)
+            if case == "as it is":
+                planes.append(_planes_line(name, selection, truth, bodies_from_labels(path)))
             verdict = result["verdict"]
             table[case][verdict] += 1
             table["TOTAL"][verdict] += 1
@@ -166,6 +169,9 @@ def check_real(data: Path) -> bool:
             )
             if verdict == "wrong":
                 worst.append((name, case))
+    print("\nimage planes of L1-L5 (count, in the middle half of the body, clear of its endplates)")
+    for line in planes:
+        print(line)
     print(f"\n{'case':24s} right uncertain wrong")
     for case, counts in table.items():
         print(f"{case:24s} {counts['right']:5d} {counts['uncertain']:9d} {counts['wrong']:5d}")
@@ -174,6 +180,26 @@ def check_real(data: Path) -> bool:
         found = len(find_levels(read_ct(liver)))
         print(f"ct_slices_liver: {found} levels found")
     return not worst
+
+
+def _planes_line(name, selection, centres, bodies) -> str:
+    """Where the planes of a real scan lie: by its labels, or else by the centres set by eye."""
+    source = "label volume"
+    if not bodies:
+        source = "centres by eye, axis and height as found"
+        bodies = {
+            item.level: {
+                "ras": centres[item.level],
+                "axis": item.axis,
+                "height_mm": item.height_mm,
+            }
+            for item in selection
+            if item.level in centres
+        }
+    counts = planes_of(selection, bodies)
+    return (
+        f"{name:16s} {counts['planes']:3d} {counts['middle']:3d} {counts['clear']:3d}  ({source})"
+    )
 
 
 def main(arguments=None) -> int:

@@ -128,7 +128,7 @@ def test_cancel_and_progress():
 
 # -- naming ---------------------------------------------------------------------
 RIB, NO_RIB, UNSEEN = 3.0, -3.0, np.nan
-WING, NO_WING = 0.3, 0.0
+WING, NO_WING = 3.0, -3.0
 
 
 def name_all(ribs, wings):
