@@ -16,7 +16,7 @@ from .levels import MEASURED, LevelSelection, LevelSlice
 from .spine_column import bone_map, refine_column, tissue_level, trace_column
 from .spine_evidence import see_discs, see_sides
 from .spine_grid import central_box, make_grid, noise_level, quieter, reduce_ct
-from .spine_numbering import number_vertebrae
+from .spine_numbering import agree, number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_evidence
 from .spine_straight import AHEAD, LATERAL, recentre, straighten
@@ -25,7 +25,7 @@ from .volume import CTVolume
 REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
 """Vertebrae `find_levels` names; what lies beyond is not needed."""
 
-MIN_WIDTH_MM = 32.0
+MIN_WIDTH_MM = 24.0
 """Lumbar bodies are wider than this, those of the neck narrower."""
 
 
@@ -35,9 +35,13 @@ SMALLEST_MM = 24.0
 EVERY, MIN_NODES = 2, 3
 """The first trace has a node every 12 mm; three of them are 36 mm of spine."""
 
-GAINS = (1.0, 1.8, 1.0, 1.0)
-"""Steepness of the bone map in each try to find a column; a column without any disc
-(a hip, a limb, an aorta full of contrast) is left out of the next one."""
+TRIES = ((1.0, 0.22), (1.8, 0.22), (4.0, 0.10), (1.0, 0.22), (1.8, 0.22), (4.0, 0.10))
+"""Steepness of the bone map and what a plane must score, in each try to find a column. Columns
+without a clear chain of discs (a hip, a limb, an aorta full of contrast) are left out of the
+next tries. The steep map is for bone that is hardly denser than muscle."""
+
+FAINT_HU = 40.0
+"""Soft tissue as the steep map takes it, HU."""
 
 CLEAR = 2.5
 """Worth of a chain of discs beyond which no other column is tried."""
@@ -45,14 +49,17 @@ CLEAR = 2.5
 SHARPNESS = 0.6
 """Factor on what the side network says: neighbours and both sides are not independent."""
 
-NETWORK_SHARE = 0.6
-"""Weight of the side network against the rules for ribs and sacrum."""
+RIB_DROP_MM = 28
+"""A rib comes down about as far before it is told from a transverse process."""
+
+ONE_SIDED, JOINED = 2.0, 0.85
+"""Rib evidence that differs between the sides; bone beside L5 that makes it part of the sacrum."""
 
 MIN_STEP_MM = 26.0
 """Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
 
-MIN_PEDICLE = 0.3
-"""Bone where pedicles are, without which a row of discs is no spine."""
+MIN_PEDICLE, PLAIN = 0.12, 1.35
+"""Bone where pedicles are, without which only discs as plain as this, of 1.9, make a spine."""
 
 DOUBTFUL = 0.45
 """Score below which a vertebra at either end of the chain is not kept."""
@@ -101,29 +108,34 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         grid = make_grid(quiet, central_box(quiet))
     step(0.4, "Looking for the spine")
     best, seen = None, []
-    for number, gain in enumerate(GAINS):
+    for number, (gain, base) in enumerate(TRIES):
         if number == 1:
             # First where a spine is expected, which is quick; then everywhere.
             grid = make_grid(quiet)
-        column = trace_column(grid, bone_map(grid.hu, tissue, gain), avoid=seen, every=EVERY)
+        level = FAINT_HU if gain > 2 else tissue
+        bone = bone_map(grid.hu, level, gain)
+        column = trace_column(grid, bone, base, avoid=seen, every=EVERY)
         if column is None or len(column.body) < MIN_NODES:
             continue
         step(0.6, "Looking for the discs")
-        candidate = _discs(volume, quiet, column, tissue, noise, gain)
+        refined = refine_column(quiet, column, level, gain, base, seen)
+        candidate = _discs(volume, quiet, refined, level, tissue, noise)
         if best is None or candidate["worth"] > best["worth"]:
             best = candidate
         if best["worth"] > CLEAR:
             break
-        if candidate["worth"] <= 0:
-            seen.append(column)
+        seen.append(refined)
     if best is None or best["worth"] <= 0:
         return nothing
     straight, profiles = best["straight"], best["profiles"]
     discs, scores = best["discs"], best["scores"]
     step(0.85, "Naming the vertebrae")
-    if np.median(np.diff(discs)) < MIN_STEP_MM or _pedicles(profiles, discs) < MIN_PEDICLE:
+    if np.median(np.diff(discs)) < MIN_STEP_MM or (
+        _pedicles(profiles, discs) < MIN_PEDICLE and np.median(scores) < PLAIN
+    ):
         return nothing
-    numbering = number_vertebrae(*_evidence(straight, profiles, quiet, discs, tissue))
+    by_network, ribs = _by_network(straight, profiles, quiet, discs, tissue)
+    numbering = agree(_by_rules(straight, profiles, quiet, discs, tissue), by_network)
     if not numbering.any_lumbar:
         return nothing
     if numbering.decided_by == "neither" and len(scores) < 2:
@@ -152,14 +164,14 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         return nothing
     if not any(item.level.startswith("L") for item in levels):
         return nothing
+    notes = (*numbering.notes, *_oddities(straight, tissue, discs, numbering, ribs))
     step(1.0, "Levels found")
-    return LevelSelection(tuple(levels), uid, numbering.decided_by, numbering.notes)
+    return LevelSelection(tuple(levels), uid, numbering.decided_by, notes)
 
 
-def _discs(volume, reduced, column, tissue, noise, gain=1.0):
-    """Refine a column, lay it straight and find its discs."""
-    column = refine_column(reduced, column, tissue, gain)
-    straight = straighten(volume, recentre(reduced, column, tissue), noise)
+def _discs(volume, reduced, column, level, tissue, noise):
+    """Lay a column straight and find its discs."""
+    straight = straighten(volume, recentre(reduced, column, level), noise)
     profiles = make_profiles(straight, tissue)
     discs, scores = find_chain(*see_discs(straight, tissue), profiles.seen)
     while len(scores) and scores[-1] < DOUBTFUL:
@@ -176,19 +188,45 @@ def _discs(volume, reduced, column, tissue, noise, gain=1.0):
     }
 
 
-def _evidence(straight, profiles, reduced, discs, tissue):
-    """Evidence for ribs (2, m) and sacral wings (m,) of every vertebra and two places below.
-
-    Two witnesses are weighed together: a small network, and rules that follow
-    bone from the spine to the side and look for the sacrum's.
-    """
-    logits, cover = see_sides(straight, reduced, tissue)
-    along = rib_evidence(straight, reduced, tissue)
+def _places(discs):
+    """Upper and lower disc of every vertebra and of two places below the last disc."""
     last = int(np.clip(np.median(np.diff(discs)[-3:]), 28, 42))
     edges = [*discs, discs[-1] + last, discs[-1] + 2 * last]
-    n = len(straight)
-    ribs, wings, bars = [], [], []
-    for top, bottom in zip(edges, edges[1:], strict=False):
+    return list(zip(edges, edges[1:], strict=False))
+
+
+def _by_rules(straight, profiles, reduced, discs, tissue):
+    """Names by rules: bone followed from the spine to the side, bone where the sacrum has it."""
+    along = rib_evidence(straight, reduced, tissue)
+    ala = np.fmin(*profiles.wings)
+    n = len(ala)
+    ribs, wings = [], []
+    for top, bottom in _places(discs):
+        height = bottom - top
+        part = along[:, max(0, int(top - 0.1 * height)) : max(1, int(top + 0.6 * height))]
+        rib = np.array([np.nan if np.isnan(p).all() else np.nanmax(p) for p in part])
+        ribs.append(_only_where_seen(rib, profiles, top, bottom))
+        part = ala[min(n, int(top + 0.1 * height)) : int(top + 0.55 * height)]
+        enough = len(part) and np.isfinite(part).mean() > 0.6
+        wings.append(np.nanmedian(part) if enough else np.nan)
+    # The broad transverse process of L5 shows a little; the sacrum much more.
+    wings = np.array(wings)
+    threshold = float(np.clip(0.5 * np.max(np.nan_to_num(wings)), 0.045, 0.12))
+    wings = np.clip(3.0 * (wings - threshold) / threshold, -2.5, 5.0)
+    return number_vertebrae(np.array(ribs).T, wings, bars=True)
+
+
+def _only_where_seen(rib, profiles, top, bottom):
+    """Ribs run down: that there is none counts only where the CT goes on below the vertebra."""
+    below = min(len(profiles.seen) - 1, int(0.5 * (top + bottom)) + RIB_DROP_MM)
+    return rib if profiles.seen[below] else np.where(rib < 0, np.nan, rib)
+
+
+def _by_network(straight, profiles, reduced, discs, tissue):
+    """Names by what a small network sees on either side of each vertebra; its rib evidence."""
+    logits, cover = see_sides(straight, reduced, tissue)
+    ribs, wings = [], []
+    for top, bottom in _places(discs):
         height = bottom - top
         at = slice(max(0, int(top + 0.2 * height)), max(1, int(bottom - 0.2 * height)))
         seen = np.full((2, 2), np.nan)
@@ -197,19 +235,47 @@ def _evidence(straight, profiles, reduced, discs, tissue):
                 rib, none, wing = logits[side, at].mean(axis=0)
                 seen[side] = rib - np.logaddexp(none, wing), wing - np.logaddexp(none, rib)
         seen = np.clip(SHARPNESS * seen, -3.0, 3.0)
-        part = along[:, max(0, int(top - 0.1 * height)) : max(1, int(top + 0.6 * height))]
-        bar = [np.nan if np.isnan(p).all() else np.nanmax(p) for p in part]
-        ribs.append([_weighed(a, b) for a, b in zip(seen[:, 0], bar, strict=True)])
-        wings.append(np.nan if np.isnan(seen[:, 1]).all() else np.nanmean(seen[:, 1]))
-        part = profiles.wings[:, min(n, int(top + 0.1 * height)) : int(top + 0.55 * height)]
-        sides = [np.nanmedian(p) if np.isfinite(p).mean() > 0.6 else np.nan for p in part]
-        bars.append(np.nan if np.isnan(sides).all() else np.nanmin(sides))
-    # The broad transverse process of L5 shows a little; the sacrum much more.
-    bars = np.array(bars)
-    threshold = float(np.clip(0.5 * np.max(np.nan_to_num(bars)), 0.045, 0.12))
-    bars = np.clip(3.0 * (bars - threshold) / threshold, -2.5, 3.0)
-    wings = [_weighed(a, b) for a, b in zip(wings, bars, strict=True)]
-    return np.array(ribs).T, np.array(wings)
+        ribs.append(_only_where_seen(seen[:, 0], profiles, top, bottom))
+        # The line may leave the sacrum sideways: the better side counts a little more.
+        low, high = np.sort(seen[:, 1])
+        wings.append(low if np.isnan(high) else 0.4 * low + 0.6 * high)
+    ribs = np.array(ribs).T
+    return number_vertebrae(ribs, wings), ribs
+
+
+def _oddities(straight, tissue, discs, numbering, ribs):
+    """Notes on transitional anatomy of one side, which does not change the count."""
+    notes = []
+    for position, (top, bottom) in enumerate(zip(discs, discs[1:], strict=False)):
+        name = numbering.name(position)
+        low, high = np.sort(ribs[:, position])
+        if name == "L1" and high >= ONE_SIDED and low <= -ONE_SIDED:
+            notes.append(
+                "Possible transitional anatomy: L1 seems to carry a rib on one side; "
+                "confirm the labels."
+            )
+        if name == "L5" and _joined(straight, tissue, top, bottom) >= JOINED:
+            notes.append(
+                "Possible transitional anatomy: the last lumbar vertebra may be joined to the "
+                "sacrum; confirm the labels."
+            )
+    return notes
+
+
+def _joined(straight, tissue, top, bottom):
+    """How full of bone the place of the sacrum's wings is beside the lower half of a body.
+
+    0 to 1, of the fuller side: the densest 10 mm from back to front, 27 to 42 mm to the side.
+    """
+    at = slice(int(bottom - 0.45 * (bottom - top)), int(bottom))
+    filled = np.nan_to_num(straight.hu[at], nan=tissue)
+    offset = AHEAD + float(np.median(straight.canal_mm[at]))
+    rows = bone_map(filled[:, (offset >= -8.0) & (offset <= 24.0)], tissue)
+    sides = []
+    for sign in (-1, 1):
+        beside = rows[:, :, (sign * LATERAL >= 26.9) & (sign * LATERAL <= 42.1)].mean(axis=2)
+        sides.append(np.sort(beside, axis=1)[:, -4:].mean())
+    return max(sides)
 
 
 def _pedicles(profiles, discs):
@@ -220,13 +286,6 @@ def _pedicles(profiles, discs):
         part = profiles.pedicle[:, int(top + 0.15 * height) : int(top + 0.5 * height) + 1]
         found.append(part.mean(axis=1).min())
     return float(np.median(found))
-
-
-def _weighed(network, rule):
-    """Weighted mean of two witnesses; the one that is known where the other is not."""
-    if np.isnan(network) or np.isnan(rule):
-        return rule if np.isnan(network) else network
-    return NETWORK_SHARE * network + (1.0 - NETWORK_SHARE) * rule
 
 
 def _measure(straight, profiles, top, bottom, tissue):

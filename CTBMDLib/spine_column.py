@@ -57,7 +57,14 @@ def tissue_level(reduced: CTVolume) -> float:
     return float(np.clip(peak, 20.0, 90.0))
 
 
-def refine_column(reduced: CTVolume, column: Column, tissue_hu: float, gain: float = 1.0) -> Column:
+def refine_column(
+    reduced: CTVolume,
+    column: Column,
+    tissue_hu: float,
+    gain: float = 1.0,
+    base: float = 0.22,
+    avoid: list | None = None,
+) -> Column:
     """Trace again in a box that is turned as the spine is.
 
     The measures of `column_score` expect an upright patient. Here sideways
@@ -70,7 +77,10 @@ def refine_column(reduced: CTVolume, column: Column, tissue_hu: float, gain: flo
         As `reduce_ct` makes it.
     column : Column
         First trace.
-    tissue_hu : float
+    tissue_hu, gain : float
+        Of `bone_map`.
+    base, avoid
+        Of `trace_column`.
     """
     for _ in range(2):
         basis = _upright_basis(column)  # rows: right, front, up
@@ -89,7 +99,8 @@ def refine_column(reduced: CTVolume, column: Column, tissue_hu: float, gain: flo
         start, stop = int(used[0]), int(used[-1]) + 1
         low = low + (0.0, 0.0, start * GRID_MM)
         box = Grid(hu[start:stop], outside[start:stop], low)
-        found = trace_column(box, bone_map(box.hu, tissue_hu, gain))
+        seen = [Column(c.body @ basis.T, c.canal @ basis.T, c.score) for c in avoid or ()]
+        found = trace_column(box, bone_map(box.hu, tissue_hu, gain), base, seen)
         if found is None or len(found.body) < 4:
             return column
         column = Column(found.body @ basis, found.canal @ basis, found.score)
@@ -240,7 +251,8 @@ def trace_column(
         Score below which a plane speaks against a spine: the chain starts and
         ends where its sum is largest.
     avoid : list of Column, optional
-        Earlier answers that turned out to be none; 30 mm around them is left out.
+        Earlier answers that turned out to be none; 20 mm around them is left out: an
+        aorta lies as near to the spine as 26 mm.
     every : int
         Nodes are this many times as far apart, which is as much quicker; the
         measures are means over 27 mm all the same, and the chain may bend as much.
@@ -258,7 +270,7 @@ def trace_column(
             plane = int(round(s))
             if 0 <= plane < len(gain):
                 rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
-                gain[plane][np.hypot(rows - a, columns - r) < 30.0 / grid.spacing_mm] = -1.0
+                gain[plane][np.hypot(rows - a, columns - r) < 20.0 / grid.spacing_mm] = -1.0
     bends = [(a, r) for a in range(-2, 3) for r in (-1, 0, 1)]
     cost = np.array([0.012 * a * a + 0.05 * r * r for a, r in bends], np.float32)
     moves = [(every * a, every * r) for a, r in bends]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .levels import ORDER
 
 _L1 = ORDER.index("L1")
+
+ONE_WITNESS = 0.85
+"""Confidence at most where one witness is sure of names and the other leans to others."""
+
+CONTRADICTION = (
+    "Numbering uncertain: the signs of ribs and sacrum contradict each other; "
+    "confirm or shift the labels."
+)
+
+CLEAR = 1.0
+"""Evidence beyond which the network has seen the sacrum, or has seen that it is none."""
+
+WEIGHT = 0.75
+"""Weight of a piece of evidence in the sum; below 1, as neighbours are not independent."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Numbering:
         return ORDER[index] if 0 <= index < len(ORDER) else None
 
 
-def number_vertebrae(ribs, wings) -> Numbering:
+def number_vertebrae(ribs, wings, *, bars: bool = False) -> Numbering:
     """Name a chain of vertebrae from head to feet.
 
     Parameters
@@ -52,6 +66,9 @@ def number_vertebrae(ribs, wings) -> Numbering:
     wings : array_like, shape (m,)
         Evidence for the wings of the sacrum, -3 to 3; NaN where unseen. The last
         entries may be places below the last disc.
+    bars : bool
+        The rib evidence is bone that reaches far out, whatever it is: long processes of
+        L3, and the ilium beside L4 to S1, look like ribs to it.
 
     Notes
     -----
@@ -64,6 +81,7 @@ def number_vertebrae(ribs, wings) -> Numbering:
     seen = np.isfinite(ribs)
     rib = np.where(seen.any(axis=0), np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
     sacral = np.nan_to_num(wings)
+    weight = 0.5 if bars else WEIGHT
 
     options = []
     for count in (5, 4, 6):
@@ -72,18 +90,28 @@ def number_vertebrae(ribs, wings) -> Numbering:
             for position in range(m):
                 below = position - first  # 0 at L1
                 if below < 0:
-                    score += rib[position] / 2 - sacral[position] / 2
+                    score += weight * (rib[position] - sacral[position])
                 elif below < count:
-                    score -= rib[position] / 2 + sacral[position] / 2
+                    trust = 1.0
+                    if bars:
+                        last = below >= min(4, count - 1)
+                        trust = 0.3 if last else (1.0, 1.0, 0.6, 0.4)[below]
+                    score -= weight * (trust * rib[position] + sacral[position])
                 elif below == count:
-                    score += sacral[position] / 2 - rib[position] / 2
+                    # Bone out to the ilium, or no rib.
+                    score += weight * sacral[position]
+                    score += rib[position] / 3 if bars else -weight * rib[position]
                 else:  # the line may leave the sacrum's bend below S1
                     score += max(0.0, sacral[position]) / 6
             options.append((score - (0.0 if count == 5 else 1.6), first, count))
     best_score, first, count = max(options)
     ribs_in_view = 0 < first < m and rib[first - 1] > 0 and rib[first] < 0
     end = first + count
-    sacrum_in_view = 0 < end < m and sacral[end] > 0 and sacral[end - 1] < 0
+    if bars:
+        wing = sacral + 0.6 * rib
+        sacrum_in_view = 0 < end < m and sacral[end] > 0 and wing[end] - wing[end - 1] > 1.5
+    else:
+        sacrum_in_view = 0 < end < m and sacral[end] > CLEAR and sacral[end - 1] < -CLEAR / 2
     any_lumbar = first < m and end > 0
 
     # Labels are the same whether a lumbar vertebra more or less lies out of view.
@@ -119,6 +147,13 @@ def number_vertebrae(ribs, wings) -> Numbering:
     if lumbar_count in (4, 6):
         # Counted up from the sacrum, as most reports do; a person must confirm.
         label, decided, probability = first + count - 5, "neither", min(probability, 0.5)
+    if decided == "sacrum" and first > 0 and rib[first - 1] < -1.0:
+        # More than five vertebrae without ribs, and the sacrum below them.
+        label, decided, probability = first + count - 5, "neither", min(probability, 0.5)
+        notes.append(
+            "Numbering uncertain: counted up from the sacrum, but no rib is seen where the "
+            "12th belongs; confirm or shift the labels."
+        )
     if decided in ("sacrum", "rib") and probability < 0.8:
         # One sign alone, and the rest of the evidence does not bear it out.
         decided = "neither"
@@ -127,7 +162,7 @@ def number_vertebrae(ribs, wings) -> Numbering:
             "which is not seen clearly; confirm or shift the labels."
         )
         probability = min(probability, 0.5)
-    elif decided == "neither" and lumbar_count is None:
+    elif decided == "neither" and not notes:
         run = range(max(first, 0), min(end, m))
         if len(run) and not ribs_in_view and not sacrum_in_view:
             # Nothing to count from: the names that put the run in the middle of L1-L5.
@@ -138,3 +173,32 @@ def number_vertebrae(ribs, wings) -> Numbering:
         )
         probability = min(probability, 0.35)
     return Numbering(label, float(probability), decided, lumbar_count, tuple(notes), any_lumbar)
+
+
+def agree(rule: Numbering, network: Numbering) -> Numbering:
+    """One numbering out of those of two witnesses.
+
+    Where both name the same vertebrae, what either has seen counts. Where only
+    one of them is sure, it is followed, with less confidence where the other leans to
+    other names. Where both are sure of different names, the names are uncertain.
+    """
+    sure = [n for n in (rule, network) if n.decided_by != "neither"]
+    if len(sure) == 2:
+        if rule.first_lumbar != network.first_lumbar:
+            better = max(sure, key=lambda n: n.probability)
+            return replace(better, probability=0.5, decided_by="neither", notes=(CONTRADICTION,))
+        signs = {n.decided_by for n in sure}
+        decided = signs.pop() if len(signs) == 1 else "both"
+        count = rule.lumbar_count or network.lumbar_count
+        better = max(sure, key=lambda n: n.probability)
+        return replace(better, decided_by=decided, lumbar_count=count, notes=())
+    if len(sure) == 1:
+        one = sure[0]
+        other = network if one is rule else rule
+        if other.lumbar_count in (4, 6) and one.decided_by != "both":
+            return other
+        if other.first_lumbar == one.first_lumbar:
+            return one
+        return replace(one, probability=min(one.probability, ONE_WITNESS))
+    first, second = (rule, network) if rule.lumbar_count is not None else (network, rule)
+    return first if first.any_lumbar or not second.any_lumbar else second

@@ -76,9 +76,7 @@ def make_profiles(straight: Straight, tissue_hu: float) -> Profiles:
         covered = seen_voxel[:, at].mean(axis=1)
         wings.append(np.where(covered > 0.6, bone[:, at].mean(axis=1), np.nan))
     smooth = ndimage.gaussian_filter1d
-    return Profiles(
-        _disc_tilt(filled), np.array(pedicle), smooth(body, 1.0), np.array(wings), seen
-    )
+    return Profiles(_disc_tilt(filled), np.array(pedicle), smooth(body, 1.0), np.array(wings), seen)
 
 
 def _disc_tilt(hu):
