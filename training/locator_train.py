@@ -309,7 +309,7 @@ def train(rows, name: str, steps: int, seed: int = 0) -> dict:
         optimizer.step()
         schedule.step()
         if step % 200 == 0:
-            print(f"{name} step {step}: loss {float(loss):.4f}", flush=True)
+            print(f"{name} step {step}: loss {loss.item():.4f}", flush=True)
     net.eval()
     return net.weights()
 

@@ -1,0 +1,135 @@
+"""The networks along the straightened spine, and how two witnesses agree on names."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from CTBMDLib import spine_evidence as ev
+from CTBMDLib.resources import resource_folder
+from CTBMDLib.spine_numbering import CONTRADICTION, ONE_WITNESS, Numbering, agree, number_vertebrae
+from CTBMDLib.spine_profile import find_chain
+
+
+def test_weights_are_small_and_as_the_card_says():
+    folder = resource_folder("Models") / "ctbmd-locator"
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert (folder / "weights.npz").stat().st_size < 3_000_000
+    assert sum(v.size for v in ev.load_weights().values()) == card["parameters"]
+    assert card["population"] == "simulated"
+
+
+def test_mirror_twice_is_the_same_and_once_exchanges_the_sides():
+    central = np.random.default_rng(0).normal(size=(20, 8, 11)).astype(np.float32)
+    once = ev.mirrored(central)
+    assert np.array_equal(ev.mirrored(once), central)
+    assert np.array_equal(once[:, :, 0], central[:, :, 8])
+    assert np.array_equal(once[:, :, 9], central[:, :, 10])
+
+
+def test_both_sides_of_a_symmetric_spine_look_alike():
+    central = np.random.default_rng(1).normal(size=(40, 8, 11)).astype(np.float32)
+    central = 0.5 * (central + ev.mirrored(central))
+    beside = np.repeat(np.random.default_rng(2).normal(size=(1, 10, 66)), 2, axis=0)
+    left, right = ev.side_input(central, beside)
+    assert np.allclose(left, right, atol=1e-6)
+
+
+def chain(bottoms, n=300, sure=3.0):
+    """Log-odds as clear as day for discs in the planes given and bodies between them."""
+    planes = np.arange(n)
+    disc, body = np.full(n, -sure), np.full(n, -sure)
+    for at in bottoms:
+        disc = np.maximum(disc, sure - 2 * np.abs(planes - at))
+    for a, b in zip(bottoms, bottoms[1:], strict=False):
+        body = np.maximum(body, sure - 1.5 * np.abs(planes - (a + b) / 2))
+    return disc, body
+
+
+def test_chain_follows_discs_and_leaves_out_bodies_cut_by_the_volume():
+    bottoms = [20, 52, 86, 121, 157, 195]
+    disc, body = chain(bottoms)
+    seen = np.ones(300, bool)
+    discs, scores = find_chain(disc, body, seen)
+    assert list(discs) == bottoms and (scores > 1.5).all()
+    # The last disc lies just outside, its body is whole: it stays.
+    seen[190:] = False
+    assert list(find_chain(disc, body, seen)[0]) == bottoms
+    # Half of the last body is outside: it goes.
+    seen[176:] = False
+    assert list(find_chain(disc, body, seen)[0]) == bottoms[:-1]
+    assert len(find_chain(np.full(300, -3.0), np.full(300, -3.0), seen)[0]) == 0
+
+
+SURE = Numbering(2, 0.95, "rib", None, ())
+UNSURE = Numbering(2, 0.4, "neither", None, ("uncertain",))
+
+
+def test_witnesses_that_agree_add_up():
+    both = agree(SURE, replace(SURE, decided_by="sacrum"))
+    assert both.decided_by == "both" and both.first_lumbar == 2
+    assert agree(SURE, UNSURE) is SURE and agree(UNSURE, SURE) is SURE
+
+
+def test_witnesses_that_differ_are_not_followed_blindly():
+    other = replace(SURE, first_lumbar=3, probability=0.97)
+    result = agree(SURE, other)
+    assert result.decided_by == "neither" and result.probability <= 0.5
+    assert result.notes == (CONTRADICTION,)
+    result = agree(SURE, replace(UNSURE, first_lumbar=3))
+    assert result.decided_by == "rib" and result.probability == ONE_WITNESS
+    # Four or six vertebrae between rib and sacrum are not outvoted by one sign alone.
+    six = Numbering(1, 0.5, "neither", 6, ("transitional",))
+    assert agree(SURE, six) is six and agree(six, SURE) is six
+    assert agree(UNSURE, replace(UNSURE, first_lumbar=1)).decided_by == "neither"
+
+
+def test_a_sacrum_below_six_vertebrae_without_ribs_is_uncertain():
+    ribs = np.full((2, 9), -3.0)
+    ribs[:, 7:] = np.nan
+    wings = np.array([-3.0] * 7 + [3.0, 3.0])
+    numbering = number_vertebrae(ribs, wings)
+    assert numbering.decided_by == "neither" and numbering.name(6) == "L5"
+    assert any("rib" in note for note in numbering.notes)
+
+
+def test_torch_and_numpy_give_the_same():
+    torch = pytest.importorskip("torch", reason="torch is missing; 'make test' installs it")
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from training.locator_train import make_net
+
+    rng = np.random.default_rng(5)
+    for name, channels in (("disc", 88), ("side", 98)):
+        mean, scale = torch.zeros(channels) + 0.1, torch.ones(channels) * 1.7
+        net = make_net(name, channels, mean, scale).eval()
+        x = rng.normal(size=(60, channels)).astype(np.float32)
+        with torch.no_grad():
+            expected = net(torch.from_numpy(x.T[None]))[0].numpy().T
+        assert np.allclose(ev.forward(x, net.weights(), name), expected, atol=1e-4)
+
+
+def test_training_learns_from_little(tmp_path):
+    pytest.importorskip("torch", reason="torch is missing; 'make test' installs it")
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from training.locator_train import disc_target, main, side_target
+
+    rng = np.random.default_rng(6)
+    bodies = np.array([[10.0 + 20 * n, 2.0, 16.0] for n in range(10)], np.float32)
+    discs = np.array([[0.0 + 20 * n, 2.0] for n in range(10)], np.float32)
+    row = {"bodies": bodies, "discs": discs}
+    target = disc_target(row, 200)
+    assert target[20, 0] == 1 and target[30, 1] == 1 and target[30, 0] < 0.01
+    assert [side_target(row, 200)[t] for t in (10, 70, 170, 20)] == [0, 1, 2, -1]
+    for seed in (1, 2):
+        central = rng.normal(0, 0.3, (200, 8, 11))
+        central[:, :, :9] += target[:, None, :1] - target[:, None, 1:]
+        central[:, 1, -2:] = 1.0
+        parts = {"central": central, "beside": rng.normal(size=(2, 50, 66)), **row}
+        np.savez(tmp_path / f"{seed}.npz", count=1, **{f"0.{k}": v for k, v in parts.items()})
+    out = tmp_path / "model"
+    assert main([str(tmp_path), "--seeds", "1", "3", "--steps", "25", "--output", str(out)]) == 0
+    with np.load(out / "weights.npz") as data:
+        weights = dict(data)
+    answer = ev.forward(ev.disc_input(central.astype(np.float32)), weights, "disc")
+    assert np.corrcoef(answer[:, 0], target[::2, 0])[0, 1] > 0.5
