@@ -16,6 +16,7 @@ from .levels import MEASURED, LevelSelection, LevelSlice
 from .spine_column import bone_map, refine_column, tissue_level, trace_column
 from .spine_evidence import see_discs, see_sides
 from .spine_grid import central_box, make_grid, noise_level, quieter, reduce_ct
+from .spine_midline import midline
 from .spine_numbering import agree, number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_evidence
@@ -35,13 +36,19 @@ SMALLEST_MM = 24.0
 EVERY, MIN_NODES = 2, 3
 """The first trace has a node every 12 mm; three of them are 36 mm of spine."""
 
-TRIES = ((1.0, 0.22), (1.8, 0.22), (4.0, 0.10), (1.0, 0.22), (1.8, 0.22), (4.0, 0.10))
-"""Steepness of the bone map and what a plane must score, in each try to find a column. Columns
-without a clear chain of discs (a hip, a limb, an aorta full of contrast) are left out of the
-next tries. The steep map is for bone that is hardly denser than muscle."""
+FIRM, FIRMER, FAINT = (1.0, 0.22), (1.8, 0.22), (4.0, 0.10)
+"""Steepness of the bone map and what a plane must score. The last is for bone that is hardly
+denser than muscle."""
+
+TRIES = (FIRM, FAINT, FIRMER, FIRM, FIRMER, FAINT)
+"""Each try to find a column. Columns without a clear chain of discs (a hip, an arm, an aorta
+full of contrast) are left out of the next ones."""
+
+NARROW = 3
+"""So many tries look where a spine is expected, which is quick; then everywhere."""
 
 FAINT_HU = 40.0
-"""Soft tissue as the steep map takes it, HU."""
+"""Soft tissue as the faint map takes it, HU."""
 
 CLEAR = 2.5
 """Worth of a chain of discs beyond which no other column is tried."""
@@ -109,10 +116,9 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     step(0.4, "Looking for the spine")
     best, seen = None, []
     for number, (gain, base) in enumerate(TRIES):
-        if number == 1:
-            # First where a spine is expected, which is quick; then everywhere.
+        if number == NARROW:
             grid = make_grid(quiet)
-        level = FAINT_HU if gain > 2 else tissue
+        level = FAINT_HU if (gain, base) == FAINT else tissue
         bone = bone_map(grid.hu, level, gain)
         column = trace_column(grid, bone, base, avoid=seen, every=EVERY)
         if column is None or len(column.body) < MIN_NODES:
@@ -141,12 +147,13 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     if numbering.decided_by == "neither" and len(scores) < 2:
         return nothing  # one body alone, with nothing beside it, may be anything
 
+    middles = midline(straight, discs, tissue)
     levels, widths = [], []
     for position, (top, bottom) in enumerate(zip(discs, discs[1:], strict=False)):
         name = numbering.name(position)
         if name not in REPORTED:
             continue
-        found = _measure(straight, profiles, top, bottom, tissue)
+        found = _measure(straight, profiles, top, bottom, tissue, middles[position])
         fit = 1.0 / (1.0 + np.exp(-4.0 * (scores[position] - 0.3)))
         levels.append(
             LevelSlice(
@@ -288,8 +295,8 @@ def _pedicles(profiles, discs):
     return float(np.median(found))
 
 
-def _measure(straight, profiles, top, bottom, tissue):
-    """Centre, axis, height and width of the body between two discs."""
+def _measure(straight, profiles, top, bottom, tissue, right):
+    """Centre, axis, height and width of the body between two discs, `right` mm off the line."""
     middle = 0.5 * (top + bottom)
     planes = slice(int(middle) - 4, int(middle) + 5)
     hu = np.nanmean(np.where(np.isfinite(straight.hu[planes]), straight.hu[planes], -100), axis=0)
@@ -297,18 +304,15 @@ def _measure(straight, profiles, top, bottom, tissue):
     canal = float(straight.canal_mm[int(middle)])
     # Only what lies in front of the canal: pedicles and arch are no part of the body.
     half = canal - 8.0 + 1.0
-    allowed = (np.abs(AHEAD) <= half)[:, None] & (np.abs(LATERAL) <= 27.0)
-    weight = np.where(allowed, bone, 0.0)
+    beside = np.abs(LATERAL - right)
+    weight = np.where((np.abs(AHEAD) <= half)[:, None] & (beside <= 27.0), bone, 0.0)
     total = weight.sum()
-    right = front = 0.0
-    width = 0.0
+    front = width = 0.0
     if total > 1e-3:
-        right = float((weight * LATERAL[None, :]).sum() / total)
-        front = float((weight * AHEAD[:, None]).sum() / total)
+        front = float(np.clip((weight * AHEAD[:, None]).sum() / total, -4, 4))
         across = weight.sum(axis=0)
         filled = LATERAL[across > 0.25 * np.percentile(across, 90)]
         width = float(np.ptp(filled)) + 3.0 if len(filled) else 0.0
-    right, front = float(np.clip(right, -6, 6)), float(np.clip(front, -4, 4))
     centre = straight.point(middle, right, front)
     tilt = 0.5 * (profiles.tilt[top] + profiles.tilt[bottom])
     at = int(middle)

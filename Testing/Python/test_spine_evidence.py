@@ -8,8 +8,10 @@ import pytest
 
 from CTBMDLib import spine_evidence as ev
 from CTBMDLib.resources import resource_folder
+from CTBMDLib.spine_midline import midline
 from CTBMDLib.spine_numbering import CONTRADICTION, ONE_WITNESS, Numbering, agree, number_vertebrae
 from CTBMDLib.spine_profile import find_chain
+from CTBMDLib.spine_straight import AHEAD, LATERAL, Straight
 
 
 def test_weights_are_small_and_as_the_card_says():
@@ -133,3 +135,19 @@ def test_training_learns_from_little(tmp_path):
         weights = dict(data)
     answer = ev.forward(ev.disc_input(central.astype(np.float32)), weights, "disc")
     assert np.corrcoef(answer[:, 0], target[::2, 0])[0, 1] > 0.5
+
+
+def test_midline_is_found_where_bone_is_faint_and_screws_lie_on_one_side():
+    n, bend = 130, 4.5
+    lateral = LATERAL - bend
+    hu = np.full((n, len(AHEAD), len(LATERAL)), 50.0)
+    hu[:, :, np.abs(lateral) < 22] = 70.0  # a body hardly denser than muscle
+    hu[:, :, (np.abs(lateral) > 24) & (np.abs(lateral) < 34)] = -90.0
+    hu[:, (AHEAD < -20) & (AHEAD > -30), :] -= 30.0 * (np.abs(lateral) < 9)
+    hu += np.random.default_rng(7).normal(0, 20, hu.shape)
+    hu[70:80, AHEAD > -20, 24:28] = 2000.0
+    frame = [np.zeros((n, 3))] * 4
+    found = midline(
+        Straight(hu.astype(np.float32), *frame, np.full(n, 24.0)), [5, 45, 85, 125], 50.0
+    )
+    assert np.abs(found - bend).max() <= 1.5
