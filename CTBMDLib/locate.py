@@ -144,7 +144,7 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     numbering = agree(_by_rules(straight, profiles, quiet, discs, tissue), by_network)
     if not numbering.any_lumbar:
         return nothing
-    if numbering.decided_by == "neither" and len(scores) < 2:
+    if len(scores) < 2:
         return nothing  # one body alone, with nothing beside it, may be anything
 
     middles = midline(straight, discs, tissue)
