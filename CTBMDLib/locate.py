@@ -1,10 +1,12 @@
 """Finding the lumbar vertebrae in whatever CT is loaded.
 
-The way there: a copy reduced to about 3 mm (`spine_grid`), the chain of places
-that look like body, canal and arch (`spine_column`), the spine laid straight
-(`spine_straight`), the chain of discs and pedicles along it (`spine_profile`),
-ribs (`spine_ribs`) and sacrum for the names (`spine_numbering`).
-No step is learned, and none copies the volume.
+The way there: a 3 mm copy (`spine_grid`), the chain of places that look like
+body, canal and arch (`spine_column`), the spine laid straight
+(`spine_straight`), discs and bodies seen along it by a small network
+(`spine_evidence`) and chained (`spine_profile`), the midline of each vertebra
+(`spine_midline`). Names come from two witnesses, rules for ribs and sacrum
+(`spine_ribs`) and a second small network, weighed in `spine_numbering`.
+Both networks were trained on virtual volumes. No step copies the volume.
 """
 
 from __future__ import annotations
