@@ -23,6 +23,7 @@ from .spine_numbering import agree, number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_evidence
 from .spine_straight import AHEAD, LATERAL, recentre, straighten
+from .spine_transitional import transitional_notes
 from .volume import CTVolume
 
 REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
@@ -60,9 +61,6 @@ SHARPNESS = 0.6
 
 RIB_DROP_MM = 28
 """A rib comes down about as far before it is told from a transverse process."""
-
-ONE_SIDED, JOINED = 2.0, 0.85
-"""Rib evidence that differs between the sides; bone beside L5 that makes it part of the sacrum."""
 
 MIN_STEP_MM = 26.0
 """Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
@@ -173,7 +171,7 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         return nothing
     if not any(item.level.startswith("L") for item in levels):
         return nothing
-    notes = (*numbering.notes, *_oddities(straight, tissue, discs, numbering, ribs))
+    notes = (*numbering.notes, *transitional_notes(straight, discs, numbering, tissue, ribs))
     step(1.0, "Levels found")
     return LevelSelection(tuple(levels), uid, numbering.decided_by, notes)
 
@@ -250,41 +248,6 @@ def _by_network(straight, profiles, reduced, discs, tissue):
         wings.append(low if np.isnan(high) else 0.4 * low + 0.6 * high)
     ribs = np.array(ribs).T
     return number_vertebrae(ribs, wings), ribs
-
-
-def _oddities(straight, tissue, discs, numbering, ribs):
-    """Notes on transitional anatomy of one side, which does not change the count."""
-    notes = []
-    for position, (top, bottom) in enumerate(zip(discs, discs[1:], strict=False)):
-        name = numbering.name(position)
-        low, high = np.sort(ribs[:, position])
-        if name == "L1" and high >= ONE_SIDED and low <= -ONE_SIDED:
-            notes.append(
-                "Possible transitional anatomy: L1 seems to carry a rib on one side; "
-                "confirm the labels."
-            )
-        if name == "L5" and _joined(straight, tissue, top, bottom) >= JOINED:
-            notes.append(
-                "Possible transitional anatomy: the last lumbar vertebra may be joined to the "
-                "sacrum; confirm the labels."
-            )
-    return notes
-
-
-def _joined(straight, tissue, top, bottom):
-    """How full of bone the place of the sacrum's wings is beside the lower half of a body.
-
-    0 to 1, of the fuller side: the densest 10 mm from back to front, 27 to 42 mm to the side.
-    """
-    at = slice(int(bottom - 0.45 * (bottom - top)), int(bottom))
-    filled = np.nan_to_num(straight.hu[at], nan=tissue)
-    offset = AHEAD + float(np.median(straight.canal_mm[at]))
-    rows = bone_map(filled[:, (offset >= -8.0) & (offset <= 24.0)], tissue)
-    sides = []
-    for sign in (-1, 1):
-        beside = rows[:, :, (sign * LATERAL >= 26.9) & (sign * LATERAL <= 42.1)].mean(axis=2)
-        sides.append(np.sort(beside, axis=1)[:, -4:].mean())
-    return max(sides)
 
 
 def _pedicles(profiles, discs):

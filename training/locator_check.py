@@ -19,6 +19,7 @@ import numpy as np
 from CTBMDLib.locate import find_levels
 
 from . import locator_cases as cases
+from .locator_copies import more_copies
 from .locator_planes import bodies_from_labels, planes_of
 from .locator_virtual import CERTAIN, TOLERANCE_MM, check_virtual
 
@@ -137,6 +138,7 @@ def changed_copies(volume, truth):
     for value in (-2000, 0):
         yield f"outside {value}", cases.outside_circle(volume, value), truth, names
     yield "arms", cases.with_arms(volume), truth, names
+    yield from more_copies(volume, truth)
 
 
 def check_real(data: Path) -> bool:

@@ -12,21 +12,9 @@ from training.locator_chest import chest
 from training.locator_empty import judge_empty, real_crops
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-UNDECIDED = {
-    "head and neck": "necks have the shape of a spine; names are offered as uncertain",
-    "QA phantom": "a row of discs without pedicles; names are offered as uncertain",
-}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=UNDECIDED[name], strict=False))
-        if name in UNDECIDED
-        else name
-        for name in EMPTY_BODIES
-    ],
-)
+@pytest.mark.parametrize("name", EMPTY_BODIES)
 def test_bodies_without_a_lumbar_spine_give_none(name):
     assert len(find_levels(EMPTY_BODIES[name]())) == 0
 
