@@ -374,9 +374,21 @@ def make_card(plan: Plan, report: dict, population: str) -> dict:
             "and bowtie drawn at random (institution 'mixed' of training/virtual/priors.toml); tested "
             "on institutions A and B"
         )
-        card["reproduce"] = "python -m training.reproduce"
+        card["reproduce"] = _command(plan)
         card["cohorts"] = report["plan"]["parts"]
     return {key: value for key, value in card.items() if value is not None}
+
+
+def _command(plan):
+    """The call that makes a bundle of this plan again."""
+    words = ["python -m training.reproduce"]
+    whole = QUICK if plan.name == QUICK.name else FULL
+    if whole is QUICK:
+        words.append("--quick")
+    count = plan.parts["wide"].count
+    if count != whole.parts["wide"].count:
+        words.append(f"--train-patients {count}")
+    return " ".join(words)
 
 
 def _plan_dict(plan):

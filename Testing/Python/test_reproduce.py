@@ -78,6 +78,12 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     assert bundle.card["training"]["patients"] == report["patients"]["train"] == 4
     assert bundle.card["metrics"]["external"]["patients"] == 6
     assert "simulated" in bundle.card["metrics"]["external"]["kind"]
+    assert bundle.card["reproduce"].startswith("python -m training.reproduce")
+    assert reproduce._command(reproduce.FULL) == "python -m training.reproduce"
+    assert reproduce._command(reproduce.QUICK).endswith("reproduce --quick")
+    parts = {**reproduce.FULL.parts, "wide": replace(reproduce.FULL.parts["wide"], count=201)}
+    fewer = replace(reproduce.FULL, parts=parts)
+    assert reproduce._command(fewer).endswith("reproduce --train-patients 201")
 
     text = (tmp_path / "results" / "report.md").read_text()
     for part in (
