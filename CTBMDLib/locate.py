@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
-from .spine_column import bone_map, refine_column, tissue_level, trace_column
+from .spine_column import Column, bone_map, refine_column, tissue_level, trace_column
 from .spine_evidence import see_discs, see_sides
 from .spine_grid import central_box, make_grid, noise_level, quieter, reduce_ct
 from .spine_midline import midline
@@ -61,6 +61,9 @@ SHARPNESS = 0.6
 
 RIB_DROP_MM = 28
 """A rib comes down about as far before it is told from a transverse process."""
+
+LONG_MM, KEPT_MM = 600.0, 380.0
+"""A trace longer than a trunk is cut to so much above its last disc, and followed again."""
 
 MIN_STEP_MM = 26.0
 """Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
@@ -126,6 +129,10 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         step(0.6, "Looking for the discs")
         refined = refine_column(quiet, column, level, gain, base, seen)
         candidate = _discs(volume, quiet, refined, level, tissue, noise)
+        part = _lower_part(refined, candidate)
+        if part is not None:
+            refined = refine_column(quiet, part, level, gain, base, seen)
+            candidate = _discs(volume, quiet, refined, level, tissue, noise)
         if best is None or candidate["worth"] > best["worth"]:
             best = candidate
         if best["worth"] > CLEAR:
@@ -174,6 +181,21 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     notes = (*numbering.notes, *transitional_notes(straight, discs, numbering, tissue, ribs))
     step(1.0, "Levels found")
     return LevelSelection(tuple(levels), uid, numbering.decided_by, notes)
+
+
+def _lower_part(column, candidate):
+    """What of a long trace holds the lumbar spine; None where it is all worth keeping.
+
+    In a whole body the trace goes on from the sacrum between the legs, and one
+    direction for all of it is that of no part.
+    """
+    if np.ptp(column.body[:, 2]) < LONG_MM or not len(candidate["discs"]):
+        return None
+    last = candidate["straight"].centre[candidate["discs"][-1], 2]
+    keep = (column.body[:, 2] > last - 10.0) & (column.body[:, 2] < last + KEPT_MM)
+    if np.count_nonzero(keep) < 5:
+        return None
+    return Column(column.body[keep], column.canal[keep], column.score[keep])
 
 
 def _discs(volume, reduced, column, level, tissue, noise):

@@ -103,3 +103,23 @@ def test_the_whole_body_keeps_the_real_part(volume):
     row = body.sample(np.array([[x, 0.0, low - 100] for x in range(-150, 151, 5)]))
     tissue = row > -300
     assert np.abs(np.diff(tissue.astype(int))).sum() >= 3
+
+
+def test_a_long_trace_is_cut_to_what_lies_above_its_last_disc():
+    from types import SimpleNamespace
+
+    from CTBMDLib.locate import KEPT_MM, LONG_MM, _lower_part
+    from CTBMDLib.spine_column import Column
+
+    def column(length):
+        body = np.zeros((int(length / 6), 3))
+        body[:, 2] = -6.0 * np.arange(len(body))
+        return Column(body, body - (0, 20, 0), np.ones(len(body)))
+
+    down = SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(1300)]))
+    found = {"straight": down, "discs": np.array([400, 435, 470])}
+    part = _lower_part(column(1290), found)
+    assert part.body[0, 2] == pytest.approx(-470 + KEPT_MM, abs=6)
+    assert part.body[-1, 2] == pytest.approx(-480, abs=6)
+    assert _lower_part(column(LONG_MM - 50), found) is None
+    assert _lower_part(column(1290), {"straight": down, "discs": []}) is None
