@@ -12,6 +12,7 @@ Both networks were trained on virtual volumes. No step copies the volume.
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
@@ -22,7 +23,7 @@ from .spine_midline import midline
 from .spine_numbering import agree, number_vertebrae
 from .spine_profile import find_chain, make_profiles
 from .spine_ribs import rib_evidence
-from .spine_straight import AHEAD, LATERAL, recentre, straighten
+from .spine_straight import AHEAD, LATERAL, recentre, sample_planes, straighten
 from .spine_transitional import transitional_notes
 from .volume import CTVolume
 
@@ -64,6 +65,12 @@ RIB_DROP_MM = 28
 
 LONG_MM, KEPT_MM = 600.0, 380.0
 """A trace longer than a trunk is cut to so much above its last disc, and followed again."""
+
+MIN_DEPTH_MM, MAX_DEPTH_MM = 22.0, 48.0
+"""Depth of a body from wall to wall, walls included; what is not within is not believed."""
+
+ALONG = np.arange(-32.0, 40.1, 1.0)
+"""Positions before the line where the walls of a body are looked for, mm."""
 
 MIN_STEP_MM = 26.0
 """Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
@@ -160,7 +167,7 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         name = numbering.name(position)
         if name not in REPORTED:
             continue
-        found = _measure(straight, profiles, top, bottom, tissue, middles[position])
+        found = _measure(volume, straight, profiles, top, bottom, tissue, middles[position])
         fit = 1.0 / (1.0 + np.exp(-4.0 * (scores[position] - 0.3)))
         levels.append(
             LevelSlice(
@@ -282,7 +289,7 @@ def _pedicles(profiles, discs):
     return float(np.median(found))
 
 
-def _measure(straight, profiles, top, bottom, tissue, right):
+def _measure(volume, straight, profiles, top, bottom, tissue, right):
     """Centre, axis, height and width of the body between two discs, `right` mm off the line."""
     middle = 0.5 * (top + bottom)
     planes = slice(int(middle) - 4, int(middle) + 5)
@@ -300,6 +307,9 @@ def _measure(straight, profiles, top, bottom, tissue, right):
         across = weight.sum(axis=0)
         filled = LATERAL[across > 0.25 * np.percentile(across, 90)]
         width = float(np.ptp(filled)) + 3.0 if len(filled) else 0.0
+    walls = _walls(volume, straight, int(middle), right, tissue)
+    if walls is not None:
+        front = 0.5 * (walls[0] + walls[1])
     centre = straight.point(middle, right, front)
     tilt = 0.5 * (profiles.tilt[top] + profiles.tilt[bottom])
     at = int(middle)
@@ -312,6 +322,27 @@ def _measure(straight, profiles, top, bottom, tissue, right):
         "height": max(10.0, float(lower - upper)),
         "width": width,
     }
+
+
+def _walls(volume, straight, middle, right, tissue):
+    """Back and front wall of a body in its midline, mm before the line; None where not clear.
+
+    From the body's inside to either side, where bone falls to half of what it is inside.
+    """
+    planes = np.clip(middle + np.arange(-6, 7, 3), 0, len(straight) - 1)
+    frame = straight.centre[planes], straight.front[planes], straight.right[planes]
+    hu = sample_planes(volume, *frame, ALONG, right + np.arange(-7.5, 7.6, 2.5))
+    if not np.isfinite(hu).mean() > 0.9:
+        return None
+    profile = bone_map(np.nan_to_num(hu, nan=tissue), tissue).mean(axis=(0, 2))
+    profile = ndimage.uniform_filter1d(profile, 3)
+    inside = (ALONG >= -8.0) & (ALONG <= 8.0)
+    dark = profile < 0.5 * np.median(profile[inside])
+    behind, before = ALONG[dark & (ALONG < -8.0)], ALONG[dark & (ALONG > 8.0)]
+    if not len(behind) or not len(before):
+        return None
+    back, ahead = float(behind[-1]), float(before[0])
+    return (back, ahead) if MIN_DEPTH_MM <= ahead - back <= MAX_DEPTH_MM else None
 
 
 def _endplate(body, disc, way, reach=11):

@@ -200,3 +200,25 @@ def test_block_mean_ignores_padding_depth_and_nan():
     hu[0, 0, 0] = np.nan
     assert np.all(block_mean(hu, (2, 2, 2)) == -1000.0)
     assert block_mean(np.arange(27).reshape(3, 3, 3), (3, 3, 3)).item() == 13.0
+
+
+@pytest.mark.parametrize(("depth", "known"), [(34, True), (14, False)])
+def test_the_walls_of_a_body_are_found_off_the_line(depth, known):
+    from CTBMDLib.locate import _walls
+    from CTBMDLib.spine_straight import Straight
+
+    a = np.arange(100) - 70.0  # mm; the line lies at A -30
+    hu = np.full((60, 100, 80), 40, np.int16)
+    hu[:, (a >= -40) & (a < -40 + depth), 20:60] = 250
+    matrix = np.eye(4)
+    matrix[:3, 3] = -40, -70, -30
+    n = 50
+    centre = np.zeros((n, 3))
+    centre[:, 1], centre[:, 2] = -30.0, 20.0 - np.arange(n)
+    right, front, up = (np.tile(row, (n, 1)) for row in np.eye(3))
+    straight = Straight(None, centre, up, right, front, np.full(n, 25.0))
+    walls = _walls(CTVolume(hu, matrix), straight, 25, 0.0, 50.0)
+    if known:
+        assert walls == pytest.approx((-10, 24), abs=1.6)
+    else:
+        assert walls is None, "too thin for a body"
