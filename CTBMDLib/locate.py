@@ -69,6 +69,9 @@ LONG_MM, KEPT_MM = 600.0, 380.0
 MIN_DEPTH_MM, MAX_DEPTH_MM = 22.0, 48.0
 """Depth of a body from wall to wall, walls included; what is not within is not believed."""
 
+DEEPER_MM = 2.0
+"""A body is at most so much deeper than the others of the same spine in the median."""
+
 ALONG = np.arange(-32.0, 40.1, 1.0)
 """Positions before the line where the walls of a body are looked for, mm."""
 
@@ -162,12 +165,14 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         return nothing  # one body alone, with nothing beside it, may be anything
 
     middles = midline(straight, discs, tissue)
+    fronts = _fronts(volume, straight, discs, middles, tissue)
     levels, widths = [], []
     for position, (top, bottom) in enumerate(zip(discs, discs[1:], strict=False)):
         name = numbering.name(position)
         if name not in REPORTED:
             continue
-        found = _measure(volume, straight, profiles, top, bottom, tissue, middles[position])
+        place = middles[position], fronts[position]
+        found = _measure(straight, profiles, top, bottom, tissue, *place)
         fit = 1.0 / (1.0 + np.exp(-4.0 * (scores[position] - 0.3)))
         levels.append(
             LevelSlice(
@@ -289,8 +294,11 @@ def _pedicles(profiles, discs):
     return float(np.median(found))
 
 
-def _measure(volume, straight, profiles, top, bottom, tissue, right):
-    """Centre, axis, height and width of the body between two discs, `right` mm off the line."""
+def _measure(straight, profiles, top, bottom, tissue, right, ahead):
+    """Centre, axis, height and width of the body between two discs.
+
+    Its middle lies `right` and `ahead` mm off the line; the latter None where it is not known.
+    """
     middle = 0.5 * (top + bottom)
     planes = slice(int(middle) - 4, int(middle) + 5)
     hu = np.nanmean(np.where(np.isfinite(straight.hu[planes]), straight.hu[planes], -100), axis=0)
@@ -307,10 +315,7 @@ def _measure(volume, straight, profiles, top, bottom, tissue, right):
         across = weight.sum(axis=0)
         filled = LATERAL[across > 0.25 * np.percentile(across, 90)]
         width = float(np.ptp(filled)) + 3.0 if len(filled) else 0.0
-    walls = _walls(volume, straight, int(middle), right, tissue)
-    if walls is not None:
-        front = 0.5 * (walls[0] + walls[1])
-    centre = straight.point(middle, right, front)
+    centre = straight.point(middle, right, front if ahead is None else ahead)
     tilt = 0.5 * (profiles.tilt[top] + profiles.tilt[bottom])
     at = int(middle)
     axis = straight.up[at] + tilt * straight.front[at]
@@ -322,6 +327,19 @@ def _measure(volume, straight, profiles, top, bottom, tissue, right):
         "height": max(10.0, float(lower - upper)),
         "width": width,
     }
+
+
+def _fronts(volume, straight, discs, middles, tissue):
+    """How far before the line the middle of each body lies, mm; None where its walls are not clear."""
+    places = 0.5 * (discs[1:] + discs[:-1])
+    walls = [
+        _walls(volume, straight, int(at), right, tissue)
+        for at, right in zip(places, middles, strict=True)
+    ]
+    depths = [ahead - back for back, ahead in filter(None, walls)]
+    # A vessel full of contrast that lies against one body is no part of it.
+    usual = float(np.median(depths)) + DEEPER_MM if depths else MAX_DEPTH_MM
+    return [pair and pair[0] + min(pair[1] - pair[0], usual) / 2 for pair in walls]
 
 
 def _walls(volume, straight, middle, right, tissue):
