@@ -158,7 +158,8 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     ):
         return nothing
     by_network, ribs = _by_network(straight, profiles, quiet, discs, tissue)
-    numbering = agree(_by_rules(straight, profiles, quiet, discs, tissue), by_network)
+    by_rules, bars = _by_rules(straight, profiles, quiet, discs, tissue)
+    numbering = agree(by_rules, by_network)
     if not numbering.any_lumbar:
         return nothing
     if len(scores) < 2:
@@ -190,7 +191,9 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         return nothing
     if not any(item.level.startswith("L") for item in levels):
         return nothing
-    notes = (*numbering.notes, *transitional_notes(straight, discs, numbering, tissue, ribs))
+    # A rib on one side is noted only where both witnesses see it so.
+    both = np.where(ribs * bars > 0, np.sign(ribs) * np.minimum(np.abs(ribs), np.abs(bars)), 0.0)
+    notes = (*numbering.notes, *transitional_notes(straight, discs, numbering, tissue, both))
     step(1.0, "Levels found")
     return LevelSelection(tuple(levels), uid, numbering.decided_by, notes)
 
@@ -237,7 +240,7 @@ def _places(discs):
 
 
 def _by_rules(straight, profiles, reduced, discs, tissue):
-    """Names by rules: bone followed from the spine to the side, bone where the sacrum has it."""
+    """Names by rules, and their rib evidence: bone followed to the side, bone where the sacrum has it."""
     along = rib_evidence(straight, reduced, tissue)
     ala = np.fmin(*profiles.wings)
     n = len(ala)
@@ -254,7 +257,8 @@ def _by_rules(straight, profiles, reduced, discs, tissue):
     wings = np.array(wings)
     threshold = float(np.clip(0.5 * np.max(np.nan_to_num(wings)), 0.045, 0.12))
     wings = np.clip(3.0 * (wings - threshold) / threshold, -2.5, 5.0)
-    return number_vertebrae(np.array(ribs).T, wings, bars=True)
+    ribs = np.array(ribs).T
+    return number_vertebrae(ribs, wings, bars=True), ribs
 
 
 def _only_where_seen(rib, profiles, top, bottom):
