@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
+from .errors import CTBMDError
 from .resources import resource_folder
 from .spine_ribs import BEHIND, OUT
 from .spine_straight import AHEAD, LATERAL, Straight, sample_planes
@@ -168,9 +173,32 @@ def see_sides(straight: Straight, reduced: CTVolume, tissue_hu: float):
     return np.stack(logits), central[:, 1, -2:].T
 
 
-@lru_cache(maxsize=1)
-def load_weights() -> dict:
-    """Weights of both networks, float32, from Resources/Models/ctbmd-locator."""
-    path = resource_folder("Models") / "ctbmd-locator" / "weights.npz"
-    with np.load(path, allow_pickle=False) as data:
+@lru_cache(maxsize=2)
+def load_weights(folder: Path | None = None) -> dict:
+    """Weights of both networks by name, float32.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Holds card.json and weights.npz; the installed `ctbmd-locator` where None.
+
+    Raises
+    ------
+    CTBMDError
+        Where a file is missing, damaged or not the one that the card describes.
+    """
+    folder = folder or resource_folder("Models") / "ctbmd-locator"
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        content = (folder / "weights.npz").read_bytes()
+    except (OSError, ValueError) as error:
+        raise CTBMDError(
+            f"The level finder's model in '{folder}' is missing or unreadable; install CTBMD again."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != card.get("weights_sha256"):
+        raise CTBMDError(
+            f"The level finder's weights in '{folder}' are not those its card describes; "
+            "install CTBMD again."
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as data:
         return {name: data[name].astype(np.float32) for name in data.files}

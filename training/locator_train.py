@@ -10,6 +10,7 @@ one finds discs and bodies, one tells ribs, lumbar sides and sacral wings apart.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -336,6 +337,8 @@ def main(arguments=None) -> int:
         "made_by": "python -m training.locator_train FEATURES",
         "parameters": int(sum(v.size for v in weights.values())),
     }
+    content = (options.output / "weights.npz").read_bytes()
+    card["weights_sha256"] = hashlib.sha256(content).hexdigest()
     (options.output / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     return 0
 

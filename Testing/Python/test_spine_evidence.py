@@ -1,12 +1,14 @@
 """The networks along the straightened spine, and how two witnesses agree on names."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from CTBMDLib import spine_evidence as ev
+from CTBMDLib.errors import CTBMDError
 from CTBMDLib.resources import resource_folder
 from CTBMDLib.spine_midline import midline
 from CTBMDLib.spine_numbering import CONTRADICTION, ONE_WITNESS, Numbering, agree, number_vertebrae
@@ -20,6 +22,27 @@ def test_weights_are_small_and_as_the_card_says():
     assert (folder / "weights.npz").stat().st_size < 3_000_000
     assert sum(v.size for v in ev.load_weights().values()) == card["parameters"]
     assert card["population"] == "simulated"
+
+
+@pytest.mark.parametrize(
+    "harm", ["cut short", "other weights", "gone", "card no JSON", "no digest"]
+)
+def test_damaged_weights_are_refused_with_a_sentence(tmp_path, harm):
+    folder = tmp_path / "model"
+    shutil.copytree(resource_folder("Models") / "ctbmd-locator", folder)
+    weights, card = folder / "weights.npz", folder / "card.json"
+    if harm == "cut short":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif harm == "other weights":
+        np.savez(weights, a=np.zeros(3))
+    elif harm == "gone":
+        weights.unlink()
+    elif harm == "card no JSON":
+        card.write_text("{")
+    else:
+        card.write_text("{}")
+    with pytest.raises(CTBMDError, match="install CTBMD again"):
+        ev.load_weights(folder)
 
 
 def test_mirror_twice_is_the_same_and_once_exchanges_the_sides():
@@ -131,8 +154,7 @@ def test_training_learns_from_little(tmp_path):
         np.savez(tmp_path / f"{seed}.npz", count=1, **{f"0.{k}": v for k, v in parts.items()})
     out = tmp_path / "model"
     assert main([str(tmp_path), "--seeds", "1", "3", "--steps", "25", "--output", str(out)]) == 0
-    with np.load(out / "weights.npz") as data:
-        weights = dict(data)
+    weights = ev.load_weights(out)
     answer = ev.forward(ev.disc_input(central.astype(np.float32)), weights, "disc")
     assert np.corrcoef(answer[:, 0], target[::2, 0])[0, 1] > 0.5
 
