@@ -61,7 +61,7 @@ class Plan:
 
 FULL = Plan(
     {
-        "wide": Part(600, 1, "wide", "mixed"),
+        "wide": Part(669, 1, "wide", "mixed"),  # 600 to train with, 69 held out
         "validation": Part(60, 11, "realistic", "A"),
         "internal": Part(45, 12, "realistic", "A"),
         "external": Part(50, 13, "realistic", "B"),
