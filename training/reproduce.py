@@ -58,15 +58,15 @@ def main(arguments=None) -> int:
     work = options.work or Path("build") / ("reproduce-quick" if options.quick else "reproduce")
     work.mkdir(parents=True, exist_ok=True)
     results = options.results or work / "results"
-    if options.cohort:
-        from .hospital import run_hospital
+    try:
+        if options.cohort:
+            from .hospital import run_hospital
 
-        try:
             return run_hospital(options.cohort, plan, work, results, options, say)
-        except CTBMDError as error:  # for people who do not program
-            print(error, file=sys.stderr)
-            return 2
-    run(plan, work, results, options.bundle or work / "bundle", options)
+        run(plan, work, results, options.bundle or work / "bundle", options)
+    except CTBMDError as error:  # for people who do not program
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

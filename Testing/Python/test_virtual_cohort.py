@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from CTBMDLib.errors import CTBMDError
 from training.virtual import cohort
 
 
@@ -25,8 +26,27 @@ def test_same_seed_same_bytes_and_kept_files_stay(tmp_path, small):
         tmp_path / "a", 1, 5, institution="mixed", workers=1, progress=lambda f, t: told.append(f)
     )
     assert first[0].stat().st_mtime_ns == stamp
-    assert [p.name for p in (tmp_path / "a").iterdir()] == [first[0].name]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["cohort.json", first[0].name]
     assert told[-1] == 1.0
+
+
+def test_patients_of_two_revisions_never_mix(tmp_path, small):
+    cohort.make_cohort(tmp_path, 1, 5, workers=1)
+    file = tmp_path / "patient_005_0000.npz"
+    before = file.read_bytes()
+    for count, seed, how in (
+        (2, 6, {}),
+        (2, 5, {"institution": "B"}),
+        (2, 5, {"population": "wide"}),
+        (2, 5, {"changes": {"realistic.cortex_tie": 0.0}}),
+    ):
+        with pytest.raises(CTBMDError, match="holds virtual patients of another"):
+            cohort.make_cohort(tmp_path, count, seed, workers=1, **how)
+    (tmp_path / "cohort.json").unlink()  # nobody knows
+    with pytest.raises(CTBMDError, match="another seed and .*revision; move"):
+        cohort.make_cohort(tmp_path, 2, 5, workers=1)
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
+    assert file.read_bytes() == before
 
 
 def test_a_patient_has_what_training_needs(tmp_path, small):

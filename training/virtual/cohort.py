@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LevelSlice
 from CTBMDLib.volume import Acquisition, CTVolume
 
@@ -273,9 +274,20 @@ def make_cohort(
     -------
     list of Path
         One npz a patient, in order.
+
+    Raises
+    ------
+    CTBMDError
+        Where the folder holds patients of another cohort or another revision of the
+        simulator: they must not mix.
     """
+    from .revision import claim
+    from .traits import changed_priors
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with changed_priors(changes):
+        claim(folder, seed, population, institution)
     for partial in folder.glob(".patient_*"):
         if not _alive(partial):
             partial.unlink(missing_ok=True)
@@ -332,15 +344,18 @@ def main() -> None:
         bar = "#" * int(30 * fraction)
         print(f"\r[{bar:<30}] {text}", end="", file=sys.stderr, flush=True)
 
-    make_cohort(
-        a.folder,
-        a.count,
-        a.seed,
-        population=a.population,
-        institution=a.institution,
-        workers=a.workers,
-        progress=progress,
-    )
+    try:
+        make_cohort(
+            a.folder,
+            a.count,
+            a.seed,
+            population=a.population,
+            institution=a.institution,
+            workers=a.workers,
+            progress=progress,
+        )
+    except CTBMDError as error:
+        raise SystemExit(str(error)) from None
     print(file=sys.stderr)
 
 
