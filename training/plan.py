@@ -55,7 +55,7 @@ class Plan:
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "0.2.0"
+    version: str = "1.0.0"
     date: str = "2026-11-23"
 
 
@@ -88,6 +88,8 @@ QUICK = Plan(
         patients=3,
         images_seen=60,
         times=2,
+        shuffles=2,
+        shuffled_seen=30,
         prior_patients=2,
         priors=Studies.priors[:1],
     ),

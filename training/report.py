@@ -9,6 +9,8 @@ import numpy as np
 
 from CTBMDLib.reference import ReferenceTable
 
+from .studies import SHUFFLED
+
 NAMES = {"internal": "internal (institution A)", "external": "external (institution B)"}
 PAPER = {
     "internal": "r 0.852, AUC 0.965 (45 patients)",
@@ -142,7 +144,9 @@ STUDY_NOTES = {
     "than the intervals mean nothing.",
     "Design of the published study": "A network trained as the study's: patients of one institution "
     "as they come, not drawn wide. Its response to mineral is what the wide cohort is for.",
-    "Negative control": "Nothing can be learned from labels of other patients: r must be near 0.",
+    SHUFFLED: "Each network learned from the labels of other patients, another shuffle each. Nothing "
+    "true can be learned so: the answers hardly vary, the sign of what is left of a slope is chance, "
+    "and r must be near 0 in the mean of the shuffles, not in each.",
 }
 
 
@@ -159,6 +163,16 @@ def _study(section, rows):
         out.append(
             f"| {label} | {x['patients']} | {_cell(inside.get('r'))} | {_cell(outside.get('r'))} | "
             f"{_cell(outside['rmse'])} | {_cell(outside['bias'], True)} | {x['response']:.2f} |"
+        )
+    if section == SHUFFLED:
+        mean = {
+            name: np.mean([x[name]["r"][0] for x in rows.values() if "r" in x[name]] or [np.nan])
+            for name in ("internal", "external")
+        }
+        out.append(
+            f"| mean of {len(rows)} | | {mean['internal']:+.3f} | {mean['external']:+.3f} | "
+            f"{np.mean([x['external']['rmse'][0] for x in rows.values()]):.3f} | | "
+            f"{np.mean([x['response'] for x in rows.values()]):.2f} |"
         )
     return [*out, ""]
 

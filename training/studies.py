@@ -22,6 +22,8 @@ from .jobs import Job, ranks, train_jobs
 
 SMALL_MM, COARSE_MM = 96.0, 4.0
 
+SHUFFLED = "Negative control"
+
 
 @dataclass(frozen=True)
 class Studies:
@@ -38,6 +40,10 @@ class Studies:
     times : int
         How often the published study showed each image, changed: here as random cuts,
         each changed anew a dozen times.
+    shuffles, shuffled_seen : int
+        Networks that learn from the labels of other patients, each from another
+        shuffle, and images each of them is trained on. One alone says little: its answer
+        hardly varies, and what is left of a slope has a sign, so that its r is not near 0.
     prior_patients : int
         External patients drawn again from each changed prior.
     priors : dict of str to dict
@@ -48,6 +54,8 @@ class Studies:
     patients: int = 100
     images_seen: int = 60_000
     times: int = 60
+    shuffles: int = 5
+    shuffled_seen: int = 12_000
     prior_patients: int = 24
     priors: tuple = (
         ("posterior share, SD doubled", (("realistic.posterior_share", (0.50, 0.05)),)),
@@ -94,12 +102,9 @@ def run_studies(plan, work, sources, tables, device, processes, load, say, progr
             sources["paper"],
             {"count": cuts, "epochs": times // cuts},
         ),
-        (
-            "Negative control",
-            "labels shuffled between patients",
-            None,
-            # A change of mineral carries its label with it, and would teach what is to be unlearned.
-            {"shuffled": True, "augmentation": replace(plan.augmentation, mineral=0.0)},
+        *(
+            (SHUFFLED, f"shuffle {n}", None, _shuffling(plan, n))
+            for n in range(plan.studies.shuffles)
         ),
     ]
     jobs, judged = [], []
@@ -116,9 +121,10 @@ def run_studies(plan, work, sources, tables, device, processes, load, say, progr
             count=how.get("count", plan.images_per_plane),
             progress=progress,
         )
-        if how.get("shuffled"):
-            images = shuffled(images, seed=0)
-        epochs = how.get("epochs", max(1, round(plan.studies.images_seen / len(images))))
+        if "shuffle" in how:
+            images = shuffled(images, how["shuffle"])
+        seen = how.get("seen", plan.studies.images_seen)
+        epochs = how.get("epochs", max(1, round(seen / len(images))))
         settings = replace(plan.settings, epochs=epochs)
         augmentation = how.get("augmentation", plan.augmentation)
         name = "".join(x if x.isalnum() else "_" for x in label).strip("_")
@@ -148,6 +154,16 @@ def run_studies(plan, work, sources, tables, device, processes, load, say, progr
                 **judge([weights], standard, alone, plan.draws),
             }
     return out
+
+
+def _shuffling(plan, number) -> dict:
+    """How a network of the negative control is trained."""
+    return {
+        "shuffle": number,
+        "seen": plan.studies.shuffled_seen,
+        # A change of mineral carries its label with it, and would teach what is to be unlearned.
+        "augmentation": replace(plan.augmentation, mineral=0.0),
+    }
 
 
 def curve_sizes(studies: Studies, available: int) -> list[int]:

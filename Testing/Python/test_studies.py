@@ -131,3 +131,22 @@ def test_bfloat16_is_taken_only_where_the_machine_has_it(monkeypatch, able):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able, raising=False)
     assert fast_in_bfloat16("cpu") is able
     assert not fast_in_bfloat16("mps")
+
+
+def test_the_control_is_read_by_the_mean_of_its_shuffles():
+    from training.report import _study
+
+    def row(inside, outside):
+        cell = [outside, outside - 0.1, outside + 0.1]
+        figures = {"r": cell, "rmse": cell, "bias": cell}
+        return {
+            "patients": 9,
+            "internal": {**figures, "r": [inside] * 3},
+            "external": figures,
+            "response": 0.5,
+        }
+
+    rows = {"shuffle 0": row(-0.6, 0.4), "shuffle 1": row(0.4, 0.2)}
+    text = _study(studies.SHUFFLED, rows)
+    assert "| mean of 2 | | -0.100 | +0.300 | 0.300 | | 0.50 |" in text
+    assert not any("mean of" in line for line in _study("Ablations", rows))
