@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -110,7 +111,7 @@ def fit(
     total = steps_per_epoch * settings.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, total))
     epoch, history = 0, []
-    identity = json.dumps([asdict(settings), asdict(augmentation), seed, len(train)])
+    identity = json.dumps([asdict(settings), asdict(augmentation), seed, content(train)])
     if checkpoint and Path(checkpoint).is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         if state["identity"] == identity:
@@ -186,6 +187,14 @@ def fit(
                 f"{time.time() - start:.0f} s"
             )
     return average.get_weights()
+
+
+def content(images: Images) -> str:
+    """Digest of images and labels: other ones are another training, never a resumed one."""
+    digest = hashlib.sha256()
+    for array in (images.hu, images.bmd, images.kvp):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:16]
 
 
 def fast_in_bfloat16(kind: str) -> bool:

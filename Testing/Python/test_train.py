@@ -206,6 +206,19 @@ def test_training_learns_and_a_resumed_run_is_the_unbroken_one(tmp_path):
     fresh = predict(build_torch(STANDARD, 1), data)
     assert np.abs(by_torch - data.bmd).mean() < 0.5 * np.abs(fresh - data.bmd).mean()
 
+    # The checkpoint of other labels is not taken for this training's.
+    other_log = []
+    fit(
+        replace(data, bmd=data.bmd + 0.1),
+        data,
+        STANDARD,
+        settings=settings,
+        checkpoint=tmp_path / "c.pt",
+        log=other_log.append,
+        **common,
+    )
+    assert len(other_log) == 10
+
 
 def test_anatomies_are_never_split():
     paths = [Path(str(i)) for i in range(30)]
