@@ -10,19 +10,39 @@ from .levels import ORDER
 
 _L1 = ORDER.index("L1")
 
-ONE_WITNESS = 0.85
-"""Confidence at most where one witness is sure of names and the other leans to others."""
-
 CONTRADICTION = (
     "Numbering uncertain: the signs of ribs and sacrum contradict each other; "
     "confirm or shift the labels."
 )
 
-CLEAR = 1.0
-"""Evidence beyond which the network has seen the sacrum, or has seen that it is none."""
-
 WEIGHT = 0.75
 """Weight of a piece of evidence in the sum; below 1, as neighbours are not independent."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What it takes to be sure of names.
+
+    Attributes
+    ----------
+    clear : float
+        Evidence beyond which the network has seen the sacrum, or has seen that it is none.
+    least : float
+        Probability below which names counted from one sign alone are uncertain.
+    rib_drop_mm : float
+        A rib comes down so far before it is told from a transverse process; that there is
+        none counts only where the CT goes on so far below the vertebra.
+    one_witness : float
+        Confidence at most where one witness is sure of names and the other leans to others.
+    """
+
+    clear: float = 1.0
+    least: float = 0.8
+    rib_drop_mm: float = 28.0
+    one_witness: float = 0.85
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -56,7 +76,7 @@ class Numbering:
         return ORDER[index] if 0 <= index < len(ORDER) else None
 
 
-def number_vertebrae(ribs, wings, *, bars: bool = False) -> Numbering:
+def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS) -> Numbering:
     """Name a chain of vertebrae from head to feet.
 
     Parameters
@@ -111,7 +131,9 @@ def number_vertebrae(ribs, wings, *, bars: bool = False) -> Numbering:
         wing = sacral + 0.6 * rib
         sacrum_in_view = 0 < end < m and sacral[end] > 0 and wing[end] - wing[end - 1] > 1.5
     else:
-        sacrum_in_view = 0 < end < m and sacral[end] > CLEAR and sacral[end - 1] < -CLEAR / 2
+        sacrum_in_view = (
+            0 < end < m and sacral[end] > limits.clear and sacral[end - 1] < -limits.clear / 2
+        )
     any_lumbar = first < m and end > 0
 
     # Labels are the same whether a lumbar vertebra more or less lies out of view.
@@ -154,7 +176,7 @@ def number_vertebrae(ribs, wings, *, bars: bool = False) -> Numbering:
             "Numbering uncertain: counted up from the sacrum, but no rib is seen where the "
             "12th belongs; confirm or shift the labels."
         )
-    if decided in ("sacrum", "rib") and probability < 0.8:
+    if decided in ("sacrum", "rib") and probability < limits.least:
         # One sign alone, and the rest of the evidence does not bear it out.
         decided = "neither"
         notes.append(
@@ -175,7 +197,18 @@ def number_vertebrae(ribs, wings, *, bars: bool = False) -> Numbering:
     return Numbering(label, float(probability), decided, lumbar_count, tuple(notes), any_lumbar)
 
 
-def agree(rule: Numbering, network: Numbering) -> Numbering:
+def number_spine(rules, network, limits: Limits = LIMITS) -> Numbering:
+    """Names out of what both witnesses see (`spine_witnesses.Evidence`)."""
+    named = [
+        number_vertebrae(
+            seen.seen_ribs(limits.rib_drop_mm), seen.wings, bars=seen.bars, limits=limits
+        )
+        for seen in (rules, network)
+    ]
+    return agree(*named, limits)
+
+
+def agree(rule: Numbering, network: Numbering, limits: Limits = LIMITS) -> Numbering:
     """One numbering out of those of two witnesses.
 
     Where both name the same vertebrae, what either has seen counts. Where only
@@ -199,6 +232,6 @@ def agree(rule: Numbering, network: Numbering) -> Numbering:
             return other
         if other.first_lumbar == one.first_lumbar:
             return one
-        return replace(one, probability=min(one.probability, ONE_WITNESS))
+        return replace(one, probability=min(one.probability, limits.one_witness))
     first, second = (rule, network) if rule.lumbar_count is not None else (network, rule)
     return first if first.any_lumbar or not second.any_lumbar else second

@@ -1,10 +1,13 @@
 """Train the two small networks of the level finder on virtual volumes.
 
-python -m training.locator_train FEATURES [--seeds 6000 6110] [--steps 2000] [--output DIR]
+python -m training.locator_train FEATURES [--seeds 6000 6120 6200 6280] [--empty 6000 6006]
+                                 [--steps 2000] [--output DIR]
 
-FEATURES is a folder for what is measured on each volume; files already there are
-kept. The networks see blocks of the straightened spine (`CTBMDLib.spine_evidence`):
-one finds discs and bodies, one tells ribs, lumbar sides and sacral wings apart.
+FEATURES is a folder for what is measured on each volume (`locator_features`); files
+already there are kept. Every fourth seed is a transitional spine. The networks see
+blocks of the straightened spine (`CTBMDLib.spine_evidence`): one finds discs and
+bodies, one tells ribs, lumbar sides and sacral wings apart. The same seeds and steps
+give the same bytes on the same machine.
 """
 
 from __future__ import annotations
@@ -18,114 +21,16 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib import spine_evidence as ev
-from CTBMDLib.spine_column import Column, tissue_level
-from CTBMDLib.spine_grid import central_box, make_grid, noise_level, quieter, reduce_ct
-from CTBMDLib.spine_straight import straighten
 
-NAMES = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2")
+from .locator_features import TRANSITIONAL_EVERY, UNKNOWN, features
+
 NEAR_MM = 13.0
 """A body or disc counts for a line that passes it within this distance."""
-LINES = 4
-"""Lines a volume: near the true one, with random shifts, turns and ends."""
 BATCH = 12
+SEEDS = (6000, 6120, 6200, 6280)
+EMPTY_SEEDS = (6000, 6006)
 MEASURES = 60
 """Leading side channels that are means and maxima; the rest say what is covered."""
-
-
-# -- what is measured on a volume -------------------------------------------------
-def jittered_line(volume, truth, rng) -> Column | None:
-    """A line near the true one, as a trace might find it; None where little is in view."""
-    ras, axes, heights = (
-        np.array([truth["levels"][n][k] for n in NAMES]) for k in ("ras", "axis", "height_mm")
-    )
-    ends = 0.3 * axes * heights[:, None]
-    knots = np.stack([ras + ends, ras - ends], axis=1).reshape(-1, 3)
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
-    at = np.arange(0, length[-1], 6.0)
-    line, up = (
-        np.column_stack([np.interp(at, length, v[:, i]) for i in range(3)])
-        for v in (knots, np.repeat(axes, 2, axis=0))
-    )
-    inside = np.flatnonzero([volume.contains(p) for p in line])
-    if len(inside) < 5:
-        return None
-    first, last = inside[0], inside[-1] + 1
-    if last - first > 12 and rng.random() < 0.3:
-        first = rng.integers(first, last - 11)
-        last = rng.integers(first + 10, last + 1)
-    line, up = line[first:last], up[first:last]
-    up /= np.linalg.norm(up, axis=1, keepdims=True)
-    front = np.array([0.0, 1.0, 0.0]) - up * up[:, 1:2]
-    front /= np.linalg.norm(front, axis=1, keepdims=True)
-    right = np.cross(front, up)
-    wave = np.arange(len(line))
-
-    def drift(constant, swing):
-        phase = wave / rng.uniform(4, 12) + rng.uniform(0, 2 * np.pi)
-        return (rng.normal(0, constant) + swing * rng.normal() * np.sin(phase))[:, None]
-
-    body = line + drift(3.0, 2.5) * front + drift(2.5, 2.0) * right
-    turn = rng.normal(0, 0.1)
-    canal = body - rng.uniform(21, 27) * (np.cos(turn) * front + np.sin(turn) * right)
-    return Column(body, canal, np.ones(len(body)))
-
-
-def place(straight, point) -> tuple[float, float]:
-    """Plane of a straightened spine that a point lies in, and its distance from the line."""
-    apart = np.linalg.norm(straight.centre - point, axis=1)
-    at = int(apart.argmin())
-    return at - float((point - straight.centre[at]) @ straight.up[at]), float(apart[at])
-
-
-def measure(seed: int) -> list[dict]:
-    """Blocks and true places along several lines of one random virtual volume."""
-    from .virtual.volume import make_volume, random_options
-
-    volume, truth = make_volume(seed, **random_options(seed))
-    reduced = reduce_ct(volume)
-    tissue = tissue_level(reduced)
-    noise = noise_level(make_grid(reduced, central_box(reduced)))
-    quiet = quieter(reduced, noise)
-    levels = [truth["levels"][n] for n in NAMES]
-    rims = [
-        (np.array(v["ras"]), 0.5 * v["height_mm"] * np.array(v["axis"]), v["height_mm"])
-        for v in levels
-    ]
-    discs = [rims[0][0] + 1.2 * rims[0][1]]
-    discs += [0.5 * (a - x + b + y) for (a, x, _), (b, y, _) in zip(rims, rims[1:], strict=False)]
-    rng = np.random.default_rng([seed, 88])
-    rows = []
-    for _ in range(LINES):
-        column = jittered_line(volume, truth, rng)
-        if column is None:
-            continue
-        straight = straighten(volume, column, noise)
-        rows.append(
-            {
-                "central": ev.central_channels(straight, tissue).astype(np.float16),
-                "beside": ev.side_channels(straight, quiet, tissue).astype(np.float16),
-                "bodies": np.array([(*place(straight, c), h) for c, _, h in rims]),
-                "discs": np.array([place(straight, d) for d in discs]),
-            }
-        )
-    return rows
-
-
-def features(folder: Path, seeds) -> list[dict]:
-    """`measure` of every seed, kept in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for seed in seeds:
-        path = folder / f"{seed}.npz"
-        if not path.exists():
-            found = measure(seed)
-            flat = {f"{n}.{key}": v for n, row in enumerate(found) for key, v in row.items()}
-            np.savez_compressed(path, count=len(found), **flat)
-        with np.load(path) as data:
-            for n in range(int(data["count"])):
-                keys = ("central", "beside", "bodies", "discs")
-                rows.append({key: data[f"{n}.{key}"].astype(np.float32) for key in keys})
-    return rows
 
 
 # -- what the networks are asked --------------------------------------------------
@@ -142,13 +47,12 @@ def disc_target(row, length) -> np.ndarray:
 
 
 def side_target(row, length) -> np.ndarray:
-    """Index in `SIDE_NAMES` beside each body, -1 elsewhere; shape (length,)."""
+    """Index in `SIDE_NAMES` on the left and right of each body, -1 elsewhere; shape (2, length)."""
     planes = np.arange(length)
-    target = np.full(length, -1)
+    target = np.full((2, length), UNKNOWN)
     for number, (at, apart, height) in enumerate(row["bodies"]):
         if apart < NEAR_MM:
-            kind = 0 if NAMES[number][0] == "T" else 1 if NAMES[number][0] == "L" else 2
-            target[np.abs(planes - at) < 0.4 * height] = kind
+            target[:, np.abs(planes - at) < 0.4 * height] = row["sides"][:, number, None]
     return target
 
 
@@ -156,8 +60,10 @@ def varied(row, rng) -> dict:
     """The same with another gain, noise, side, field of view, and with other ribs."""
     central, beside = row["central"].copy(), row["beside"].copy()
     bodies, discs = row["bodies"].copy(), row["discs"].copy()
+    sides, last = row["sides"], row["last"]
     if rng.random() < 0.5:
         central, beside = ev.mirrored(central), beside[::-1].copy()
+        sides, last = sides[::-1], last[::-1]
     gain, shift = np.exp(rng.normal(0, 0.2)), rng.normal(0, 0.08)
     for part, sigma in ((central[:, :, :-2], 0.15), (beside[:, :, :MEASURES], 0.12)):
         known = np.abs(part) > 1e-3
@@ -165,8 +71,8 @@ def varied(row, rng) -> dict:
         part += rng.normal(0, rng.uniform(0, sigma), part.shape)
         np.clip(part, -1.5, 3.0, out=part)
     for side in range(2):
-        if rng.random() < 0.6:
-            _other_ribs(central, beside[side], side, bodies, rng)
+        if rng.random() < 0.6 and last[side] >= 0:
+            _other_ribs(central, beside[side], side, bodies[last[side]], rng)
     n = len(central)
     if rng.random() < 0.3:  # a narrow field of view
         for side in range(2):
@@ -182,13 +88,23 @@ def varied(row, rng) -> dict:
     start = int(rng.integers(0, ev.SIDE_STEP))
     bodies[:, 0] -= start
     discs[:, 0] -= start
-    return {"central": central[start:], "beside": beside, "bodies": bodies, "discs": discs}
+    return {
+        "central": central[start:],
+        "beside": beside,
+        "bodies": bodies,
+        "discs": discs,
+        "sides": sides,
+    }
 
 
-def _other_ribs(central, beside, side, bodies, rng):
-    """Make ribs fainter and shorter: the twelfth is 2 to 25 cm long, and thinner than drawn."""
-    last = bodies[2, 0] + 1.3 * bodies[2, 2]
-    first = bodies[2, 0] - 0.6 * bodies[2, 2] if rng.random() < 0.5 else -np.inf
+def _other_ribs(central, beside, side, body, rng):
+    """Make ribs fainter and shorter: the twelfth is 2 to 25 cm long, and thinner than drawn.
+
+    `body` is the row of the vertebra with the last rib; those above change in half of all cases.
+    """
+    at, _, height = body
+    last = at + 1.3 * height
+    first = at - 0.6 * height if rng.random() < 0.5 else -np.inf
     weight = np.full(6, rng.uniform(0.15, 1.0))
     near = np.sqrt(weight[0])
     weight[int(rng.integers(1, 7)) :] *= rng.uniform(0, 0.3)
@@ -199,7 +115,7 @@ def _other_ribs(central, beside, side, bodies, rng):
     mean[rows] = np.where(mean[rows] > 0.05, mean[rows] * weight[:, None], mean[rows])
     top[rows] = np.where(top[rows] > 0.2, np.maximum(0.15, top[rows] * weight), top[rows])
     planes = np.arange(len(central))
-    rows = (planes < last - 0.6 * bodies[2, 2]) & (planes > first)
+    rows = (planes < last - 0.6 * height) & (planes > first)
     outer = slice(0, 2) if side == 0 else slice(7, 9)
     part = central[:, :, outer]
     part[rows] = np.where(part[rows] > 0.2, np.maximum(0.15, part[rows] * near), part[rows])
@@ -224,10 +140,11 @@ def batch(rows, name):
         else:
             both = ev.side_input(central, row["beside"])
             middle = slice(ev.SIDE_STEP // 2, both.shape[1] * ev.SIDE_STEP, ev.SIDE_STEP)
-            target = np.where(cover > 0.5, side_target(row, len(central)), -1)[middle]
-            target = np.pad(target, (0, both.shape[1] - len(target)), constant_values=-1)
+            target = np.where(cover > 0.5, side_target(row, len(central)), UNKNOWN)[:, middle]
+            short = both.shape[1] - target.shape[1]
+            target = np.pad(target, ((0, 0), (0, short)), constant_values=UNKNOWN)
             inputs += list(both)
-            targets += [target, target]
+            targets += list(target)
     longest = max(len(x) for x in inputs)
 
     def padded(arrays, fill):
@@ -240,7 +157,7 @@ def batch(rows, name):
     x = padded(inputs, 0.0).transpose(1, 2).contiguous()
     return (
         x,
-        padded(targets, 0.0 if name == "disc" else -1),
+        padded(targets, 0.0 if name == "disc" else UNKNOWN),
         padded(weights, 0.0) if weights else None,
     )
 
@@ -286,9 +203,12 @@ def train(rows, name: str, steps: int, seed: int = 0) -> dict:
     """Weights of one network by the names `spine_evidence` reads."""
     import torch
 
+    torch.set_num_threads(1)  # the order of sums, and so the bytes, stay the same
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x, _, _ = batch(rows[:80], name)
+    if name == "side":
+        rows = [row for row in rows if len(row["bodies"])]
+    x, _, _ = batch(rows[:: max(1, len(rows) // 80)], name)
     flat = x.transpose(0, 1).reshape(x.shape[1], -1)
     net = make_net(name, x.shape[1], flat.mean(dim=1), flat.std(dim=1).clamp(min=0.1))
     optimizer = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=1e-2)
@@ -318,23 +238,37 @@ def train(rows, name: str, steps: int, seed: int = 0) -> dict:
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("features", type=Path)
-    parser.add_argument("--seeds", type=int, nargs=2, default=(6000, 6110), metavar=("FROM", "TO"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="FROM TO")
+    parser.add_argument("--empty", type=int, nargs=2, default=EMPTY_SEEDS, metavar=("FROM", "TO"))
     parser.add_argument("--steps", type=int, default=2000)
     default = Path(__file__).resolve().parents[1] / "Resources" / "Models" / "ctbmd-locator"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args(arguments)
-    rows = features(options.features, range(*options.seeds))
+    if len(options.seeds) % 2:
+        parser.error("--seeds takes pairs of numbers: the first seed, and the one after the last.")
+    ranges = [range(*pair) for pair in zip(*[iter(options.seeds)] * 2, strict=True)]
+    seeds = [seed for part in ranges for seed in part]
+    rows = features(options.features, seeds, range(*options.empty))
     weights = {}
     for name in ev.DILATIONS:
         weights.update(train(rows, name, options.steps))
     options.output.mkdir(parents=True, exist_ok=True)
     np.savez(options.output / "weights.npz", **weights)
+    strange = sum(seed % TRANSITIONAL_EVERY == TRANSITIONAL_EVERY - 1 for seed in seeds)
+    spans = " and ".join(f"{part.start} to {part.stop - 1}" for part in ranges)
+    none = (
+        f"; and bodies without a lumbar spine of seeds {options.empty[0]} to {options.empty[1] - 1}"
+        if options.empty[1] > options.empty[0]
+        else ""
+    )
+    given = " ".join(str(x) for x in options.seeds)
     card = {
         "format": "ctbmd-locator",
         "population": "simulated",
-        "trained_on": f"{len(rows)} lines through virtual volumes of seeds {options.seeds[0]} to "
-        f"{options.seeds[1] - 1}",
-        "made_by": "python -m training.locator_train FEATURES",
+        "trained_on": f"{len(rows)} lines through virtual volumes: seeds {spans}, {strange} of "
+        f"{len(seeds)} with transitional anatomy (every fourth seed){none}",
+        "made_by": f"python -m training.locator_train FEATURES --seeds {given} --empty "
+        f"{options.empty[0]} {options.empty[1]} --steps {options.steps}",
         "parameters": int(sum(v.size for v in weights.values())),
     }
     content = (options.output / "weights.npz").read_bytes()

@@ -108,8 +108,8 @@ def test_the_whole_body_keeps_the_real_part(volume):
 def test_a_long_trace_is_cut_to_what_lies_above_its_last_disc():
     from types import SimpleNamespace
 
-    from CTBMDLib.locate import KEPT_MM, LONG_MM, _lower_part
     from CTBMDLib.spine_column import Column
+    from CTBMDLib.spine_trace import KEPT_MM, LONG_MM, _lower_part
 
     def column(length):
         body = np.zeros((int(length / 6), 3))
@@ -117,9 +117,9 @@ def test_a_long_trace_is_cut_to_what_lies_above_its_last_disc():
         return Column(body, body - (0, 20, 0), np.ones(len(body)))
 
     down = SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(1300)]))
-    found = {"straight": down, "discs": np.array([400, 435, 470])}
+    found = SimpleNamespace(straight=down, discs=np.array([400, 435, 470]))
     part = _lower_part(column(1290), found)
     assert part.body[0, 2] == pytest.approx(-470 + KEPT_MM, abs=6)
     assert part.body[-1, 2] == pytest.approx(-480, abs=6)
     assert _lower_part(column(LONG_MM - 50), found) is None
-    assert _lower_part(column(1290), {"straight": down, "discs": []}) is None
+    assert _lower_part(column(1290), SimpleNamespace(straight=down, discs=[])) is None

@@ -11,7 +11,7 @@ from CTBMDLib import spine_evidence as ev
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.resources import resource_folder
 from CTBMDLib.spine_midline import midline
-from CTBMDLib.spine_numbering import CONTRADICTION, ONE_WITNESS, Numbering, agree, number_vertebrae
+from CTBMDLib.spine_numbering import CONTRADICTION, LIMITS, Numbering, agree, number_vertebrae
 from CTBMDLib.spine_profile import find_chain
 from CTBMDLib.spine_straight import AHEAD, LATERAL, Straight
 
@@ -103,7 +103,7 @@ def test_witnesses_that_differ_are_not_followed_blindly():
     assert result.decided_by == "neither" and result.probability <= 0.5
     assert result.notes == (CONTRADICTION,)
     result = agree(SURE, replace(UNSURE, first_lumbar=3))
-    assert result.decided_by == "rib" and result.probability == ONE_WITNESS
+    assert result.decided_by == "rib" and result.probability == LIMITS.one_witness
     # Four or six vertebrae between rib and sacrum are not outvoted by one sign alone.
     six = Numbering(1, 0.5, "neither", 6, ("transitional",))
     assert agree(SURE, six) is six and agree(six, SURE) is six

@@ -170,6 +170,37 @@ def chest_variant() -> Variant:
     return Variant(names, (0.0,) * 10, rib_mm, (), tables, pelvis=False)
 
 
+def beside(names, variant: Variant | None = None) -> dict:
+    """What each vertebra bears on its left and right.
+
+    Parameters
+    ----------
+    names : sequence of str
+        From head to feet.
+    variant : Variant, optional
+        None for the usual spine.
+
+    Returns
+    -------
+    dict
+        Name to {'rib_mm': (left, right), 'joined': (left, right)}: length of its ribs (0 for
+        none, infinite for one of the usual length), and whether its transverse process
+        meets the sacrum.
+    """
+    usual = np.inf, np.inf
+    ribs = {i: usual for i, name in enumerate(names) if name[0] == "T"}
+    wings = ()
+    if variant is not None:
+        ribs, wings = variant.rib_mm, variant.wings
+    return {
+        name: {
+            "rib_mm": tuple(float(x) for x in ribs.get(i, (0.0, 0.0))),
+            "joined": tuple(i == 7 and side in wings for side in (-1.0, 1.0)),
+        }
+        for i, name in enumerate(names)
+    }
+
+
 def from_sacrum(names) -> dict:
     """Names counted up from the sacrum as with five lumbar vertebrae: {own name: that name}."""
     usual = ("T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")

@@ -16,7 +16,7 @@ from .primitives import BLOOD, KIDNEY, ORGAN_LIVER
 from .raster import bone_raster, soft_raster
 from .soft import ARM_BONE, ARM_R, ARM_X, ARM_Y, ARMS_ON, TABLE_ON
 from .traits import draw_traits
-from .variants import from_sacrum, make_variant
+from .variants import beside, from_sacrum, make_variant
 
 STORAGE = ("axial", "sagittal", "coronal")
 CONTRAST = {None: (0, 0, 0), "arterial": (250, 140, 15), "portal": (110, 150, 55)}
@@ -134,7 +134,8 @@ def make_volume(
     volume : CTVolume
         int16 HU.
     truth : dict
-        'levels': name to {'ras', 'axis', 'height_mm', 'in_view'}; 'sacrum_in_view',
+        'levels': name to {'ras', 'axis', 'height_mm', 'in_view', 'rib_mm', 'joined'}, the
+        last two as `variants.beside` gives them; 'sacrum_in_view',
         'rib_in_view' (of T12), 'facts', 'scene' (the Scene, for a DXA of the same
         person); for a transitional spine also 'from_sacrum', own name to the name
         counted up from the sacrum.
@@ -222,6 +223,7 @@ def make_volume(
         f"virtual volume {seed}",
     )
     levels = {}
+    sides = beside(scene.names, variant)
     for n, name in enumerate(scene.names):
         ras = scene.centres[n] + shift
         levels[name] = {
@@ -229,6 +231,7 @@ def make_volume(
             "axis": tuple(float(x) for x in scene.axes[n]),
             "height_mm": float(scene.heights[n]),
             "in_view": volume.contains(ras),
+            **sides[name],
         }
     truth = {
         "levels": levels,
