@@ -18,9 +18,9 @@ from .errors import Cancelled
 from .levels import MEASURED, LevelSelection, LevelSlice
 from .spine_column import bone_map
 from .spine_midline import midline
-from .spine_numbering import LIMITS, number_spine
+from .spine_numbering import number_spine
 from .spine_straight import AHEAD, LATERAL, sample_planes
-from .spine_trace import trace_spine
+from .spine_trace import follow_further, trace_spine
 from .spine_transitional import transitional_notes
 from .spine_witnesses import witnesses
 from .volume import CTVolume
@@ -76,11 +76,15 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
     traced = trace_spine(volume, step, should_cancel)
     if traced is None:
         return nothing
+    step(0.85, "Naming the vertebrae")
+    numbering = _names(traced)
+    if numbering.decided_by not in ("sacrum", "both"):
+        further = follow_further(volume, traced)
+        if further is not None:
+            traced = further
+            numbering = _names(traced)
     straight, profiles, tissue = traced.straight, traced.profiles, traced.tissue_hu
     discs, scores = traced.discs, traced.scores
-    step(0.85, "Naming the vertebrae")
-    rules, network = witnesses(straight, profiles, traced.reduced, discs, tissue)
-    numbering = number_spine(rules, network)
     if not numbering.any_lumbar:
         return nothing
     if len(scores) < 2:
@@ -112,12 +116,17 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         return nothing
     if not any(item.level.startswith("L") for item in levels):
         return nothing
-    # A rib on one side is noted only where both witnesses see it so.
-    ribs, bars = (witness.seen_ribs(LIMITS.rib_drop_mm) for witness in (network, rules))
-    both = np.where(ribs * bars > 0, np.sign(ribs) * np.minimum(np.abs(ribs), np.abs(bars)), 0.0)
-    notes = (*numbering.notes, *transitional_notes(straight, discs, numbering, tissue, both))
+    notes = (*numbering.notes, *transitional_notes(straight, discs, numbering, tissue))
     step(1.0, "Levels found")
     return LevelSelection(tuple(levels), uid, numbering.decided_by, notes)
+
+
+def _names(traced):
+    """Names by what both witnesses see."""
+    seen = witnesses(
+        traced.straight, traced.profiles, traced.reduced, traced.discs, traced.tissue_hu
+    )
+    return number_spine(*seen)
 
 
 def _measure(straight, profiles, top, bottom, tissue, right, ahead):

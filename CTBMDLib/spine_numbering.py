@@ -19,6 +19,10 @@ WEIGHT = 0.75
 """Weight of a piece of evidence in the sum; below 1, as neighbours are not independent."""
 
 
+RARE = 1.6
+"""What evidence must outweigh before a spine is taken for a transitional one."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What it takes to be sure of names.
@@ -61,6 +65,8 @@ class Numbering:
     notes : tuple of str
     any_lumbar : bool
         False where the chain shows no lumbar vertebra at all.
+    one_rib : (str, str) or None
+        'L1' or 'T12', and 'left' or 'right', where it seems to bear a rib on that side only.
     """
 
     first_lumbar: int
@@ -69,6 +75,7 @@ class Numbering:
     lumbar_count: int | None
     notes: tuple[str, ...]
     any_lumbar: bool = True
+    one_rib: tuple[str, str] | None = None
 
     def name(self, position: int) -> str | None:
         """Name of a vertebra of the chain, None outside `ORDER`."""
@@ -93,20 +100,26 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
     Notes
     -----
     Every place of L1 in the chain is weighed with 5 lumbar vertebrae, and,
-    as less likely, with 4 or 6. About one person in ten has a transitional
-    vertebra, so the penalty is that of 1 in 10, not of the impossible.
+    as less likely, with 4 or 6, or with a rib on one side of L1 or of T12 only. About one
+    person in ten has a transitional vertebra, so the penalty is that of 1 in 10, not of the
+    impossible.
     """
     ribs, wings = np.asarray(ribs, float), np.asarray(wings, float)
     m = len(wings)
     seen = np.isfinite(ribs)
     rib = np.where(seen.any(axis=0), np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
+    # A rib on one side alone: how clear the less clear of the two sides is.
+    one = np.where(ribs[0] * ribs[1] < 0, np.abs(ribs).min(axis=0), 0.0)
     sacral = np.nan_to_num(wings)
     weight = 0.5 if bars else WEIGHT
 
     options = []
     for count in (5, 4, 6):
         for first in range(-count - 2, m + 1):
-            score = 0.0
+            score = 0.0 if count == 5 else -RARE
+            if not bars:
+                half = [weight * one[p] - RARE for p in (first - 1, first) if 0 <= p < m]
+                score += max([0.0, *half])
             for position in range(m):
                 below = position - first  # 0 at L1
                 if below < 0:
@@ -123,9 +136,15 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
                     score += rib[position] / 3 if bars else -weight * rib[position]
                 else:  # the line may leave the sacrum's bend below S1
                     score += max(0.0, sacral[position]) / 6
-            options.append((score - (0.0 if count == 5 else 1.6), first, count))
+            options.append((score, first, count))
     best_score, first, count = max(options)
-    ribs_in_view = 0 < first < m and rib[first - 1] > 0 and rib[first] < 0
+    one_rib = None
+    for name, position in (("T12", first - 1), ("L1", first)):
+        if not bars and 0 <= position < m and weight * one[position] > RARE:
+            one_rib = name, "left" if ribs[0, position] > 0 else "right"
+    ribs_in_view = 0 < first < m and (
+        (rib[first - 1] > 0 and rib[first] < 0) or one_rib is not None
+    )
     end = first + count
     if bars:
         wing = sacral + 0.6 * rib
@@ -194,7 +213,9 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
             "confirm or shift the labels."
         )
         probability = min(probability, 0.35)
-    return Numbering(label, float(probability), decided, lumbar_count, tuple(notes), any_lumbar)
+    return Numbering(
+        label, float(probability), decided, lumbar_count, tuple(notes), any_lumbar, one_rib
+    )
 
 
 def number_spine(rules, network, limits: Limits = LIMITS) -> Numbering:
@@ -224,14 +245,17 @@ def agree(rule: Numbering, network: Numbering, limits: Limits = LIMITS) -> Numbe
         decided = signs.pop() if len(signs) == 1 else "both"
         count = rule.lumbar_count or network.lumbar_count
         better = max(sure, key=lambda n: n.probability)
-        return replace(better, decided_by=decided, lumbar_count=count, notes=())
+        return replace(
+            better, decided_by=decided, lumbar_count=count, notes=(), one_rib=network.one_rib
+        )
     if len(sure) == 1:
         one = sure[0]
         other = network if one is rule else rule
-        if other.lumbar_count in (4, 6) and one.decided_by != "both":
+        # The rules alone do not outvote a network that has seen both rib and sacrum.
+        if other.lumbar_count in (4, 6) and (other is network or one.decided_by != "both"):
             return other
         if other.first_lumbar == one.first_lumbar:
-            return one
+            return replace(one, one_rib=network.one_rib)
         return replace(one, probability=min(one.probability, limits.one_witness))
     first, second = (rule, network) if rule.lumbar_count is not None else (network, rule)
     return first if first.any_lumbar or not second.any_lumbar else second

@@ -39,6 +39,9 @@ CLEAR = 2.5
 LONG_MM, KEPT_MM = 600.0, 380.0
 """A trace longer than a trunk is cut to so much above its last disc, and followed again."""
 
+LOST_MM = 40.0
+"""A trace that finds no disc so far below its last one is held to have left the spine."""
+
 MIN_STEP_MM = 26.0
 """Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
 
@@ -65,6 +68,10 @@ class Traced:
         Plane of each disc's middle, from head to feet.
     scores : ndarray, shape (m - 1,)
         How much each vertebra looks like one, see `spine_profile.find_chain`.
+    column : Column
+        What was laid straight.
+    level_hu, gain, base, noise_hu : float
+        How bone was told, see `TRIES`, and the CT's noise.
     """
 
     reduced: CTVolume
@@ -73,6 +80,11 @@ class Traced:
     profiles: Profiles
     discs: np.ndarray
     scores: np.ndarray
+    column: Column
+    level_hu: float
+    gain: float
+    base: float
+    noise_hu: float
 
     @property
     def worth(self) -> float:
@@ -112,11 +124,12 @@ def trace_spine(volume: CTVolume, step=None, should_cancel=None) -> Traced | Non
             continue
         step(0.6, "Looking for the discs")
         refined = refine_column(quiet, column, level, gain, base, seen)
-        candidate = _lay_straight(volume, quiet, refined, level, tissue, noise)
+        how = level, gain, base, noise
+        candidate = _lay_straight(volume, quiet, refined, tissue, how)
         part = _lower_part(refined, candidate)
         if part is not None:
             refined = refine_column(quiet, part, level, gain, base, seen)
-            candidate = _lay_straight(volume, quiet, refined, level, tissue, noise)
+            candidate = _lay_straight(volume, quiet, refined, tissue, how)
         if best is None or candidate.worth > best.worth:
             best = candidate
         if best.worth > CLEAR:
@@ -125,6 +138,37 @@ def trace_spine(volume: CTVolume, step=None, should_cancel=None) -> Traced | Non
     if best is None or best.worth <= 0:
         return None
     return best if _is_lumbar(best) else None
+
+
+def follow_further(volume: CTVolume, traced: Traced) -> Traced | None:
+    """The spine followed anew from where its chain of discs ends; None where no more is found.
+
+    Below L4 a trace may leave the spine for an iliac artery full of contrast. What it
+    followed there is left out of this one.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    traced : Traced
+    """
+    below = np.count_nonzero(traced.profiles.seen[traced.discs[-1] :])
+    if below < LOST_MM:
+        return None
+    last = traced.straight.centre[traced.discs[-1], 2]
+    body = traced.column.body
+    lost = body[:, 2] < last - LOST_MM
+    if np.count_nonzero(lost) < 2:
+        return None
+    wrong, right = (
+        Column(body[keep], traced.column.canal[keep], traced.column.score[keep])
+        for keep in (lost, ~lost)
+    )
+    if len(right.body) < 4:
+        return None
+    how = traced.level_hu, traced.gain, traced.base
+    column = refine_column(traced.reduced, right, *how, [wrong])
+    found = _lay_straight(volume, traced.reduced, column, traced.tissue_hu, (*how, traced.noise_hu))
+    return found if found.worth > traced.worth and _is_lumbar(found) else None
 
 
 def _is_lumbar(traced) -> bool:
@@ -150,8 +194,9 @@ def _lower_part(column, candidate):
     return Column(column.body[keep], column.canal[keep], column.score[keep])
 
 
-def _lay_straight(volume, reduced, column, level, tissue, noise) -> Traced:
-    """Lay a column straight and find its discs."""
+def _lay_straight(volume, reduced, column, tissue, how) -> Traced:
+    """Lay a column straight and find its discs; `how` are the last four of `Traced`."""
+    level, _, _, noise = how
     straight = straighten(volume, recentre(reduced, column, level), noise)
     profiles = make_profiles(straight, tissue)
     discs, scores = find_chain(*see_discs(straight, tissue), profiles.seen)
@@ -159,7 +204,7 @@ def _lay_straight(volume, reduced, column, level, tissue, noise) -> Traced:
         discs, scores = discs[:-1], scores[:-1]
     while len(scores) and scores[0] < DOUBTFUL:
         discs, scores = discs[1:], scores[1:]
-    return Traced(reduced, tissue, straight, profiles, discs, scores)
+    return Traced(reduced, tissue, straight, profiles, discs, scores, column, *how)
 
 
 def _pedicles(profiles, discs):

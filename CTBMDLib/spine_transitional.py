@@ -11,9 +11,6 @@ JOINED = 0.8
 """Share of bone from which a side counts as joined. Measured on three real scans: at most 0.53;
 on virtual ones at most 0.61 where it is not joined, mostly above 0.9 where it is."""
 
-CLEAR_RIB = 1.5
-"""Rib evidence (-3 to 3) beyond which a side surely has a rib, or has none."""
-
 SIDE_MM = (27.0, 42.0)
 """Distance from the midline, between the body's edge and the ilium."""
 
@@ -67,9 +64,7 @@ def joined_to_sacrum(straight: Straight, top: int, bottom: int, tissue_hu: float
     return shares
 
 
-def transitional_notes(
-    straight: Straight, discs, numbering, tissue_hu: float, ribs=None
-) -> tuple[str, ...]:
+def transitional_notes(straight: Straight, discs, numbering, tissue_hu: float) -> tuple[str, ...]:
     """Sentences for a person to check, none where nothing is unusual.
 
     Parameters
@@ -80,19 +75,16 @@ def transitional_notes(
     numbering : Numbering
         The names that were given.
     tissue_hu : float
-    ribs : array_like, shape (2, m), optional
-        Rib evidence left and right of each vertebra; NaN where unseen.
     """
     notes = []
     names = [numbering.name(position) for position in range(len(discs) - 1)]
-    if ribs is not None and "L1" in names:
-        left, right = np.asarray(ribs, float)[:, names.index("L1")]
-        if min(left, right) < -CLEAR_RIB and max(left, right) > CLEAR_RIB:
-            side = "left" if left > right else "right"
-            notes.append(
-                f"Possible transitional anatomy: L1 seems to bear a rib on the {side} only "
-                "(or the other 12th rib is missing); confirm the labels."
-            )
+    if numbering.one_rib is not None:
+        name, side = numbering.one_rib
+        other = "or the other 12th rib is missing" if name == "L1" else "or it is L1 with a rib"
+        notes.append(
+            f"Possible transitional anatomy: {name} seems to bear a rib on the {side} only "
+            f"({other}); confirm the labels."
+        )
     if "L5" in names:
         at = names.index("L5")
         shares = joined_to_sacrum(straight, int(discs[at]), int(discs[at + 1]), tissue_hu)

@@ -16,6 +16,9 @@ LINES = 3
 """Lines a volume near the true one, with random shifts, turns and ends; the finder's come on top."""
 TRANSITIONAL_EVERY = 4
 """One seed in so many is a spine of one of `locator_transitional.KINDS`, by turns."""
+RIB_FALL, RIB_12_MM = (1.0, 2.6), (110.0, 45.0)
+"""Of volumes with steep ribs: range of `variants.Variant.rib_fall`, mean and SD of the last rib's
+length (own estimates)."""
 EMPTY = ("thighs and knees", "pelvis below S1", "metal hip", "water phantom", "QA phantom")
 """Of `locator_bodies.EMPTY_BODIES`, those without any disc."""
 RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
@@ -23,17 +26,30 @@ RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
 KEYS = ("central", "beside", "bodies", "discs", "sides", "last")
 
 
-def training_options(seed: int) -> dict:
-    """Options of the volume of a seed: every fourth is a spine unlike the textbook's."""
+def training_options(seed: int, steep: bool = False) -> dict:
+    """Options of the volume of a seed: every fourth is a spine unlike the textbook's.
+
+    With `steep`, ribs run down as much as in life, which the usual scene's do not, and most
+    last ribs are shorter, not alike on both sides.
+    """
     from .locator_transitional import KINDS, draw_variant
     from .virtual.variants import make_variant
     from .virtual.volume import random_options
 
     options = random_options(seed)
-    if seed % TRANSITIONAL_EVERY == TRANSITIONAL_EVERY - 1:
+    strange = seed % TRANSITIONAL_EVERY == TRANSITIONAL_EVERY - 1
+    drawn = {}
+    if strange:
         kinds = [kind for kind, given in KINDS.items() if given]
-        kind = kinds[seed // TRANSITIONAL_EVERY % len(kinds)]
-        options["variant"] = make_variant(**draw_variant(kind, seed))
+        drawn = draw_variant(kinds[seed // TRANSITIONAL_EVERY % len(kinds)], seed)
+    if steep:
+        rng = np.random.default_rng([seed, 94])
+        drawn["rib_fall"] = float(rng.uniform(*RIB_FALL))
+        lengths = rng.normal(RIB_12_MM[0], RIB_12_MM[1]) + rng.normal(0, 12.0, 2)
+        if rng.random() < 0.7 and "rib12_mm" not in drawn:
+            drawn["rib12_mm"] = tuple(float(x) for x in lengths.clip(30.0, 220.0))
+    if drawn:
+        options["variant"] = make_variant(**drawn)
     return options
 
 
@@ -173,11 +189,11 @@ def measure_volume(volume, levels: dict, seed: int) -> list[dict]:
     return rows
 
 
-def measure(seed: int) -> list[dict]:
+def measure(seed: int, steep: bool = False) -> list[dict]:
     """`measure_volume` of the virtual volume of a seed."""
     from .virtual.volume import make_volume
 
-    volume, truth = make_volume(seed, **training_options(seed))
+    volume, truth = make_volume(seed, **training_options(seed, steep))
     return measure_volume(volume, truth["levels"], seed)
 
 
@@ -193,16 +209,17 @@ def measure_empty(seed: int) -> list[dict]:
     return rows + measure_volume(volume, truth["levels"], seed)
 
 
-def features(folder: Path, seeds, empty_seeds=()) -> list[dict]:
+def features(folder: Path, seeds, steep_seeds=(), empty_seeds=()) -> list[dict]:
     """`measure` and `measure_empty` of every seed, kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(f"{seed}.npz", measure, seed) for seed in seeds]
-    jobs += [(f"empty_{seed}.npz", measure_empty, seed) for seed in empty_seeds]
+    jobs = [(f"{seed}.npz", measure, (seed,)) for seed in seeds]
+    jobs += [(f"steep_{seed}.npz", measure, (seed, True)) for seed in steep_seeds]
+    jobs += [(f"empty_{seed}.npz", measure_empty, (seed,)) for seed in empty_seeds]
     rows = []
-    for name, make, seed in jobs:
+    for name, make, given in jobs:
         path = folder / name
         if not path.exists():
-            write(path, make(seed))
+            write(path, make(*given))
         with np.load(path) as data:
             for n in range(int(data["count"])):
                 rows.append({key: data[f"{n}.{key}"] for key in KEYS})

@@ -1,10 +1,11 @@
 """Train the two small networks of the level finder on virtual volumes.
 
-python -m training.locator_train FEATURES [--seeds 6000 6120 6200 6280] [--empty 6000 6006]
-                                 [--steps 2000] [--output DIR]
+python -m training.locator_train FEATURES [--seeds 6000 6120 6200 6280] [--steep 6300 6400]
+                                 [--empty 6000 6006] [--steps 2000] [--output DIR]
 
 FEATURES is a folder for what is measured on each volume (`locator_features`); files
-already there are kept. Every fourth seed is a transitional spine. The networks see
+already there are kept. Every fourth seed is a transitional spine; those of --steep have
+ribs that run down as in life. The networks see
 blocks of the straightened spine (`CTBMDLib.spine_evidence`): one finds discs and
 bodies, one tells ribs, lumbar sides and sacral wings apart. The same seeds and steps
 give the same bytes on the same machine.
@@ -28,7 +29,9 @@ NEAR_MM = 13.0
 """A body or disc counts for a line that passes it within this distance."""
 BATCH = 12
 SEEDS = (6000, 6120, 6200, 6280)
+STEEP_SEEDS = (6300, 6400)
 EMPTY_SEEDS = (6000, 6006)
+ARGUMENTS = ("seeds", "steep", "empty")
 MEASURES = 60
 """Leading side channels that are means and maxima; the rest say what is covered."""
 
@@ -235,10 +238,15 @@ def train(rows, name: str, steps: int, seed: int = 0) -> dict:
     return net.weights()
 
 
+def _span(seeds: range) -> str:
+    return f"{seeds.start} to {seeds.stop - 1}"
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("features", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="FROM TO")
+    parser.add_argument("--steep", type=int, nargs=2, default=STEEP_SEEDS, metavar=("FROM", "TO"))
     parser.add_argument("--empty", type=int, nargs=2, default=EMPTY_SEEDS, metavar=("FROM", "TO"))
     parser.add_argument("--steps", type=int, default=2000)
     default = Path(__file__).resolve().parents[1] / "Resources" / "Models" / "ctbmd-locator"
@@ -248,27 +256,28 @@ def main(arguments=None) -> int:
         parser.error("--seeds takes pairs of numbers: the first seed, and the one after the last.")
     ranges = [range(*pair) for pair in zip(*[iter(options.seeds)] * 2, strict=True)]
     seeds = [seed for part in ranges for seed in part]
-    rows = features(options.features, seeds, range(*options.empty))
+    steep, empty = range(*options.steep), range(*options.empty)
+    rows = features(options.features, seeds, steep, empty)
     weights = {}
     for name in ev.DILATIONS:
         weights.update(train(rows, name, options.steps))
     options.output.mkdir(parents=True, exist_ok=True)
     np.savez(options.output / "weights.npz", **weights)
-    strange = sum(seed % TRANSITIONAL_EVERY == TRANSITIONAL_EVERY - 1 for seed in seeds)
-    spans = " and ".join(f"{part.start} to {part.stop - 1}" for part in ranges)
-    none = (
-        f"; and bodies without a lumbar spine of seeds {options.empty[0]} to {options.empty[1] - 1}"
-        if options.empty[1] > options.empty[0]
-        else ""
-    )
-    given = " ".join(str(x) for x in options.seeds)
+    every = TRANSITIONAL_EVERY
+    strange = sum(seed % every == every - 1 for seed in [*seeds, *steep])
+    told = [f"seeds {' and '.join(map(_span, ranges))}"]
+    if steep:
+        told.append(f"seeds {_span(steep)} with ribs that run down as in life")
+    told.append(f"{strange} of these {len(seeds) + len(steep)} volumes with transitional anatomy")
+    if empty:
+        told.append(f"bodies without a lumbar spine of seeds {_span(empty)}")
+    given = [f"--{key} {' '.join(map(str, getattr(options, key)))}" for key in ARGUMENTS]
     card = {
         "format": "ctbmd-locator",
         "population": "simulated",
-        "trained_on": f"{len(rows)} lines through virtual volumes: seeds {spans}, {strange} of "
-        f"{len(seeds)} with transitional anatomy (every fourth seed){none}",
-        "made_by": f"python -m training.locator_train FEATURES --seeds {given} --empty "
-        f"{options.empty[0]} {options.empty[1]} --steps {options.steps}",
+        "trained_on": f"{len(rows)} lines through virtual volumes: {'; '.join(told)}",
+        "made_by": f"python -m training.locator_train FEATURES {' '.join(given)} "
+        f"--steps {options.steps}",
         "parameters": int(sum(v.size for v in weights.values())),
     }
     content = (options.output / "weights.npz").read_bytes()

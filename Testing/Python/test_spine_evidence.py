@@ -142,10 +142,13 @@ def test_training_learns_from_little(tmp_path):
     rng = np.random.default_rng(6)
     bodies = np.array([[10.0 + 20 * n, 2.0, 16.0] for n in range(10)], np.float32)
     discs = np.array([[0.0 + 20 * n, 2.0] for n in range(10)], np.float32)
-    row = {"bodies": bodies, "discs": discs}
+    sides = np.array([[0, 0, 0, 1, 1, 1, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]])
+    row = {"bodies": bodies, "discs": discs, "sides": sides, "last": np.array([2, -1])}
     target = disc_target(row, 200)
     assert target[20, 0] == 1 and target[30, 1] == 1 and target[30, 0] < 0.01
-    assert [side_target(row, 200)[t] for t in (10, 70, 170, 20)] == [0, 1, 2, -1]
+    beside = side_target(row, 200)
+    assert [beside[0, t] for t in (10, 70, 170, 20)] == [0, 1, 2, -1]
+    assert beside[1, 70] == 0, "a rib on the right of the fourth only"
     for seed in (1, 2):
         central = rng.normal(0, 0.3, (200, 8, 11))
         central[:, :, :9] += target[:, None, :1] - target[:, None, 1:]
@@ -153,10 +156,36 @@ def test_training_learns_from_little(tmp_path):
         parts = {"central": central, "beside": rng.normal(size=(2, 50, 66)), **row}
         np.savez(tmp_path / f"{seed}.npz", count=1, **{f"0.{k}": v for k, v in parts.items()})
     out = tmp_path / "model"
-    assert main([str(tmp_path), "--seeds", "1", "3", "--steps", "25", "--output", str(out)]) == 0
+    none = ["--steep", "0", "0", "--empty", "0", "0"]
+    given = [str(tmp_path), "--seeds", "1", "3", *none, "--steps", "25", "--output"]
+    assert main([*given, str(out)]) == 0 and main([*given, str(tmp_path / "again")]) == 0
+    same = [(tmp_path / name / "weights.npz").read_bytes() for name in ("model", "again")]
+    assert same[0] == same[1], "the same command makes the same weights"
     weights = ev.load_weights(out)
     answer = ev.forward(ev.disc_input(central.astype(np.float32)), weights, "disc")
     assert np.corrcoef(answer[:, 0], target[::2, 0])[0, 1] > 0.5
+
+
+def test_a_mirrored_line_takes_its_ribs_along():
+    pytest.importorskip("torch", reason="torch is missing; 'make test' installs it")
+    from training.locator_train import varied
+
+    rng = np.random.default_rng(8)
+    row = {
+        "central": np.ones((200, 8, 11), np.float32),
+        "beside": np.stack([np.full((50, 66), 2.0), np.full((50, 66), 0.5)]).astype(np.float32),
+        "bodies": np.array([[10.0 + 20 * n, 2.0, 16.0] for n in range(10)]),
+        "discs": np.array([[20.0 * n, 2.0] for n in range(10)]),
+        "sides": np.array([[0] * 4 + [1] * 6, [0] * 3 + [1] * 7]),
+        "last": np.array([-1, -1]),
+    }
+    seen = set()
+    for _ in range(20):
+        out = varied(row, rng)
+        bright = out["beside"][:, :, :60].max(axis=(1, 2)).argmax()
+        assert out["sides"][bright, 3] == 0 and out["sides"][1 - bright, 3] == 1
+        seen.add(int(bright))
+    assert seen == {0, 1}
 
 
 def test_midline_is_found_where_bone_is_faint_and_screws_lie_on_one_side():

@@ -40,6 +40,9 @@ class Variant:
         Rows of the priors' `levels` that are given outright.
     pelvis : bool
         Whether there are iliac wings beside the ninth vertebra.
+    rib_fall : float
+        How much more the ribs run down than in the usual scene, where they do so by about
+        25 degrees.
     """
 
     names: tuple
@@ -48,6 +51,7 @@ class Variant:
     wings: tuple = ()
     tables: dict = field(default_factory=dict)
     pelvis: bool = True
+    rib_fall: float = 1.0
 
     def levels(self, table: dict) -> dict:
         """The priors' table `levels` for these vertebrae."""
@@ -79,7 +83,8 @@ class Variant:
                 centres, radius, vertebrae, body, fascia, rng, (i,), (max(usual, *finite, 0.0),)
             )
             for side, end in zip((-1.0, 1.0), ends, strict=True):
-                rows += _cut([r for r in chain if side * (r[3] - centres[i, 0]) > 0], end)
+                rib = [r for r in chain if side * (r[3] - centres[i, 0]) > 0]
+                rows += _cut(_fallen(rib, self.rib_fall), end)
         return rows
 
     def reshape(self, parts, vertebrae, radius) -> None:
@@ -98,9 +103,15 @@ class Variant:
 
 
 def make_variant(
-    lumbar_count: int = 5, *, rib_at_l1=None, sacralised_l5=None, rib12_mm=None, rib_l1_mm=45.0
+    lumbar_count: int = 5,
+    *,
+    rib_at_l1=None,
+    sacralised_l5=None,
+    rib12_mm=None,
+    rib_l1_mm=45.0,
+    rib_fall=1.0,
 ) -> Variant:
-    """A transitional spine.
+    """A transitional spine, or a usual one with other ribs.
 
     Parameters
     ----------
@@ -114,6 +125,9 @@ def make_variant(
         Length of the left and right last rib; 0 for none. None: as usual.
     rib_l1_mm : float
         Length of the rib at L1.
+    rib_fall : float
+        See `Variant`. In life the last ribs run down by 25 to 55 degrees (own estimate), a
+        fall of 1 to 2.6.
 
     Raises
     ------
@@ -141,7 +155,7 @@ def make_variant(
         on = SIDES[rib_at_l1]
         rib_mm[names.index("L1")] = tuple(rib_l1_mm if s in on else 0.0 for s in (-1.0, 1.0))
     wings = SIDES[sacralised_l5] if sacralised_l5 is not None else ()
-    return Variant(names, source, rib_mm, wings)
+    return Variant(names, source, rib_mm, wings, rib_fall=float(rib_fall))
 
 
 def chest_variant() -> Variant:
@@ -208,6 +222,23 @@ def from_sacrum(names) -> dict:
     return {name: usual[len(usual) - above + i] for i, name in enumerate(names[:above])} | {
         name: name for name in names[above:]
     }
+
+
+def _fallen(chain, factor):
+    """A chain of capsules, given from its head, that runs down `factor` times as much."""
+    if factor == 1.0 or not chain:
+        return chain
+    top = chain[0][2]
+    return [
+        [
+            *row[:2],
+            top + factor * (row[2] - top),
+            *row[3:5],
+            top + factor * (row[5] - top),
+            *row[6:],
+        ]
+        for row in chain
+    ]
 
 
 def _cut(chain, length):

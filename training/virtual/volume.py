@@ -87,6 +87,7 @@ def make_volume(
     rib_at_l1: str | None = None,
     sacralised_l5: str | None = None,
     rib12_mm: tuple | None = None,
+    rib_fall: float = 1.0,
     variant=None,
     repaint=None,
 ):
@@ -121,8 +122,8 @@ def make_volume(
         Value outside the reconstruction circle, None for none.
     metal : bool or None
         None leaves it to the population's share.
-    lumbar_count, rib_at_l1, sacralised_l5, rib12_mm
-        A transitional spine, see `variants.make_variant`. With other than five
+    lumbar_count, rib_at_l1, sacralised_l5, rib12_mm, rib_fall
+        A transitional spine, or steeper ribs, see `variants.make_variant`. With other than five
         lumbar vertebrae place 0 of `top` is T11 (six) or T9 (four).
     variant : variants.Variant or None
         Any other spine, instead of these.
@@ -142,10 +143,10 @@ def make_volume(
     """
     rng = np.random.default_rng([seed, 5])
     traits = draw_traits(rng, population)
-    if variant is None and (lumbar_count, rib_at_l1, sacralised_l5, rib12_mm) != (5, *3 * (None,)):
-        variant = make_variant(
-            lumbar_count, rib_at_l1=rib_at_l1, sacralised_l5=sacralised_l5, rib12_mm=rib12_mm
-        )
+    unusual = {"rib_at_l1": rib_at_l1, "sacralised_l5": sacralised_l5, "rib12_mm": rib12_mm}
+    strange = lumbar_count != 5 or rib_fall != 1.0 or any(x is not None for x in unusual.values())
+    if variant is None and strange:
+        variant = make_variant(lumbar_count, rib_fall=rib_fall, **unusual)
     scene = make_scene(traits, seed, population, variant)
     tissue = scene.soft[8]
     for row, rise in zip((BLOOD, KIDNEY, ORGAN_LIVER), CONTRAST[contrast], strict=True):

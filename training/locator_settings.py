@@ -1,0 +1,249 @@
+"""Settings of the level finder, chosen on changed copies of virtual volumes.
+
+Each volume is cut at random, in some copies also turned, resampled, stored the
+other way, made noisier or given metal or contrast agent. The spine is found once
+a copy; then every setting of a grid names what was seen, and a name that is
+wrong in silence costs as much as `WRONG_COST` copies called uncertain.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from CTBMDLib.levels import LUMBAR
+from CTBMDLib.spine_numbering import LIMITS, Limits, number_spine
+from CTBMDLib.spine_trace import trace_spine
+from CTBMDLib.spine_witnesses import Evidence, witnesses
+
+from . import locator_cases as cases
+from .locator_copies import with_contrast, with_metal
+from .locator_virtual import CERTAIN
+
+COPIES = 8
+"""Random cuts of each volume, beside the whole of it."""
+WRONG_COST = 10.0
+"""A copy with a name wrong in silence costs as much as so many called uncertain."""
+SAME_MM = 15.0
+"""A vertebra of the chain is the true one whose centre lies so near."""
+GRID = {
+    "least": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+    "clear": (0.0, 0.5, 1.0, 1.5, 2.0),
+    "rib_drop_mm": (0.0, 10.0, 20.0, 28.0, 36.0, 44.0, 60.0),
+}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What was seen in one changed copy, and what is true.
+
+    Attributes
+    ----------
+    seed : int
+    name : str
+        How the copy was made.
+    rules, network : Evidence
+    scores : ndarray, shape (m,)
+        How much each vertebra of the chain looks like one.
+    true : tuple of (str or None), length m
+        The true name of each vertebra of the chain.
+    whole : tuple of str
+        Lumbar vertebrae that lie whole in the copy.
+    """
+
+    seed: int
+    name: str
+    rules: Evidence
+    network: Evidence
+    scores: np.ndarray
+    true: tuple
+    whole: tuple
+
+
+def random_copies(volume, centres: dict, seed: int, count: int = COPIES):
+    """(name, volume, centres) of the whole and of `count` random cuts of it.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    centres : dict
+        Name to RAS mm of every vertebra from T10 to S2.
+    seed : int
+    count : int
+    """
+    rng = np.random.default_rng([seed, 505])
+    s = np.array([c[2] for c in centres.values()])
+    yield "whole", volume, centres
+    for number in range(count):
+        # Between the ends lie at least two vertebrae, and at least one of them is lumbar.
+        first = rng.uniform(-0.7, 5.5) if number % 3 else -1.0
+        last = rng.uniform(first + 2.4, 10.0) if number % 3 != 1 else 10.5
+        last = max(last, 4.0)
+        place = np.arange(len(s), dtype=float)
+        top, bottom = np.interp([first, last], place, s)
+        top = volume.ras_bounds[2, 1] if first <= -0.7 else top
+        bottom = volume.ras_bounds[2, 0] if last >= 9.7 else bottom
+        cut = cases.crop_s(volume, bottom, top)
+        yield from _changed(f"{first:.1f} to {last:.1f}", cut, centres, rng)
+
+
+def _changed(name, volume, centres, rng):
+    """The cut, or, in two of three cases, one that is changed in another way as well."""
+    kind = int(rng.integers(0, 12))
+    middle = volume.ras_bounds.mean(axis=1)
+    lumbar = {n: np.array(c) for n, c in centres.items() if n in LUMBAR}
+    if kind == 0:
+        about, degrees = int(rng.integers(3)), float(rng.choice([-15, 15, 20]))
+        volume, move = cases.turn(volume, degrees, about, middle)
+        centres = {n: move[:3, :3] @ np.array(c) + move[:3, 3] for n, c in centres.items()}
+        name += f", turned {degrees:.0f} about {'RAS'[about]}"
+    elif kind == 1:
+        volume = cases.noisier(volume, 3.0, int(rng.integers(1000)))
+        name += ", noise x3"
+    elif kind == 2:
+        volume = cases.noisier(volume, 6.0, int(rng.integers(1000)))
+        name += ", noise x6"
+    elif kind in (3, 4):
+        mm = (3.0, 5.0)[kind - 3]
+        volume = cases.respace(volume, mm)
+        name += f", {mm:.0f} mm slices"
+    elif kind == 5:
+        volume = cases.restore(volume, order=(2, 0, 1), flip=(True, False, True))
+        name += ", stored sagittal and flipped"
+    elif kind == 6:
+        volume = with_contrast(volume, lumbar, float(rng.choice([150.0, 350.0])))
+        name += ", contrast"
+    elif kind == 7:
+        volume = with_metal(volume, lumbar)
+        name += ", screws"
+    yield name, volume, centres
+
+
+def look(volume, truth: dict, seed: int, count: int = COPIES) -> list[Copy]:
+    """What the finder sees in the copies of one volume.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    truth : dict
+        As `make_volume` gives it. Of a transitional spine the names are those counted up
+        from the sacrum.
+    seed, count : int
+    """
+    to_name = truth.get("from_sacrum", {})
+    levels = {to_name.get(name, name): item for name, item in truth["levels"].items()}
+    half = {n: 0.5 * v["height_mm"] * np.array(v["axis"]) for n, v in levels.items()}
+    start = {n: np.array(v["ras"]) for n, v in levels.items()}
+    out = []
+    for name, copy, centres in random_copies(volume, start, seed, count):
+        whole = tuple(
+            n
+            for n in LUMBAR
+            if copy.contains(centres[n] + half[n]) and copy.contains(centres[n] - half[n])
+        )
+        traced = trace_spine(copy)
+        if traced is None or len(traced.scores) < 2:
+            continue
+        discs = traced.discs
+        places = traced.straight.point(0.5 * (discs[1:] + discs[:-1]))
+        points = np.array(list(centres.values()))
+        true = []
+        for place in places:
+            apart = np.linalg.norm(points - place, axis=1)
+            near = list(centres)[int(apart.argmin())]
+            true.append(near if apart.min() < SAME_MM else None)
+        seen = witnesses(traced.straight, traced.profiles, traced.reduced, discs, traced.tissue_hu)
+        out.append(Copy(seed, name, *seen, traced.scores, tuple(true), whole))
+    return out
+
+
+def judge_copy(copy: Copy, limits: Limits) -> str:
+    """'right', 'uncertain' or 'wrong', as `locator_check.judge` says of a selection."""
+    numbering = number_spine(copy.rules, copy.network, limits)
+    return _verdict(copy, numbering)
+
+
+def _verdict(copy, numbering) -> str:
+    if not numbering.any_lumbar:
+        return "uncertain" if copy.whole else "right"
+    unsure, right = False, set()
+    fits = 1.0 / (1.0 + np.exp(-4.0 * (copy.scores - 0.3)))
+    for position, (true, fit) in enumerate(zip(copy.true, fits, strict=True)):
+        name = numbering.name(position)
+        if name not in LUMBAR:
+            continue
+        sure = numbering.decided_by != "neither" and numbering.probability * fit >= CERTAIN
+        if name != true and sure:
+            return "wrong"
+        unsure |= not sure
+        if name == true:
+            right.add(name)
+    return "right" if set(copy.whole) <= right and not unsure else "uncertain"
+
+
+def count_verdicts(copies, limits: Limits) -> dict:
+    """How many copies are right, uncertain and wrong, and the cost a copy."""
+    verdicts = [judge_copy(copy, limits) for copy in copies]
+    counts = {name: verdicts.count(name) for name in ("right", "uncertain", "wrong")}
+    cost = WRONG_COST * counts["wrong"] + counts["uncertain"]
+    return counts | {"cost": cost / max(len(copies), 1)}
+
+
+def one_volume(job) -> list[Copy]:
+    """Make a full-length virtual volume and look at its copies; what was seen is kept."""
+    from .locator_features import training_options
+    from .virtual.volume import make_volume
+
+    seed, folder = job
+    path = folder / f"{seed}.pkl"
+    if path.exists():
+        return pickle.loads(path.read_bytes())
+    options = training_options(seed) | {"top": 0.0, "bottom": 9.0}
+    found = look(*make_volume(seed, **options), seed)
+    path.write_bytes(pickle.dumps(found))
+    return found
+
+
+def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> Limits:
+    """Print what every setting of `GRID` costs; the one that costs least."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(first_seed + n, folder) for n in range(count)]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        copies = [copy for found in pool.imap(one_volume, jobs) for copy in found]
+    return print_grid(copies)
+
+
+def print_grid(copies) -> Limits:
+    """Print the table over the grid and, for the best, each setting's own sensitivity."""
+    table = {}
+    for values in itertools.product(*GRID.values()):
+        limits = replace(LIMITS, **dict(zip(GRID, values, strict=True)))
+        table[limits] = count_verdicts(copies, limits)
+    # Of settings that cost the same, the one in the middle of them is taken.
+    least = min(row["cost"] for row in table.values())
+    equal = [limits for limits, row in table.items() if row["cost"] <= least + 1e-9]
+    best = equal[len(equal) // 2]
+    print(f"{len(copies)} copies; a name wrong in silence costs {WRONG_COST:.0f}, 'uncertain' 1\n")
+    head = "".join(f"{name:>12s}" for name in GRID)
+    print(f"{head}   right uncertain wrong  cost a copy")
+    for name, values in GRID.items():
+        print(f"-- {name}, the others as in the best")
+        for value in values:
+            limits = replace(best, **{name: value})
+            _print_row(limits, table[limits], limits == best)
+    print("-- as committed")
+    _print_row(LIMITS, count_verdicts(copies, LIMITS), LIMITS == best)
+    return best
+
+
+def _print_row(limits, row, is_best):
+    values = "".join(f"{getattr(limits, name):12.2f}" for name in GRID)
+    print(
+        f"{values}   {row['right']:5d} {row['uncertain']:9d} {row['wrong']:5d}  "
+        f"{row['cost']:.3f}{'  <- least' if is_best else ''}"
+    )
