@@ -4,6 +4,7 @@ python -m training.locator_check real [--data ../shared/data]
 python -m training.locator_check virtual [--count 200] [--seed 5000] [--workers 2]
 python -m training.locator_check transitional [--count 10] [--seed 8000] [--workers 2]
 python -m training.locator_check empty [--count 5] [--seed 100] [--workers 2]
+python -m training.locator_check settings FOLDER [--count 60] [--seed 6410] [--workers 2]
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def check_real(data: Path) -> bool:
 
     truths = json.loads((data / "levels.json").read_text())["levels"]
     table = defaultdict(Counter)
-    worst, planes = [], []
+    worst, planes, noted = [], [], Counter()
     for name, truth in truths.items():
         path = data / name
         volume = read_ct(path / "ct.nii.gz" if (path / "ct.nii.gz").exists() else path)
@@ -157,6 +158,7 @@ def check_real(data: Path) -> bool:
             if case == "as it is":
                 planes.append(_planes_line(name, selection, truth, bodies_from_labels(path)))
             verdict = result["verdict"]
+            noted.update(n for n in selection.notes if "transitional" in n)
             table[case][verdict] += 1
             table["TOTAL"][verdict] += 1
             text = " ".join(
@@ -177,6 +179,8 @@ def check_real(data: Path) -> bool:
     print(f"\n{'case':24s} right uncertain wrong")
     for case, counts in table.items():
         print(f"{case:24s} {counts['right']:5d} {counts['uncertain']:9d} {counts['wrong']:5d}")
+    for note, count in noted.items():
+        print(f"{count} copies with the note: {note}")
     liver = data / "ct_slices_liver"
     if liver.exists():
         found = len(find_levels(read_ct(liver)))
@@ -223,7 +227,17 @@ def main(arguments=None) -> int:
     empty.add_argument("--seed", type=int, default=100)
     empty.add_argument("--workers", type=int, default=2)
     empty.add_argument("--data", type=Path, default=default)
+    settings = sub.add_parser("settings")
+    settings.add_argument("folder", type=Path, help="keeps what was seen in each volume's copies")
+    settings.add_argument("--count", type=int, default=60)
+    settings.add_argument("--seed", type=int, default=6410)
+    settings.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
+    if options.what == "settings":
+        from .locator_settings import check_settings
+
+        check_settings(options.folder, options.count, options.seed, options.workers)
+        return 0
     if options.what == "empty":
         from .locator_empty import check_empty
 

@@ -123,3 +123,48 @@ def test_a_long_trace_is_cut_to_what_lies_above_its_last_disc():
     assert part.body[-1, 2] == pytest.approx(-480, abs=6)
     assert _lower_part(column(LONG_MM - 50), found) is None
     assert _lower_part(column(1290), SimpleNamespace(straight=down, discs=[])) is None
+
+
+@pytest.mark.parametrize("found, taken", [(7.0, True), (3.0, False)])
+def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
+    monkeypatch, found, taken
+):
+    from types import SimpleNamespace
+
+    from CTBMDLib import spine_trace
+    from CTBMDLib.spine_column import Column
+
+    body = np.zeros((40, 3))
+    body[:, 2] = -6.0 * np.arange(40)
+    column = Column(body, body - (0, 20, 0), np.ones(40))
+    straight = SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(240)]))
+    given = {}
+
+    def refine(reduced, part, *how):
+        given.update(kept=part.body, avoided=how[-1][0].body)
+        return part
+
+    def traced(worth, seen):
+        return SimpleNamespace(
+            straight=straight,
+            profiles=SimpleNamespace(seen=np.arange(240) < seen),
+            reduced=None,
+            tissue_hu=50.0,
+            discs=np.array([20, 55, 90]),
+            column=column,
+            level_hu=50.0,
+            gain=1.0,
+            base=0.2,
+            noise_hu=5.0,
+            worth=worth,
+        )
+
+    monkeypatch.setattr(spine_trace, "refine_column", refine)
+    monkeypatch.setattr(spine_trace, "_lay_straight", lambda *_: traced(found, 240))
+    monkeypatch.setattr(spine_trace, "_is_lumbar", lambda _: True)
+    result = spine_trace.follow_further(None, traced(5.0, 240))
+    assert (result is not None) == taken
+    assert given["kept"][-1, 2] == -126.0 and given["avoided"][0, 2] == -132.0
+    # Where the CT ends a little below the last disc there is nothing to follow.
+    given.clear()
+    assert spine_trace.follow_further(None, traced(5.0, 120)) is None and not given

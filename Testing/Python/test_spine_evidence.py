@@ -94,7 +94,7 @@ UNSURE = Numbering(2, 0.4, "neither", None, ("uncertain",))
 def test_witnesses_that_agree_add_up():
     both = agree(SURE, replace(SURE, decided_by="sacrum"))
     assert both.decided_by == "both" and both.first_lumbar == 2
-    assert agree(SURE, UNSURE) is SURE and agree(UNSURE, SURE) is SURE
+    assert agree(SURE, UNSURE) == SURE and agree(UNSURE, SURE) == SURE
 
 
 def test_witnesses_that_differ_are_not_followed_blindly():

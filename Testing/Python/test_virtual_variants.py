@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from CTBMDLib.levels import LevelSelection, LevelSlice
+from training.locator_features import sides_of, training_options
 from training.locator_transitional import KINDS, draw_variant, judge_case
 from training.virtual.anatomy import make_scene
 from training.virtual.traits import draw_traits
-from training.virtual.variants import from_sacrum, make_variant
+from training.virtual.variants import beside, from_sacrum, make_variant
 from training.virtual.volume import make_volume, random_options
 
 SEED = 31
@@ -49,6 +50,35 @@ def test_five_with_the_usual_ribs_is_the_usual_spine(usual):
     for one, other in zip(usual.spine[:8], same.spine[:8], strict=True):
         assert np.array_equal(one, other)
     assert same.names == usual.names
+
+
+def test_ribs_may_run_down_more_and_nothing_else_changes(usual):
+    steep = scene(rib_fall=2.0)
+    before, after = rib_rows(usual), rib_rows(steep)
+    assert len(before) == len(after) > 50
+    assert np.allclose(before[:, [0, 1, 3, 4]], after[:, [0, 1, 3, 4]])
+    heads = [0, *(np.flatnonzero(np.any(before[1:, :3] != before[:-1, 3:6], axis=1)) + 1)]
+    for start, end in zip(heads, [*heads[1:], len(before)], strict=True):
+        drop = [rows[start, 2] - rows[end - 1, 5] for rows in (before, after)]
+        assert drop[1] == pytest.approx(2 * drop[0], rel=1e-6) and drop[0] > 20
+    for one, other in zip(usual.spine[:2], steep.spine[:2], strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_truth_tells_ribs_and_joins_of_each_side():
+    made = make_variant(rib_at_l1="right", sacralised_l5="left", rib12_mm=(0.0, 90.0))
+    told = beside(made.names, made)
+    assert told["T11"]["rib_mm"] == (np.inf, np.inf) and told["T12"]["rib_mm"] == (0.0, 90.0)
+    assert told["L1"]["rib_mm"] == (0.0, 45.0) and told["L2"]["rib_mm"] == (0.0, 0.0)
+    assert told["L5"]["joined"] == (True, False) and told["S1"]["joined"] == (False, False)
+    names = ("T12", "L1", "S1")
+    assert [beside(names)[n]["rib_mm"][0] for n in names] == [np.inf, 0.0, 0.0]
+    levels = {name: told[name] for name in made.names}
+    sides, last = sides_of(levels)
+    assert sides[:, made.names.index("L1")].tolist() == [1, 0]
+    assert sides[:, made.names.index("T12")].tolist() == [1, 0] and sides[0, -1] == 2
+    # The last rib that is as usual is on the left that of T11; on the right none is.
+    assert last.tolist() == [1, -1]
 
 
 @pytest.mark.parametrize("count, first", [(4, "T9"), (5, "T10"), (6, "T11")])
@@ -145,3 +175,19 @@ def test_verdicts(count):
     note = ("Possible transitional anatomy: ...",)
     assert judge_case(answer(-1, notes=note), truth)["verdict"] == "noted"
     assert judge_case(LevelSelection(()), truth)["verdict"] == "none"
+
+
+def test_a_quarter_of_the_training_volumes_is_transitional():
+    drawn = [training_options(seed) for seed in range(40)]
+    strange = [n for n, options in enumerate(drawn) if "variant" in options]
+    assert strange == list(range(3, 40, 4))
+    kinds = {
+        (v["variant"].names, str(v["variant"].rib_mm), v["variant"].wings)
+        for v in drawn
+        if "variant" in v
+    }
+    assert len(kinds) >= 8
+    steep = [training_options(seed, steep=True)["variant"] for seed in range(40)]
+    assert all(1.0 <= v.rib_fall <= 2.6 for v in steep)
+    shorter = [v for v in steep if np.isfinite(v.rib_mm[v.names.index("T12")]).all()]
+    assert 20 <= len(shorter) < 40
