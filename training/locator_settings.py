@@ -26,7 +26,7 @@ from CTBMDLib.spine_witnesses import Evidence, witnesses
 
 from . import locator_cases as cases
 from .locator_copies import with_contrast, with_metal
-from .locator_virtual import CERTAIN
+from .locator_virtual import BINS, CERTAIN
 
 COPIES = 5
 """Random cuts of each volume, beside the whole of it."""
@@ -168,10 +168,6 @@ def look(volume, truth: dict, seed: int, count: int = COPIES) -> list[Copy]:
 def judge_copy(copy: Copy, limits: Limits) -> str:
     """'right', 'uncertain' or 'wrong', as `locator_check.judge` says of a selection."""
     numbering = number_spine(copy.rules, copy.network, limits)
-    return _verdict(copy, numbering)
-
-
-def _verdict(copy, numbering) -> str:
     if not numbering.any_lumbar:
         return "uncertain" if copy.whole else "right"
     unsure, right = False, set()
@@ -212,6 +208,21 @@ def one_volume(job) -> list[Copy]:
     return found
 
 
+def names_right(copies, limits: Limits, low: float = 0.0, high: float = 1.0) -> tuple[int, int]:
+    """Of the lumbar names whose numbering has a probability in [low, high): right, and all."""
+    right = given = 0
+    for copy in copies:
+        numbering = number_spine(copy.rules, copy.network, limits)
+        if not (numbering.any_lumbar and low <= numbering.probability < high):
+            continue
+        for position, true in enumerate(copy.true):
+            name = numbering.name(position)
+            if name in LUMBAR:
+                given += 1
+                right += name == true
+    return right, given
+
+
 def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> Limits:
     """Print what every setting of `GRID` costs; the one that costs least.
 
@@ -245,6 +256,13 @@ def print_grid(copies) -> Limits:
             _print_row(limits, table[limits], limits == best)
     print("-- as committed")
     _print_row(LIMITS, count_verdicts(copies, LIMITS), LIMITS == best)
+    # With a limit of 0 the numberings that it limits are those of probability 0.
+    right, given = names_right(copies, replace(best, one_witness=0.0), high=1e-9)
+    print(f"\none witness sure, the other leaning to other names: {right} of {given} names right")
+    print("probability of the numbering: lumbar names right")
+    for low, high in zip(BINS, BINS[1:], strict=False):
+        right, given = names_right(copies, best, low, high if high < 1 else 1.01)
+        print(f"{low:.1f}-{high:.1f}: {right} of {given}")
     return best
 
 

@@ -9,7 +9,14 @@ from CTBMDLib.spine_numbering import LIMITS
 from CTBMDLib.spine_witnesses import Evidence
 from CTBMDLib.volume import CTVolume
 from training import locator_settings
-from training.locator_settings import Copy, count_verdicts, judge_copy, print_grid, random_copies
+from training.locator_settings import (
+    Copy,
+    count_verdicts,
+    judge_copy,
+    names_right,
+    print_grid,
+    random_copies,
+)
 
 NAMES = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2")
 
@@ -55,6 +62,11 @@ def test_the_cheapest_setting_is_printed(monkeypatch, capsys):
     assert best.rib_drop_mm == 10.0
     wrong = replace(copy_of(1, 3, room=15.0), true=NAMES[0:3])
     assert print_grid([wrong, copy_of(1, 8)]).rib_drop_mm == 28.0
+    torn = copy_of(1, 8)
+    torn = replace(
+        torn, rules=replace(torn.rules, ribs=-torn.rules.ribs, wings=0 * torn.rules.wings)
+    )
+    assert names_right([torn, copy_of(1, 8)], LIMITS) == (10, 10)
     lines = capsys.readouterr().out.splitlines()
     assert sum("<- least" in line for line in lines) >= 6
 
