@@ -41,8 +41,8 @@ class Limits:
     """
 
     clear: float = 1.0
-    least: float = 0.8
-    rib_drop_mm: float = 28.0
+    least: float = 0.7
+    rib_drop_mm: float = 10.0
     one_witness: float = 0.85
 
 

@@ -19,11 +19,24 @@ TRANSITIONAL_EVERY = 4
 RIB_FALL, RIB_12_MM = (1.0, 2.6), (110.0, 45.0)
 """Of volumes with steep ribs: range of `variants.Variant.rib_fall`, mean and SD of the last rib's
 length (own estimates)."""
+PRIORS = {
+    "realistic.trabecular": {
+        "F": [208.0, 204.0, 191.0, 168.0, 147.0, 131.0, 112.0],
+        "M": [204.0, 194.0, 179.0, 170.0, 162.0, 154.0, 142.0],
+    }
+}
+"""Mineral of the realistic half as it was when the networks were trained: what cohorts are drawn
+from may be set anew, and the same command still makes the same weights."""
 EMPTY = ("thighs and knees", "pelvis below S1", "metal hip", "water phantom", "QA phantom")
 """Of `locator_bodies.EMPTY_BODIES`, those without any disc."""
 RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
 """What is beside a vertebra, as `spine_evidence.SIDE_NAMES` counts."""
 KEYS = ("central", "beside", "bodies", "discs", "sides", "last")
+
+
+def is_transitional(seed: int) -> bool:
+    """Whether the volume of a seed is a spine unlike the textbook's."""
+    return seed % TRANSITIONAL_EVERY == TRANSITIONAL_EVERY - 1
 
 
 def training_options(seed: int, steep: bool = False) -> dict:
@@ -37,9 +50,8 @@ def training_options(seed: int, steep: bool = False) -> dict:
     from .virtual.volume import random_options
 
     options = random_options(seed)
-    strange = seed % TRANSITIONAL_EVERY == TRANSITIONAL_EVERY - 1
     drawn = {}
-    if strange:
+    if is_transitional(seed):
         kinds = [kind for kind, given in KINDS.items() if given]
         drawn = draw_variant(kinds[seed // TRANSITIONAL_EVERY % len(kinds)], seed)
     if steep:
@@ -191,9 +203,11 @@ def measure_volume(volume, levels: dict, seed: int) -> list[dict]:
 
 def measure(seed: int, steep: bool = False) -> list[dict]:
     """`measure_volume` of the virtual volume of a seed."""
+    from .virtual.traits import changed_priors
     from .virtual.volume import make_volume
 
-    volume, truth = make_volume(seed, **training_options(seed, steep))
+    with changed_priors(PRIORS):
+        volume, truth = make_volume(seed, **training_options(seed, steep))
     return measure_volume(volume, truth["levels"], seed)
 
 
@@ -201,11 +215,13 @@ def measure_empty(seed: int) -> list[dict]:
     """`measure_volume` of one body of each kind of `EMPTY`, and of a chest with its ribs."""
     from .locator_bodies import EMPTY_BODIES
     from .locator_chest import chest_and_truth
+    from .virtual.traits import changed_priors
 
     rows = []
     for kind in EMPTY:
         rows += measure_volume(EMPTY_BODIES[kind](seed), {}, seed)
-    volume, truth = chest_and_truth(seed)
+    with changed_priors(PRIORS):
+        volume, truth = chest_and_truth(seed)
     return rows + measure_volume(volume, truth["levels"], seed)
 
 

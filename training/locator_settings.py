@@ -5,8 +5,10 @@ python -m training.locator_check settings FOLDER [--count 60] [--seed 6410] [--w
 Each volume is cut at random, in most copies also turned, resampled, stored the
 other way, made noisier or given metal or contrast agent. The spine is found once
 a copy; then every setting of a grid names what was seen, and a name that is
-wrong in silence costs as much as `WRONG_COST` copies called uncertain. The seeds
-are none of those that the finder is tested on.
+wrong in silence costs as much as `WRONG_COST` copies called uncertain. A quarter of
+the volumes is transitional, where a cut may leave nothing that tells the names;
+they weigh as much as there are such people. The seeds are none of those that the
+finder is tested on.
 """
 
 from __future__ import annotations
@@ -26,18 +28,22 @@ from CTBMDLib.spine_witnesses import Evidence, witnesses
 
 from . import locator_cases as cases
 from .locator_copies import with_contrast, with_metal
+from .locator_features import is_transitional, training_options
 from .locator_virtual import BINS, CERTAIN
 
+VERDICTS = ("right", "uncertain", "wrong")
 COPIES = 5
 """Random cuts of each volume, beside the whole of it."""
 WRONG_COST = 10.0
 """A copy with a name wrong in silence costs as much as so many called uncertain."""
+TRANSITIONAL_SHARE = 0.1
+"""Of people whose vertebrae are not counted as in the textbook, as `spine_numbering.RARE` has it."""
 SAME_MM = 15.0
 """A vertebra of the chain is the true one whose centre lies so near."""
 GRID = {
     "least": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
-    "clear": (0.0, 0.5, 1.0, 1.5, 2.0),
-    "rib_drop_mm": (0.0, 10.0, 20.0, 28.0, 36.0, 44.0, 60.0),
+    "clear": (0.5, 1.0, 1.5, 2.0),
+    "rib_drop_mm": (0.0, 5.0, 10.0, 15.0, 20.0, 28.0, 36.0, 48.0),
 }
 
 
@@ -186,16 +192,30 @@ def judge_copy(copy: Copy, limits: Limits) -> str:
 
 
 def count_verdicts(copies, limits: Limits) -> dict:
-    """How many copies are right, uncertain and wrong, and the cost a copy."""
-    verdicts = [judge_copy(copy, limits) for copy in copies]
-    counts = {name: verdicts.count(name) for name in ("right", "uncertain", "wrong")}
-    cost = WRONG_COST * counts["wrong"] + counts["uncertain"]
-    return counts | {"cost": cost / max(len(copies), 1)}
+    """How many copies are right, uncertain and wrong of usual and of transitional spines.
+
+    Returns
+    -------
+    dict
+        'usual' and 'transitional': counts of the three verdicts; 'cost': of a copy, where
+        transitional ones weigh as `TRANSITIONAL_SHARE`.
+    """
+    counts = {kind: dict.fromkeys(VERDICTS, 0) for kind in ("usual", "transitional")}
+    for copy in copies:
+        kind = "transitional" if is_transitional(copy.seed) else "usual"
+        counts[kind][judge_copy(copy, limits)] += 1
+    cost = total = 0.0
+    for kind, share in (("usual", 1 - TRANSITIONAL_SHARE), ("transitional", TRANSITIONAL_SHARE)):
+        number = sum(counts[kind].values())
+        if number:
+            row = counts[kind]
+            cost += share * (WRONG_COST * row["wrong"] + row["uncertain"]) / number
+            total += share
+    return counts | {"cost": cost / total if total else 0.0}
 
 
 def one_volume(job) -> list[Copy]:
     """Make a full-length virtual volume and look at its copies; what was seen is kept."""
-    from .locator_features import training_options
     from .virtual.volume import make_volume
 
     seed, steep, folder = job
@@ -248,7 +268,8 @@ def print_grid(copies) -> Limits:
     best = equal[len(equal) // 2]
     print(f"{len(copies)} copies; a name wrong in silence costs {WRONG_COST:.0f}, 'uncertain' 1\n")
     head = "".join(f"{name:>12s}" for name in GRID)
-    print(f"{head}   right uncertain wrong  cost a copy")
+    print(f"{'':{len(head)}s}    usual spines          transitional")
+    print(f"{head}{2 * '   right unsure wrong'}  cost a copy")
     for name, values in GRID.items():
         print(f"-- {name}, the others as in the best")
         for value in values:
@@ -268,7 +289,8 @@ def print_grid(copies) -> Limits:
 
 def _print_row(limits, row, is_best):
     values = "".join(f"{getattr(limits, name):12.2f}" for name in GRID)
-    print(
-        f"{values}   {row['right']:5d} {row['uncertain']:9d} {row['wrong']:5d}  "
-        f"{row['cost']:.3f}{'  <- least' if is_best else ''}"
+    counts = "".join(
+        f"   {part['right']:5d} {part['uncertain']:6d} {part['wrong']:5d}"
+        for part in (row["usual"], row["transitional"])
     )
+    print(f"{values}{counts}  {row['cost']:.3f}{'  <- least' if is_best else ''}")

@@ -23,7 +23,7 @@ import numpy as np
 
 from CTBMDLib import spine_evidence as ev
 
-from .locator_features import TRANSITIONAL_EVERY, UNKNOWN, features
+from .locator_features import UNKNOWN, features, is_transitional
 
 NEAR_MM = 13.0
 """A body or disc counts for a line that passes it within this distance."""
@@ -263,8 +263,7 @@ def main(arguments=None) -> int:
         weights.update(train(rows, name, options.steps))
     options.output.mkdir(parents=True, exist_ok=True)
     np.savez(options.output / "weights.npz", **weights)
-    every = TRANSITIONAL_EVERY
-    strange = sum(seed % every == every - 1 for seed in [*seeds, *steep])
+    strange = sum(map(is_transitional, [*seeds, *steep]))
     told = [f"seeds {' and '.join(map(_span, ranges))}"]
     if steep:
         told.append(f"seeds {_span(steep)} with ribs that run down as in life")

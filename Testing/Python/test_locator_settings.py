@@ -43,7 +43,12 @@ def test_verdicts_follow_the_truth():
     # Neither rib nor sacrum in view: said to be uncertain.
     assert judge_copy(copy_of(4, 6), LIMITS) == "uncertain"
     counts = count_verdicts([copy_of(1, 8), moved, copy_of(4, 6)], LIMITS)
-    assert counts == {"right": 1, "uncertain": 1, "wrong": 1, "cost": pytest.approx(11 / 3)}
+    each = {"right": 1, "uncertain": 1, "wrong": 1}
+    assert counts["usual"] == each and counts["cost"] == pytest.approx(11 / 3)
+    strange = [replace(copy_of(1, 8), seed=3), replace(moved, seed=7)]
+    both = count_verdicts([copy_of(1, 8), *strange], LIMITS)
+    assert both["transitional"] == {"right": 1, "uncertain": 0, "wrong": 1}
+    assert both["cost"] == pytest.approx(0.1 * 10 / 2)
 
 
 def test_where_the_ct_ends_below_a_vertebra_no_rib_counts_by_the_setting():
