@@ -25,7 +25,9 @@ RARE = 1.6
 
 @dataclass(frozen=True)
 class Limits:
-    """What it takes to be sure of names.
+    """What it takes to be sure of names, as copies of virtual volumes set it.
+
+    `python -m training.locator_check settings` prints what other values cost.
 
     Attributes
     ----------
@@ -37,13 +39,18 @@ class Limits:
         A rib comes down so far before it is told from a transverse process; that there is
         none counts only where the CT goes on so far below the vertebra.
     one_witness : float
-        Confidence at most where one witness is sure of names and the other leans to others.
+        Confidence at most where one witness is sure of names and the other leans to others
+        (31 of 31 names right there).
+    overrule : float
+        Evidence from which a network that counts four or six lumbar vertebrae makes names
+        uncertain where the rules have seen rib, sacrum and five.
     """
 
     clear: float = 1.0
     least: float = 0.7
     rib_drop_mm: float = 10.0
     one_witness: float = 0.85
+    overrule: float = 0.9
 
 
 LIMITS = Limits()
@@ -67,6 +74,8 @@ class Numbering:
         False where the chain shows no lumbar vertebra at all.
     one_rib : (str, str) or None
         'L1' or 'T12', and 'left' or 'right', where it seems to bear a rib on that side only.
+    evidence : float
+        Probability before what is uncertain for another reason lowered it.
     """
 
     first_lumbar: int
@@ -76,6 +85,7 @@ class Numbering:
     notes: tuple[str, ...]
     any_lumbar: bool = True
     one_rib: tuple[str, str] | None = None
+    evidence: float = 0.0
 
     def name(self, position: int) -> str | None:
         """Name of a vertebra of the chain, None outside `ORDER`."""
@@ -164,7 +174,7 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
         name = l1_of(f, c)
         weights[name] = weights.get(name, 0.0) + np.exp(min(score - best_score, 0.0))
     label = l1_of(first, count)
-    probability = weights[label] / sum(weights.values())
+    probability = evidence = float(weights[label] / sum(weights.values()))
 
     notes = []
     decided = "neither"
@@ -213,8 +223,9 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
             "confirm or shift the labels."
         )
         probability = min(probability, 0.35)
+    notes = tuple(notes)
     return Numbering(
-        label, float(probability), decided, lumbar_count, tuple(notes), any_lumbar, one_rib
+        label, float(probability), decided, lumbar_count, notes, any_lumbar, one_rib, evidence
     )
 
 
@@ -251,9 +262,10 @@ def agree(rule: Numbering, network: Numbering, limits: Limits = LIMITS) -> Numbe
     if len(sure) == 1:
         one = sure[0]
         other = network if one is rule else rule
-        # The rules alone do not outvote a network that has seen both rib and sacrum.
-        if other.lumbar_count in (4, 6) and (other is network or one.decided_by != "both"):
-            return other
+        if other.lumbar_count in (4, 6):
+            clear = other is network and other.evidence >= limits.overrule
+            if clear or one.decided_by != "both":
+                return other
         if other.first_lumbar == one.first_lumbar:
             return replace(one, one_rib=network.one_rib)
         return replace(one, probability=min(one.probability, limits.one_witness))

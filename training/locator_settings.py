@@ -41,9 +41,10 @@ TRANSITIONAL_SHARE = 0.1
 SAME_MM = 15.0
 """A vertebra of the chain is the true one whose centre lies so near."""
 GRID = {
-    "least": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+    "least": (0.6, 0.7, 0.8, 0.9, 0.95),
     "clear": (0.5, 1.0, 1.5, 2.0),
-    "rib_drop_mm": (0.0, 5.0, 10.0, 15.0, 20.0, 28.0, 36.0, 48.0),
+    "rib_drop_mm": (0.0, 5.0, 10.0, 15.0, 20.0, 28.0, 40.0),
+    "overrule": (0.7, 0.9, 1.0),
 }
 
 
@@ -262,10 +263,7 @@ def print_grid(copies) -> Limits:
     for values in itertools.product(*GRID.values()):
         limits = replace(LIMITS, **dict(zip(GRID, values, strict=True)))
         table[limits] = count_verdicts(copies, limits)
-    # Of settings that cost the same, the one in the middle of them is taken.
-    least = min(row["cost"] for row in table.values())
-    equal = [limits for limits, row in table.items() if row["cost"] <= least + 1e-9]
-    best = equal[len(equal) // 2]
+    best = _middle([limits for limits, row in table.items() if row["cost"] <= _least(table)])
     print(f"{len(copies)} copies; a name wrong in silence costs {WRONG_COST:.0f}, 'uncertain' 1\n")
     head = "".join(f"{name:>12s}" for name in GRID)
     print(f"{'':{len(head)}s}    usual spines          transitional")
@@ -285,6 +283,19 @@ def print_grid(copies) -> Limits:
         right, given = names_right(copies, best, low, high if high < 1 else 1.01)
         print(f"{low:.1f}-{high:.1f}: {right} of {given}")
     return best
+
+
+def _least(table) -> float:
+    return min(row["cost"] for row in table.values()) + 1e-9
+
+
+def _middle(equal):
+    """Of settings that cost the same, the one in the middle of each one's values."""
+    for name in GRID:
+        values = sorted({getattr(limits, name) for limits in equal})
+        wanted = values[len(values) // 2]
+        equal = [limits for limits in equal if getattr(limits, name) == wanted]
+    return equal[0]
 
 
 def _print_row(limits, row, is_best):

@@ -100,6 +100,7 @@ def test_the_note_of_the_network_stays_where_rules_name_the_same():
 
 def test_rules_alone_do_not_outvote_a_network_that_counts_six():
     both = Numbering(2, 0.9, "both", 5, ())
-    six = Numbering(3, 0.5, "neither", 6, ("transitional",))
+    six = Numbering(3, 0.5, "neither", 6, ("transitional",), evidence=0.95)
     assert agree(both, six) is six
+    assert agree(both, replace(six, evidence=0.7)).decided_by == "both"
     assert agree(six, both).decided_by == "both"
