@@ -79,12 +79,11 @@ def transitional_notes(straight: Straight, discs, numbering, tissue_hu: float) -
     """
     notes = []
     names = [numbering.name(position) for position in range(len(discs) - 1)]
-    if numbering.one_rib is not None:
-        name, side = numbering.one_rib
-        other = "or the other 12th rib is missing" if name == "L1" else "or it is L1 with a rib"
+    # At T12 the other side may only have a short rib, which is common.
+    if numbering.one_rib is not None and numbering.one_rib[0] == "L1":
         notes.append(
-            f"Possible transitional anatomy: {name} seems to bear a rib on the {side} only "
-            f"({other}); confirm the labels."
+            f"Possible transitional anatomy: L1 seems to bear a rib on the {numbering.one_rib[1]} "
+            "only (or the other 12th rib is missing); confirm the labels."
         )
     if "L5" in names:
         at = names.index("L5")

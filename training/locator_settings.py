@@ -135,7 +135,7 @@ def _changed(name, volume, centres, rng):
 
 
 def look(volume, truth: dict, seed: int, count: int = COPIES) -> list[Copy]:
-    """What the finder sees in the copies of one volume.
+    """What the finder sees in the copies of one volume along its first trace.
 
     Parameters
     ----------

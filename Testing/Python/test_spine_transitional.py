@@ -75,6 +75,7 @@ def test_a_rib_on_one_side_of_l1_is_noted(l1, side):
     notes = transitional_notes(straight(), DISCS, replace(numbering, first_lumbar=0), TISSUE)
     assert len(notes) == 1 and f"L1 seems to bear a rib on the {side} only" in notes[0]
     assert transitional_notes(straight(), DISCS, name_from(0), TISSUE) == ()
+    assert transitional_notes(straight(), DISCS, name_from(0, ("T12", side)), TISSUE) == ()
 
 
 @pytest.mark.parametrize("l1", [(-3.0, -3.0), (3.0, -0.5), (np.nan, -3.0), (-1.0, 2.0)])
