@@ -4,7 +4,7 @@ python -m training.locator_check real [--data ../shared/data]
 python -m training.locator_check virtual [--count 200] [--seed 5000] [--workers 2]
 python -m training.locator_check transitional [--count 10] [--seed 8000] [--workers 2]
 python -m training.locator_check empty [--count 5] [--seed 100] [--workers 2]
-python -m training.locator_check settings FOLDER [--count 60] [--seed 6410] [--workers 2]
+python -m training.locator_check settings FOLDER [--count 40] [--seed 6420] [--workers 2]
 """
 
 from __future__ import annotations
@@ -229,8 +229,8 @@ def main(arguments=None) -> int:
     empty.add_argument("--data", type=Path, default=default)
     settings = sub.add_parser("settings")
     settings.add_argument("folder", type=Path, help="keeps what was seen in each volume's copies")
-    settings.add_argument("--count", type=int, default=60)
-    settings.add_argument("--seed", type=int, default=6410)
+    settings.add_argument("--count", type=int, default=40)
+    settings.add_argument("--seed", type=int, default=6420)
     settings.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     if options.what == "settings":

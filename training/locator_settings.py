@@ -1,6 +1,6 @@
 """Settings of the level finder, chosen on changed copies of virtual volumes.
 
-python -m training.locator_check settings FOLDER [--count 60] [--seed 6410] [--workers 2]
+python -m training.locator_check settings FOLDER [--count 40] [--seed 6420] [--workers 2]
 
 Each volume is cut at random, in most copies also turned, resampled, stored the
 other way, made noisier or given metal or contrast agent. The spine is found once
