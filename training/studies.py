@@ -52,7 +52,7 @@ class Studies:
 
     curve: tuple = (25, 50, 100, 200, 400, 600)
     patients: int = 100
-    images_seen: int = 45_000
+    images_seen: int = 36_000
     times: int = 60
     shuffles: int = 5
     shuffled_seen: int = 12_000

@@ -25,6 +25,11 @@ MEASURED = ("L1", "L2", "L3", "L4")
 SLICE_OFFSETS = (-1 / 6, 0.0, 1 / 6)
 """Where a slab's slices lie, in body heights from the (jittered) middle."""
 
+DENSER = 1.2
+"""Factor on the mineral of a patient whose DXA shows no bone edge."""
+METAL_LEVELS = ("L4",)
+"""Of the measured levels those that bear metal where there is any: fusions reach down from L4."""
+
 
 @dataclass
 class PatientRecord:
@@ -43,7 +48,7 @@ class PatientRecord:
     anatomy_id : str
         Patients that share it are the same anatomy at different mineral contents.
     slabs : dict of str to CTVolume
-        Per level three simulated axial slices, the whole cross-section, HU.
+        Per level without metal three simulated axial slices, the whole cross-section, HU.
     slices : dict of str to LevelSlice
         True centre, axis and height of the body.
     bmd : dict of str to float
@@ -51,7 +56,7 @@ class PatientRecord:
     bmd_true : dict of str to float
         The same without that error.
     bmd_total, bmd_total_true : float
-        L1-L4, g/cm2.
+        L1-L4, or those of them without metal, g/cm2.
     protocol, facts : dict
         How it was scanned; what was drawn (traits, deformities, ...).
     """
@@ -102,7 +107,8 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     """Make one patient of a cohort.
 
     In the wide population patients come in groups of one anatomy at several
-    mineral contents (`mineral_steps` of the priors), each scanned anew.
+    mineral contents (`mineral_steps` of the priors), each scanned anew. One with so
+    little mineral that DXA sees no bone is given more, step by step.
     """
     from . import dxa
     from .anatomy import LEVELS, make_scene
@@ -118,7 +124,17 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     own = np.random.default_rng([seed, number, 2])
     if len(steps) > 1:
         traits = with_mineral(traits, float(steps[step] * own.uniform(0.85, 1.18)))
-    scene = make_scene(traits, anatomy_seed, population)
+    while True:
+        scene = make_scene(traits, anatomy_seed, population)
+        try:
+            measured = dxa.measure(scene)
+            break
+        except dxa.NoBoneEdge:
+            # About 1 of 700 wide patients; nothing else that is drawn changes by this.
+            traits = with_mineral(traits, DENSER * traits.mineral)
+    # Nobody measures the areal BMD of a vertebra with screws in it.
+    screwed = METAL_LEVELS if scene.facts.get("metal") else ()
+    measured = measured.without(screwed)
     protocol = draw_protocol(own, institution)
     xs_fine = np.arange(scene.extent[0, 0], scene.extent[0, 1], 1.0)
     ys_fine = np.arange(scene.extent[1, 0], scene.extent[1, 1], 1.0)
@@ -136,6 +152,8 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
         age_years=round(traits.age, 1),
     )
     for level in MEASURED:
+        if level in screwed:
+            continue
         n = LEVELS.index(level)
         height = scene.heights[n]
         jitter = own.uniform(-0.05, 0.05) * height
@@ -159,7 +177,6 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
             axis=tuple(float(x) for x in scene.axes[n]),
             height_mm=float(height),
         )
-    measured = dxa.measure(scene)
     bmd, total = dxa.with_precision_error(measured, own)
     return PatientRecord(
         sex=traits.sex,

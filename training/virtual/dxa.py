@@ -45,6 +45,14 @@ class DXA:
         """L1-L4: mineral over area, g/cm2."""
         return sum(self.bmc_g.values()) / sum(self.area_cm2.values())
 
+    def without(self, levels) -> DXA:
+        """The same with some levels left out, as a vertebra with screws is (ISCD)."""
+        kept = [
+            {level: x for level, x in part.items() if level not in levels}
+            for part in (self.bmd, self.area_cm2, self.bmc_g, self.mineral_g)
+        ]
+        return DXA(*kept[:3], self.image, self.region, kept[3])
+
 
 def attenuation(kev: int) -> tuple[float, float]:
     """Mass attenuation of water and HA at a tabulated energy, cm2/g."""
@@ -83,6 +91,10 @@ def mineral_image(low: np.ndarray, high: np.ndarray, baseline: np.ndarray) -> np
     return (low - line * high) / (mu_low - line * mu_high)
 
 
+class NoBoneEdge(ValueError):
+    """A vertebra that DXA does not see: an areal BMD of it does not exist."""
+
+
 def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
     """Scan a scene from front to back and evaluate L1 to L4.
 
@@ -93,6 +105,11 @@ def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
         Pixel of the projection, mm.
     depth_step : float
         Sampling along the beam, mm.
+
+    Raises
+    ------
+    NoBoneEdge
+        Where a level has so little mineral that none of it is told from soft tissue.
     """
     first, last = LEVELS.index("L1"), LEVELS.index("L4")
     cuts = _disc_planes(scene, first, last)
@@ -147,6 +164,8 @@ def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
     bmd, area, bmc, grams = {}, {}, {}, {}
     for n, level in enumerate(MEASURED):
         use = region == n + 1
+        if not use.any():
+            raise NoBoneEdge(f"no bone of {level} is above the edge of {edge} g/cm2")
         area[level] = float(use.sum() * pixel)
         bmc[level] = float(image[use].sum() * pixel)
         bmd[level] = bmc[level] / area[level]
