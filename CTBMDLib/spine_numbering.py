@@ -48,7 +48,7 @@ class Limits:
 
     clear: float = 1.0
     least: float = 0.7
-    rib_drop_mm: float = 10.0
+    rib_drop_mm: float = 20.0
     one_witness: float = 0.85
     overrule: float = 0.9
 

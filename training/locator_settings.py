@@ -42,8 +42,8 @@ SAME_MM = 15.0
 """A vertebra of the chain is the true one whose centre lies so near."""
 GRID = {
     "least": (0.6, 0.7, 0.8, 0.9, 0.95),
-    "clear": (0.5, 1.0, 1.5, 2.0),
-    "rib_drop_mm": (0.0, 5.0, 10.0, 15.0, 20.0, 28.0, 40.0),
+    "clear": (0.5, 1.0, 2.0),
+    "rib_drop_mm": (5.0, 10.0, 15.0, 20.0, 24.0, 28.0, 40.0),
     "overrule": (0.7, 0.9, 1.0),
 }
 
@@ -76,7 +76,7 @@ class Copy:
 
 
 def random_copies(volume, centres: dict, seed: int, count: int = COPIES):
-    """(name, volume, centres) of the whole and of `count` random cuts of it.
+    """(name, volume, centres) of the whole, of `count` random cuts and of two ends without L1-L5.
 
     Parameters
     ----------
@@ -100,6 +100,18 @@ def random_copies(volume, centres: dict, seed: int, count: int = COPIES):
         bottom = volume.ras_bounds[2, 0] if last >= 9.7 else bottom
         cut = cases.crop_s(volume, bottom, top)
         yield from _changed(f"{first:.1f} to {last:.1f}", cut, centres, rng)
+    yield from _ends(volume, centres, seed)
+
+
+def _ends(volume, centres, seed):
+    """What lies above the first lumbar vertebra: twice, cut below T12's body and through L1's top."""
+    rng = np.random.default_rng([seed, 506])
+    s = np.array([c[2] for c in centres.values()])
+    for low in (rng.uniform(2.25, 2.5), rng.uniform(2.5, 2.75)):
+        bottom = np.interp(low, np.arange(len(s), dtype=float), s)
+        if volume.ras_bounds[2, 1] - bottom > 60.0:
+            end = cases.crop_s(volume, bottom, volume.ras_bounds[2, 1])
+            yield f"above {low:.2f}", end, centres
 
 
 def _changed(name, volume, centres, rng):
@@ -134,7 +146,7 @@ def _changed(name, volume, centres, rng):
     yield name, volume, centres
 
 
-def look(volume, truth: dict, seed: int, count: int = COPIES) -> list[Copy]:
+def look(volume, truth: dict, seed: int, count: int = COPIES, copies=random_copies) -> list[Copy]:
     """What the finder sees in the copies of one volume along its first trace.
 
     Parameters
@@ -150,7 +162,7 @@ def look(volume, truth: dict, seed: int, count: int = COPIES) -> list[Copy]:
     half = {n: 0.5 * v["height_mm"] * np.array(v["axis"]) for n, v in levels.items()}
     start = {n: np.array(v["ras"]) for n, v in levels.items()}
     out = []
-    for name, copy, centres in random_copies(volume, start, seed, count):
+    for name, copy, centres in copies(volume, start, seed, count):
         whole = tuple(
             n
             for n in LUMBAR

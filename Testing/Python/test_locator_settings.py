@@ -96,5 +96,7 @@ def test_copies_hold_their_truth():
                 assert all(copy.sample(p) > 150 for p in inside)
     assert min(heights) < 200 < 370 < max(heights)
     assert len(names) > 6
+    ends = [copy for name, copy, _ in random_copies(volume, centres, 0) if "above" in name]
+    assert len(ends) == 2 and not any(copy.contains(centres["L1"]) for copy in ends)
     again = [n for n, *_ in random_copies(volume, centres, 2)]
     assert again == [n for n, *_ in random_copies(volume, centres, 2)]
