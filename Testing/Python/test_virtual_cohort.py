@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from CTBMDLib.errors import CTBMDError
-from training.virtual import cohort
+from training.virtual import cohort, dxa
+from training.virtual.anatomy import make_scene
+from training.virtual.traits import changed_priors, draw_traits, with_mineral
 
 
 @pytest.fixture
@@ -91,3 +93,32 @@ def test_one_anatomy_at_several_mineral_contents(small):
 def test_unknown_institution_is_refused():
     with pytest.raises(ValueError, match="institution"):
         cohort.draw_protocol(np.random.default_rng(0), "C")
+
+
+def test_a_vertebra_with_screws_is_not_measured(monkeypatch):
+    monkeypatch.setattr(cohort, "MEASURED", ("L3", "L4"))
+    monkeypatch.setattr(cohort, "SLICE_OFFSETS", (0.0, 1 / 6))
+    with changed_priors({"wide.metal_share": 1.0}):
+        record = cohort.make_patient(7, 1, "wide", "A")
+    assert record.facts["metal"]
+    assert set(record.slabs) == set(record.slices) == {"L3"}
+    assert set(record.bmd) == set(record.bmd_true) == {"L1", "L2", "L3"}
+    assert min(record.bmd_true.values()) <= record.bmd_total_true <= max(record.bmd_true.values())
+
+
+def test_one_whose_bone_dxa_does_not_see_is_given_more(small):
+    scarce = {
+        "wide.trabecular": [30.0, 31.0],
+        "wide.cortex_mm": [0.18, 0.19],
+        "wide.mineral_steps": [0.15, 0.15],
+    }
+    with changed_priors(scarce):
+        record = cohort.make_patient(7, 0, "wide", "A")
+        drawn = record.facts["traits"]["mineral"]
+        assert drawn > 0.15 * 1.18, "the highest that can be drawn at first"
+        rng = np.random.default_rng([7, 0, 1])
+        seed = int(rng.integers(1, 2**31))
+        poorer = with_mineral(draw_traits(rng, "wide"), drawn / cohort.DENSER)
+        with pytest.raises(dxa.NoBoneEdge, match="no bone of L[1-4] is above the edge"):
+            dxa.measure(make_scene(poorer, seed, "wide"))
+    assert all(np.isfinite(list(record.bmd_true.values())))
