@@ -145,8 +145,9 @@ STUDY_NOTES = {
     "Design of the published study": "A network trained as the study's: patients of one institution "
     "as they come, not drawn wide. Its response to mineral is what the wide cohort is for.",
     SHUFFLED: "Each network learned from the labels of other patients, another shuffle each. Nothing "
-    "true can be learned so: the answers hardly vary, the sign of what is left of a slope is chance, "
-    "and r must be near 0 in the mean of the shuffles, not in each.",
+    "true can be learned so, and the answers hardly follow the mineral: the response must be near 0. r "
+    "alone does not show it. It is blind to how small a slope is, and the network's form (what is above "
+    "soft tissue, summed over bone, over a width) is not learned.",
 }
 
 
