@@ -98,7 +98,7 @@ def find_levels(volume: CTVolume, *, progress=None, should_cancel=None) -> Level
         if name not in REPORTED:
             continue
         place = middles[position], fronts[position]
-        found = _measure(straight, profiles, top, bottom, tissue, *place)
+        found = _measure(straight, profiles, top, bottom, traced.level_hu, traced.gain, *place)
         fit = 1.0 / (1.0 + np.exp(-4.0 * (scores[position] - 0.3)))
         levels.append(
             LevelSlice(
@@ -129,15 +129,17 @@ def _names(traced):
     return number_spine(*seen)
 
 
-def _measure(straight, profiles, top, bottom, tissue, right, ahead):
+def _measure(straight, profiles, top, bottom, level, gain, right, ahead):
     """Centre, axis, height and width of the body between two discs.
 
     Its middle lies `right` and `ahead` mm off the line; the latter None where it is not known.
+    Bone is told from `level` and `gain` as it was for the trace: where it is hardly denser than
+    muscle, the usual map would show a body without width.
     """
     middle = 0.5 * (top + bottom)
     planes = slice(int(middle) - 4, int(middle) + 5)
     hu = np.nanmean(np.where(np.isfinite(straight.hu[planes]), straight.hu[planes], -100), axis=0)
-    bone = bone_map(hu, tissue)
+    bone = bone_map(hu, level, gain)
     canal = float(straight.canal_mm[int(middle)])
     # Only what lies in front of the canal: pedicles and arch are no part of the body.
     half = canal - 8.0 + 1.0

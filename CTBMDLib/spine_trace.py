@@ -40,7 +40,7 @@ LONG_MM, KEPT_MM = 600.0, 380.0
 """A trace longer than a trunk is cut to so much above its last disc, and followed again."""
 
 LOST_MM = 40.0
-"""A trace that finds no disc so far below its last one is held to have left the spine."""
+"""A trace without a disc so far below its last or above its first one may have left the spine."""
 
 MIN_STEP_MM = 26.0
 """Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart."""
@@ -114,27 +114,44 @@ def trace_spine(volume: CTVolume, step=None, should_cancel=None) -> Traced | Non
         grid = make_grid(quiet, central_box(quiet))
     step(0.4, "Looking for the spine")
     best, seen = None, []
-    for number, (gain, base) in enumerate(TRIES):
-        if number == NARROW:
-            grid = make_grid(quiet)
+
+    def attempt(gain, base, avoid):
+        """The column found, and it laid straight; None where there is none."""
         level = FAINT_HU if (gain, base) == FAINT else tissue
         bone = bone_map(grid.hu, level, gain)
-        column = trace_column(grid, bone, base, avoid=seen, every=EVERY)
+        column = trace_column(grid, bone, base, avoid=avoid, every=EVERY)
         if column is None or len(column.body) < MIN_NODES:
-            continue
+            return None
         step(0.6, "Looking for the discs")
-        refined = refine_column(quiet, column, level, gain, base, seen)
+        refined = refine_column(quiet, column, level, gain, base, avoid)
         how = level, gain, base, noise
         candidate = _lay_straight(volume, quiet, refined, tissue, how)
         part = _lower_part(refined, candidate)
         if part is not None:
-            refined = refine_column(quiet, part, level, gain, base, seen)
+            refined = refine_column(quiet, part, level, gain, base, avoid)
             candidate = _lay_straight(volume, quiet, refined, tissue, how)
+        return refined, candidate
+
+    for number, kind in enumerate(TRIES):
+        if number == NARROW:
+            grid = make_grid(quiet)
+        found = attempt(*kind, seen)
+        if found is None:
+            continue
+        refined, candidate = found
         if best is None or candidate.worth > best.worth:
             best = candidate
         if best.worth > CLEAR:
             break
         seen.append(refined)
+    if best is not None and best.worth > CLEAR and _left_above(best):
+        found = attempt(*FAINT, [])
+        joined = None if found is None else _joined(found[0], best)
+        if joined is not None:
+            how = best.level_hu, best.gain, best.base, noise
+            candidate = _lay_straight(volume, quiet, joined, tissue, how)
+            if candidate.worth > best.worth:
+                best = candidate
     if best is None or best.worth <= 0:
         return None
     return best if _is_lumbar(best) else None
@@ -169,6 +186,29 @@ def follow_further(volume: CTVolume, traced: Traced) -> Traced | None:
     column = refine_column(traced.reduced, right, *how, [wrong])
     found = _lay_straight(volume, traced.reduced, column, traced.tissue_hu, (*how, traced.noise_hu))
     return found if found.worth > traced.worth and _is_lumbar(found) else None
+
+
+def _left_above(traced) -> bool:
+    """Whether a trace goes on far above its first disc as if it had left the spine there.
+
+    An aorta full of contrast draws it away from bone that is hardly denser than muscle.
+    """
+    above = np.count_nonzero(traced.profiles.seen[: traced.discs[0]])
+    return above >= LOST_MM and (traced.gain, traced.base) != FAINT
+
+
+def _joined(column, traced):
+    """Another column as far as the first disc of a trace, then what was traced; None if short."""
+    first = traced.straight.centre[traced.discs[0], 2]
+    above, below = column.body[:, 2] > first, traced.column.body[:, 2] <= first
+    if np.count_nonzero(above) < MIN_NODES or np.count_nonzero(below) < MIN_NODES:
+        return None
+    parts = (column, above), (traced.column, below)
+    return Column(
+        np.concatenate([c.body[keep] for c, keep in parts]),
+        np.concatenate([c.canal[keep] for c, keep in parts]),
+        np.concatenate([c.score[keep] for c, keep in parts]),
+    )
 
 
 def _is_lumbar(traced) -> bool:

@@ -16,6 +16,8 @@ from CTBMDLib.volume import CTVolume
 from training.locator_bodies import EMPTY_BODIES
 from training.locator_cases import crop_s, noisier, respace, restore, turn
 from training.locator_check import judge
+from training.locator_virtual import judge_volume
+from training.virtual.volume import make_volume, random_options
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 PATHS = {
@@ -108,6 +110,18 @@ def test_a_chest_without_lumbar_vertebrae_gives_none():
     volume, truth = scan("ct_acrin_f46")
     chest = crop_s(volume, truth["L1"][2] + 22, volume.ras_bounds[2, 1])
     assert len(find_levels(chest)) == 0
+
+
+@pytest.mark.parametrize("seed", [9489, 9532], ids=["marrow like muscle", "beside the aorta"])
+def test_bone_hardly_denser_than_muscle_beside_contrast_agent(seed):
+    options = random_options(seed) | {"spacing_mm": 1.5, "between_mm": 3.0, "width_mm": 200.0}
+    options |= {"arms": "up"}
+    volume, truth = make_volume(seed, **options)
+    selection = find_levels(volume)
+    judged = judge_volume(volume, truth, selection, options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert selection.numbering in ("rib", "sacrum", "both")
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 64, 64), (40, 8, 8)])

@@ -168,3 +168,37 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
     # Where the CT ends a little below the last disc there is nothing to follow.
     given.clear()
     assert spine_trace.follow_further(None, traced(5.0, 120)) is None and not given
+
+
+def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc():
+    from types import SimpleNamespace
+
+    from CTBMDLib import spine_trace
+    from CTBMDLib.spine_column import Column
+
+    def column(right, count=40):
+        body = np.zeros((count, 3))
+        body[:, 0], body[:, 2] = right, -6.0 * np.arange(count)
+        return Column(body, body - (0, 20, 0), np.full(count, right))
+
+    def traced(first, how=spine_trace.FIRM):
+        return SimpleNamespace(
+            straight=SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(240)])),
+            profiles=SimpleNamespace(seen=np.arange(240) >= 12),
+            discs=np.array([first, first + 35]),
+            column=column(1.0),
+            gain=how[0],
+            base=how[1],
+        )
+
+    joined = spine_trace._joined(column(2.0), traced(90))
+    assert np.array_equal(joined.body[:, 2], column(1.0).body[:, 2])
+    # The other column above the disc at -90 mm, the trace from there on.
+    for part in (joined.body[:, 0], joined.canal[:, 0], joined.score):
+        assert np.array_equal(part, np.where(np.arange(40) < 15, 2.0, 1.0))
+    assert spine_trace._joined(column(2.0), traced(6)) is None
+    assert spine_trace._joined(column(2.0, 10), traced(90)).body.shape == (35, 3)
+
+    # Only what the CT shows above the first disc counts: here from 12 mm on.
+    assert spine_trace._left_above(traced(52)) and not spine_trace._left_above(traced(51))
+    assert not spine_trace._left_above(traced(90, spine_trace.FAINT))
