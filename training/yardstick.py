@@ -76,20 +76,27 @@ def shares(seed: int, voxel_mm: float, factor: float, bundle: ModelBundle) -> di
     }
 
 
+def _cell(x) -> str:
+    return f"{np.mean(x):.2f} ({min(x):.2f} to {max(x):.2f})".ljust(21)
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, nargs="*", default=SEEDS)
     options = parser.parse_args(arguments)
     bundle = ModelBundle.load(default_bundle_folder())
     print("change of each over the change of the simulated DXA: mean (lowest to highest)")
-    print("voxel  mineral  network              edge found anew      edge kept")
+    print(
+        "voxel  mineral  network              edge found anew      edge kept            network / anew"
+    )
     for voxel_mm in VOXEL_MM:
         for factor in FACTORS:
             rows = [shares(seed, voxel_mm, factor, bundle) for seed in options.seeds]
             cells = []
             for name in ("network", "edge", "fixed"):
                 x = [row[name] for row in rows]
-                cells.append(f"{np.mean(x):.2f} ({min(x):.2f} to {max(x):.2f})".ljust(21))
+                cells.append(_cell(x))
+            cells.append(_cell([row["network"] / row["edge"] for row in rows]))
             print(f"{voxel_mm:.0f} mm   x{factor:<7}{''.join(cells)}")
     return 0
 
