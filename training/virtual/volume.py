@@ -15,7 +15,7 @@ from .anatomy import LEVELS, make_scene
 from .primitives import BLOOD, KIDNEY, ORGAN_LIVER
 from .raster import bone_raster, soft_raster
 from .soft import ARM_BONE, ARM_R, ARM_X, ARM_Y, ARMS_ON, TABLE_ON
-from .traits import draw_traits
+from .traits import draw_traits, with_mineral
 from .variants import beside, from_sacrum, make_variant
 
 STORAGE = ("axial", "sagittal", "coronal")
@@ -67,6 +67,7 @@ def make_volume(
     seed: int,
     *,
     population: str = "realistic",
+    mineral: float = 1.0,
     top: float = 0.0,
     bottom: float = 9.0,
     width_mm: float = 0.0,
@@ -98,6 +99,8 @@ def make_volume(
     seed : int
         The person; the same seed and options give the same volume.
     population : {'realistic', 'wide'}
+    mineral : float
+        Factor on the person's bone mineral, see `traits.with_mineral`.
     top, bottom : float
         Field of view along the body in vertebra numbers: 0 is the middle of
         T10, 3 of L1, 7 of L5, 9 of S2. A few mm beyond both ends are in view.
@@ -142,7 +145,7 @@ def make_volume(
         counted up from the sacrum.
     """
     rng = np.random.default_rng([seed, 5])
-    traits = draw_traits(rng, population)
+    traits = with_mineral(draw_traits(rng, population), mineral)
     unusual = {"rib_at_l1": rib_at_l1, "sacralised_l5": sacralised_l5, "rib12_mm": rib12_mm}
     strange = lumbar_count != 5 or rib_fall != 1.0 or any(x is not None for x in unusual.values())
     if variant is None and strange:
