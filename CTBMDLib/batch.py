@@ -197,7 +197,9 @@ def check_output(path, overwrite: bool) -> None:
     if path.is_dir():
         raise CTBMDError(f"'{path}' is a folder; name a file.")
     if path.exists() and not overwrite:
-        raise CTBMDError(f"'{path}' exists already; choose another name or allow overwriting.")
+        raise CTBMDError(
+            f"'{path}' exists already; choose another name or allow overwriting (--overwrite)."
+        )
     if not path.parent.is_dir():
         raise CTBMDError(f"The folder '{path.parent}' does not exist; make it or choose another.")
 
@@ -215,7 +217,7 @@ class Journal:
                     self._done[entry["key"]] = entry["result"]
         elif lines and not overwrite:
             raise CTBMDError(
-                f"'{self.path}' is left from an interrupted batch with another model; allow overwriting or delete it."
+                f"'{self.path}' is left from an interrupted batch with another model; allow overwriting (--overwrite) or delete it."
             )
         # Written again as a whole: a line cut off by the interruption goes.
         content = [{"settings": settings}]

@@ -237,8 +237,12 @@ def read_card(folder) -> dict:
     """
     folder = Path(folder)
     path = folder / CARD
+    if not folder.exists():
+        raise CTBMDError(f"The model '{folder}' does not exist; check the path.")
     if not path.is_file():
-        raise CTBMDError(f"'{folder}' is no model bundle: it has no {CARD}.")
+        raise CTBMDError(
+            f"'{folder}' is no model bundle: name the folder that holds {CARD} and weights.npz."
+        )
     if path.stat().st_size > 1_000_000:
         raise CTBMDError(f"'{path}' is too large to be the card of a CTBMD model.")
     try:

@@ -104,7 +104,9 @@ def load_levels(path) -> LevelSelection:
         raise CTBMDError(f"The levels file '{path}' is not a JSON text file.") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise CTBMDError(f"The levels file '{path}' cannot be read ({why}).") from None
+        raise CTBMDError(
+            f"The levels file '{path}' cannot be read ({why}); check the file and its rights."
+        ) from None
     try:
         return LevelSelection.from_json(text)
     except CTBMDError:

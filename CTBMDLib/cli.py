@@ -92,7 +92,8 @@ class _Screen:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ctbmd",
-        description=f"Areal bone mineral density from an unenhanced abdominal CT. {RESEARCH_USE}",
+        description="Areal bone mineral density from an unenhanced abdominal CT, by a model trained on "
+        f"simulated CT unless another is named. {RESEARCH_USE}",
     )
     parser.add_argument("--version", action="version", version=f"ctbmd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -228,8 +229,6 @@ def _estimate(arguments, screen) -> None:
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
-    if arguments.output:
-        write_result(result, arguments.output, arguments.overwrite)
     for remark in volume.remarks:
         screen.say(remark)
     screen.say(format_table(result).rstrip("\n"))
@@ -237,6 +236,8 @@ def _estimate(arguments, screen) -> None:
     if missing:
         screen.say(f"Levels without a value, because they were not found: {', '.join(missing)}.")
     if arguments.output:
+        # Last, so that a disk that is full does not take the values from the screen as well.
+        write_result(result, arguments.output, arguments.overwrite)
         screen.say(f"Written: {arguments.output}")
 
 
@@ -297,11 +298,12 @@ def _batch(arguments, screen) -> None:
                 f"{case.title}: L1-L4 {total.bmd_g_cm2:.3f} g/cm2 ({total.bmd_low:.3f} - {total.bmd_high:.3f})"
             )
 
+    bundle = _bundle(arguments)
     try:
         report = run_batch(
             arguments.source,
             arguments.output,
-            _bundle(arguments),
+            bundle,
             overwrite=arguments.overwrite,
             reference=_reference(arguments),
             device=arguments.device,
@@ -315,7 +317,8 @@ def _batch(arguments, screen) -> None:
     screen.say(f"{_count(len(report.results))} written to {report.output}")
     if report.failures:
         screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
-    screen.say(RESEARCH_USE)
+    use = " The model was trained on simulated CT." if bundle.simulated else ""
+    screen.say(f"{RESEARCH_USE}{use}")
 
 
 def _count(number) -> str:

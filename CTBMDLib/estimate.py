@@ -286,6 +286,14 @@ def estimate(
             True,
             lambda x: x.level is None,
         )
+        doubtful = [
+            level
+            for level in counted
+            if any(x.level == level and x.severity == "warning" for x in findings)
+        ]
+        if doubtful:
+            # Whoever keeps this row alone must know that there is more to read.
+            total.findings = f"see the findings of {' '.join(doubtful)}; {total.findings}"
         if len(counted) < 4:
             missing = " ".join(level for level in MEASURED if level not in counted)
             findings.append(

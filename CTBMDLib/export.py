@@ -129,7 +129,9 @@ def write_text(path, text: str, overwrite: bool = False, encoding: str = "utf-8"
     if path.is_dir():
         raise CTBMDError(f"'{path}' is a folder; name a file.")
     if path.exists() and not overwrite:
-        raise CTBMDError(f"'{path}' exists already; choose another name or allow overwriting.")
+        raise CTBMDError(
+            f"'{path}' exists already; choose another name or allow overwriting (--overwrite)."
+        )
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "w", encoding=encoding, newline="") as file:

@@ -81,6 +81,10 @@ def check(hu: np.ndarray) -> None:
         raise _refusal("all values lie below -1500")
     low, median, high = (float(x) for x in np.percentile(values, (0.5, 50, 99.5)))
     if high - low < 30:
+        if low >= 0 and high > low:
+            raise CTBMDError(
+                f"This is no CT: nearly all of its values lie between {low:.0f} and {high:.0f}; choose the CT. A volume of labels is given as the segmentation (--segmentation)."
+            )
         raise CTBMDError(
             f"The volume is empty: nearly all of its values lie between {low:.0f} and {high:.0f}; choose another series."
         )

@@ -294,7 +294,7 @@ class LevelSelection:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise CTBMDError(
-                f"The levels file is not JSON (line {error.lineno}: {error.msg})."
+                f"The levels file is damaged near line {error.lineno} (a comma, quote or bracket too few or too many?); correct it or write it anew with 'ctbmd levels'."
             ) from None
         except RecursionError:
             raise CTBMDError(

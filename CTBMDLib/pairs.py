@@ -100,11 +100,15 @@ def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
         Where the file is no such table at all.
     """
     path = Path(path)
+    if not path.exists():
+        raise CTBMDError(f"The table '{path}' does not exist; check the path.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not a text file"
-        raise CTBMDError(f"The table '{path}' cannot be read ({why}).") from None
+        raise CTBMDError(
+            f"The table '{path}' cannot be read ({why}); check the file and its rights."
+        ) from None
     head = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(text.splitlines(), delimiter=delimiter)

@@ -60,7 +60,9 @@ class ReferenceTable:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError):
-            raise CTBMDError(f"The reference table '{path}' is not readable as JSON.") from None
+            raise CTBMDError(
+                f"The reference table '{path}' is not readable as JSON; correct it, or choose an installed one."
+            ) from None
         if not isinstance(data, dict) or not isinstance(data.get("rows"), list):
             raise CTBMDError(f"The reference table '{path}' has no list 'rows'.")
         for key in ("name", "title", "source", "device"):

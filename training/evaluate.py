@@ -234,8 +234,10 @@ def conformal_quantile(score, level=0.9) -> float:
     return float(score[min(rank, len(score)) - 1])
 
 
-def interval_of(predictions: Predictions, table: Table, floor=0.02, level=0.9) -> dict:
-    """The card's `interval`, from held-out patients."""
+def interval_of(
+    predictions: Predictions, table: Table, floor=0.02, level=0.9, kind="patients"
+) -> dict:
+    """The card's `interval`, from held-out patients of a `kind` in words."""
     level_sd, total_sd = predictions.spread(floor)
     known = np.isfinite(table.levels) & np.isfinite(predictions.levels)
     level_score = np.abs(predictions.levels - table.levels)[known] / level_sd[known]
@@ -245,7 +247,7 @@ def interval_of(predictions: Predictions, table: Table, floor=0.02, level=0.9) -
         "floor_g_cm2": floor,
         "quantile_level": conformal_quantile(level_score, level),
         "quantile_total": conformal_quantile(total_score, level),
-        "measured_on": f"{len(table)} held-out patients",
+        "measured_on": f"{len(table)} held-out {kind}",
     }
 
 

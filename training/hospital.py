@@ -194,7 +194,7 @@ def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
         if paths[part]
     }
     tested = [name for name in ("internal", "external") if name in tables]
-    report = assess(plan, members, tables, tested, reference)
+    report = assess(plan, members, tables, tested, reference, kind="patients")
     if start:
         _add_start(report, start, tables, tested, plan)
     report["patients"] = {"train": len(paths["train"]), **{k: len(v) for k, v in tables.items()}}

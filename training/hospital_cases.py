@@ -73,7 +73,10 @@ def check_cases(table, work, progress=None) -> tuple[list[Case], list[str]]:
     CTBMDError
         Where the file is no such table at all.
     """
-    seen, rows = {}, max(sum(1 for _ in open(table, "rb")) - 1, 1) if progress else 1
+    seen, rows = {}, 1
+    if progress and Path(table).is_file():
+        with open(table, "rb") as lines:
+            rows = max(sum(1 for _ in lines) - 1, 1)
 
     def look(case, ct, levels):
         if progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from CTBMDLib.images import ImageStandard
 
@@ -90,8 +90,10 @@ QUICK = Plan(
         times=2,
         shuffles=2,
         shuffled_seen=30,
-        prior_patients=2,
-        priors=Studies.priors[:1],
+        redrawn=tuple(
+            replace(study, patients=2, changes=dict(list(study.changes.items())[:1]))
+            for study in Studies.redrawn[:2]
+        ),
     ),
     name="ctbmd-quick",
     version="0.0.0",

@@ -169,6 +169,8 @@ def _by_factor(results, form, key):
 def to_text(results, bundle):
     """The figures as Markdown."""
     out = [
+        "Research use only, not a medical device.",
+        "",
         f"Model {bundle.name} {bundle.version} (population: {bundle.population}). Real CT, nothing",
         "trained on it; no DXA exists for these people.",
         "",

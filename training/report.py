@@ -9,7 +9,7 @@ import numpy as np
 
 from CTBMDLib.reference import ReferenceTable
 
-from .studies import SHUFFLED
+from .studies import PRIORS, SCANNERS, SHUFFLED, SOURCES
 
 NAMES = {"internal": "internal (institution A)", "external": "external (institution B)"}
 PAPER = {
@@ -27,10 +27,10 @@ def write_report(
     plain = json.loads(json.dumps(report))
     (folder / "figures.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(to_markdown(report, title), encoding="utf-8")
-    plot(folder / "agreement.png", report, tables)
+    plot(folder / "agreement.svg", report, tables, "simulated" in title)
     curve = report.get("studies", {}).get("Learning curve")
     if curve:
-        plot_curve(folder / "learning_curve.png", curve)
+        plot_curve(folder / "learning_curve.svg", curve)
 
 
 def to_markdown(report: dict, title: str) -> str:
@@ -86,10 +86,10 @@ def to_markdown(report: dict, title: str) -> str:
         ]
     for section, rows in report.get("studies", {}).items():
         out += _study(section, rows)
-    if "priors" in report:
-        out += _priors(report["priors"])
+    for section, rows in report.get("redrawn", {}).items():
+        out += _redrawn(section, rows)
     if "studies" in report:
-        out += ["![learning curve](learning_curve.png)", ""]
+        out += ["![learning curve](learning_curve.svg)", ""]
     if "cohort" in report:
         out += _cohort(report["cohort"], report["doubts"])
     scores = f"T-scores with the reference table {report['reference']}"
@@ -99,7 +99,7 @@ def to_markdown(report: dict, title: str) -> str:
         (scores if report["reference"] else "No AUC, because no reference table was named. ")
         + f"Baselines were fitted on the {patients['validation']} validation patients.",
         "",
-        "![agreement](agreement.png)",
+        "![agreement](agreement.svg)",
         "",
     ]
     if "seconds" in report:
@@ -143,8 +143,9 @@ STUDY_NOTES = {
     "Ablations": "Each row is the base with one thing changed, one network each. Differences smaller "
     "than the intervals mean nothing.",
     "Design of the published study": "A network trained as the study's: patients of one institution "
-    "as they come, not drawn wide. Its response to mineral is what the wide cohort is for.",
-    SHUFFLED: "Each network learned from the labels of other patients, another shuffle each. Nothing "
+    "as they come, not drawn wide, each image shown more often than to the others.",
+    SHUFFLED: "Each network learned from the labels of other patients, another shuffle each, on fewer "
+    "images than the others and without changed mineral, whose label would tell the truth. Nothing "
     "true can be learned so, and the answers hardly follow the mineral: the response must be near 0. r "
     "alone does not show it. It is blind to how small a slope is, and the network's form (what is above "
     "soft tissue, summed over bone, over a width) is not learned.",
@@ -178,21 +179,36 @@ def _study(section, rows):
     return [*out, ""]
 
 
-def _priors(rows):
+REDRAWN_NOTES = {
+    PRIORS: "The same external patients drawn again from the same seeds with one prior changed; nothing "
+    "is trained anew.",
+    SCANNERS: "The same external patients, the same DXA, scanned with something of institution A's "
+    "scanner in the place of B's: whose fault the bias at B is.",
+    SOURCES: "The same external patients drawn again without one of the things in which they differ: "
+    "what the SD of the errors is made of.",
+}
+
+
+def _redrawn(section, rows):
     out = [
-        "## Sensitivity to the priors of the anatomy",
+        f"## {section}",
         "",
-        "The same external patients drawn again from the same seeds with one prior changed; nothing is",
-        "trained anew. r of trabecular HU and of slice DXA (no learning) with the simulated DXA beside it.",
+        REDRAWN_NOTES[section],
+        "'Change' is that of the error in the same patients; r of trabecular HU and of slice DXA (no",
+        "learning) with the simulated DXA stand beside it.",
         "",
-        "| prior | patients | CNN r | CNN RMSE | CNN bias | trabecular HU r | slice DXA r |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| | patients | CNN r | CNN RMSE | CNN bias | SD of errors | change | trabecular HU r | "
+        "slice DXA r |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for label, x in rows.items():
+    for number, (label, x) in enumerate(rows.items()):
         c = x["CNN"]
+        sd = (c["loa_high"][0] - c["loa_low"][0]) / (2 * 1.96)
+        change = _cell(x["change"], True) if number else "-"
         out.append(
             f"| {label} | {x['patients']} | {_cell(c.get('r'))} | {_cell(c['rmse'])} | "
-            f"{_cell(c['bias'], True)} | {x['trabecular HU r']:.2f} | {x['slice DXA r']:.2f} |"
+            f"{_cell(c['bias'], True)} | {sd:.3f} | {change} | {x['trabecular HU r']:.2f} | "
+            f"{x['slice DXA r']:.2f} |"
         )
     return [*out, ""]
 
@@ -204,15 +220,27 @@ def _cell(value, signed=False):
     return "{} [{}, {}]".format(*(form.format(x) for x in value))
 
 
-def plot(path, report, tables):
-    """Scatter, Bland-Altman and ROC of every tested cohort."""
+def _pyplot():
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    # Text that a reader can search and git can compare: the same figures, the same bytes.
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ctbmd"})
+    return plt
+
+
+def _save(figure, path):
+    figure.savefig(path, metadata={"Date": None})
+    _pyplot().close(figure)
+
+
+def plot(path, report, tables, simulated=False):
+    """Scatter, Bland-Altman and ROC of every tested cohort, as SVG."""
     from .evaluate import osteoporosis
 
+    plt, kind = _pyplot(), "simulated DXA" if simulated else "DXA"
     reference = report["reference"] and ReferenceTable.load(report["reference"])
     names = report.get("names", NAMES)
     tested = list(report["tested"])
@@ -230,7 +258,9 @@ def plot(path, report, tables):
         row[0].plot([low, high], [low, high], color="0.7", lw=1)
         row[0].scatter(measured, predicted, s=12, color="tab:blue")
         row[0].set(
-            xlabel="DXA L1-L4, g/cm2", ylabel="CNN L1-L4, g/cm2", title=names.get(name, name)
+            xlabel=f"{kind} L1-L4, g/cm2",
+            ylabel="CNN L1-L4, g/cm2",
+            title=names.get(name, name),
         )
         error = predicted - measured
         row[1].scatter((predicted + measured) / 2, error, s=12, color="tab:blue")
@@ -240,7 +270,9 @@ def plot(path, report, tables):
             (error.mean() + 1.96 * error.std(ddof=1), "--"),
         ):
             row[1].axhline(value, color="0.4", ls=style, lw=1)
-        row[1].set(xlabel="mean of both, g/cm2", ylabel="CNN - DXA, g/cm2", title="Bland-Altman")
+        row[1].set(
+            xlabel="mean of both, g/cm2", ylabel=f"CNN - {kind}, g/cm2", title="Bland-Altman"
+        )
         if not reference:
             continue
         positive = osteoporosis(tables[name], reference)
@@ -250,18 +282,13 @@ def plot(path, report, tables):
             miss = np.concatenate([[0], np.cumsum(~positive[order]) / (~positive).sum()])
             row[2].step(miss, hit, where="post")
             row[2].plot([0, 1], [0, 1], color="0.8", lw=1)
-        row[2].set(xlabel="1 - specificity", ylabel="sensitivity", title="T <= -2.5")
-    figure.savefig(path, dpi=70)
-    plt.close(figure)
+        row[2].set(xlabel="1 - specificity", ylabel="sensitivity", title=f"T <= -2.5 by {kind}")
+    _save(figure, path)
 
 
 def plot_curve(path, rows):
-    """RMSE and r against the number of training patients."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    """RMSE and r against the number of training patients, as SVG."""
+    plt = _pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     count = [x["patients"] for x in rows.values()]
     for axis, key, label in zip(axes, ("rmse", "r"), ("RMSE, g/cm2", "r"), strict=True):
@@ -284,5 +311,4 @@ def plot_curve(path, rows):
         axis.set_xticks(count, [str(n) for n in count])
         axis.minorticks_off()
         axis.legend()
-    figure.savefig(path, dpi=70)
-    plt.close(figure)
+    _save(figure, path)

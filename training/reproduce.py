@@ -27,7 +27,7 @@ from . import evaluate
 from .dataset import cached_images
 from .jobs import Job, meet, pick_device, ranks, train_jobs
 from .plan import FULL, QUICK, Plan
-from .studies import prior_sensitivity, run_studies
+from .studies import judge_redrawn, run_studies
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REFERENCE = "nhanes-hologic"
@@ -124,9 +124,7 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         from .virtual.cohort import make_cohort
 
         given = (plan, work, members, tables["external"], make_cohort, load_patient)
-        report["priors"] = clock.time(
-            "priors", prior_sensitivity, *given, options.workers, say, _bar
-        )
+        report["redrawn"] = clock.time("redrawn", judge_redrawn, *given, options.workers, say, _bar)
     report["seconds"] = clock.seconds
     from .report import write_report
 
@@ -251,7 +249,12 @@ def predictor(members, standard):
 
 
 def assess(
-    plan: Plan, members, tables, tested=("internal", "external"), reference=REFERENCE
+    plan: Plan,
+    members,
+    tables,
+    tested=("internal", "external"),
+    reference=REFERENCE,
+    kind="simulated patients",
 ) -> dict:
     """Figures, baselines, controls and coverage of an ensemble.
 
@@ -261,6 +264,8 @@ def assess(
         'validation' fits the baselines and sets the interval; 'held' gives the response.
     reference : str or None
         Table of the T-scores that the AUC goes by; no AUC without one.
+    kind : str
+        What the patients are, for the card.
     """
     from .baselines import Linear
 
@@ -268,7 +273,7 @@ def assess(
     predict = predictor(members, plan.standard)
     answers = {name: evaluate.predict_table(predict, table) for name, table in tables.items()}
     # The interval is for people, so it is set on the realistic patients, not the wide ones.
-    interval = evaluate.interval_of(answers["validation"], tables["validation"])
+    interval = evaluate.interval_of(answers["validation"], tables["validation"], kind=kind)
     fitted = tables["validation"]
     baselines = {}
     for name, wanted in (

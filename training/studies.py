@@ -1,4 +1,4 @@
-"""What the result owes to what: learning curve, ablations, negative controls, priors.
+"""What the result owes to what: learning curve, ablations, negative controls, redrawn patients.
 
 Every network of the first three sees the same number of images and has one seed, so
 that a row differs from the base in what its name says and in nothing else but luck:
@@ -23,6 +23,30 @@ from .jobs import Job, ranks, train_jobs
 SMALL_MM, COARSE_MM = 96.0, 4.0
 
 SHUFFLED = "Negative control"
+PRIORS = "Sensitivity to the priors of the anatomy"
+SCANNERS = "The same patients on another scanner"
+SOURCES = "What the errors are made of"
+
+
+_FILTER_A = {"institution.B.al_mm": 0.0, "institution.B.cu_mm": 0.0}
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A section of the report on external patients drawn again with other priors.
+
+    Attributes
+    ----------
+    section : str
+    patients : int
+        The first so many of the external ones.
+    changes : dict of str to dict
+        Label to the changed priors, see `virtual.traits.changed_priors`.
+    """
+
+    section: str
+    patients: int
+    changes: dict
 
 
 @dataclass(frozen=True)
@@ -44,10 +68,8 @@ class Studies:
         Networks that learn from the labels of other patients, each from another
         shuffle, and images each of them is trained on. One alone says little: its answer
         hardly varies, and what is left of a slope has a sign, so that its r is not near 0.
-    prior_patients : int
-        External patients drawn again from each changed prior.
-    priors : dict of str to dict
-        Label to the changed priors, see `virtual.traits.changed_priors`.
+    redrawn : tuple of Redrawn
+        What is judged on external patients drawn again.
     """
 
     curve: tuple = (25, 50, 100, 200, 400, 600)
@@ -56,12 +78,63 @@ class Studies:
     times: int = 60
     shuffles: int = 5
     shuffled_seen: int = 12_000
-    prior_patients: int = 24
-    priors: tuple = (
-        ("posterior share, SD doubled", (("realistic.posterior_share", (0.50, 0.05)),)),
-        ("shell 0.38 mm instead of 0.44", (("realistic.cortex_mm", (0.38, 0.06)),)),
-        ("shell not tied to trabecular density", (("realistic.cortex_tie", 0.0),)),
-        ("marrow fat, SD doubled", (("realistic.marrow_fat_sd", 0.14),)),
+    redrawn: tuple = (
+        Redrawn(
+            PRIORS,
+            24,
+            {
+                "posterior share, SD doubled": {"realistic.posterior_share": (0.50, 0.05)},
+                "shell 0.38 mm instead of 0.44": {"realistic.cortex_mm": (0.38, 0.06)},
+                "shell not tied to trabecular density": {"realistic.cortex_tie": 0.0},
+                "marrow fat, SD doubled": {"realistic.marrow_fat_sd": 0.14},
+            },
+        ),
+        Redrawn(
+            SCANNERS,
+            50,
+            {
+                "the filter of A": dict(_FILTER_A),
+                "slices of 5 mm": {"institution.B.thickness_mm": [5.0]},
+                # Twice, so that as much is drawn as from B's two kernels and two voltages.
+                "the kernel of A": {"institution.B.kernel": ["standard", "standard"]},
+                "all of the scanner of A": {
+                    **_FILTER_A,
+                    "institution.B.thickness_mm": [5.0],
+                    "institution.B.kernel": ["standard", "standard"],
+                    "institution.B.kvp": [120, 120],
+                    "institution.B.noise_hu": [8.0, 16.0],
+                    "institution.B.pixel_mm": [0.90, 1.00],
+                },
+            },
+        ),
+        Redrawn(
+            SOURCES,
+            50,
+            {
+                "a DXA that soft tissue and marrow do not disturb": {"dxa.soft_tissue_error": 0.0},
+                "marrow fat by age and sex alone": {"realistic.marrow_fat_sd": 0.0},
+                "no wear or deformity": {
+                    "realistic.osteophyte_mm": 0.0,
+                    "realistic.deformity_share": 0.0,
+                    "realistic.schmorl_share": 0.0,
+                    "realistic.sclerosis_share": 0.0,
+                    "realistic.calcification_share": 0.0,
+                    "realistic.scoliosis_share": 0.0,
+                },
+                "the same shares of mineral in everybody": {
+                    "realistic.endplate_factor": (1.65, 0.0),
+                    "realistic.posterior_share": (0.50, 0.0),
+                    "realistic.cortex_mm": (0.44, 0.0),
+                },
+                "no texture, gradient or difference of levels": {
+                    "bone.texture": (0.0, 0.0),
+                    "bone.gradient_w": (0.34, 0.0),
+                    "bone.gradient_v": (-0.15, 0.0),
+                    "bone.gradient_r": (0.24, 0.0),
+                    "realistic.level_sd": 0.0,
+                },
+            },
+        ),
     )
 
 
@@ -207,47 +280,53 @@ def middle_images(table: evaluate.Table) -> evaluate.Table:
     )
 
 
-def prior_sensitivity(plan, work, members, base, make_cohort, load, workers, say, progress):
-    """How r and bias move when a prior of the anatomy is another.
+def judge_redrawn(plan, work, members, base, make_cohort, load, workers, say, progress):
+    """How the bundle answers where one thing of the external patients is another.
 
-    The same external patients are drawn again, from the same seeds, with one prior
-    changed; nothing is trained anew.
+    They are drawn again from the same seeds, and the same random numbers, with some
+    priors changed; nothing is trained anew.
 
     Returns
     -------
-    dict of str to dict
-        Label to figures of the CNN, of trabecular HU and of slice DXA, the latter
-        two as r alone.
+    dict of str to dict of str to dict
+        Section, label: figures of the CNN; 'change' of its error from the same patients as
+        they were, g/cm2 (mean, low, high); r of trabecular HU and of slice DXA.
     """
-    part, count = plan.parts["external"], plan.studies.prior_patients
-    tables = {"as in the report": base.first(count)}
-    for label, changes in plan.studies.priors:
-        say(f"prior: {label}")
-        folder = work / "cohort" / ("prior_" + "".join(x if x.isalnum() else "_" for x in label))
-        paths = make_cohort(
-            folder,
-            count,
-            part.seed,
-            population=part.population,
-            institution=part.institution,
-            workers=workers,
-            progress=progress,
-            changes=dict(changes),
-        )
-        tables[label] = evaluate.read_table(paths, load, plan.standard)
+    part, out = plan.parts["external"], {}
 
     def predict(hu, kvp):
         return np.stack([predict_numpy(weights, hu, plan.standard, kvp) for weights in members])
 
-    out = {}
-    for label, table in tables.items():
-        answer = evaluate.predict_table(predict, table)
-        out[label] = {
-            "patients": len(table),
-            "CNN": evaluate.figures(answer.total, table.total, draws=plan.draws),
-            "trabecular HU r": float(np.corrcoef(table.hu, table.total)[0, 1]),
-            "slice DXA r": float(np.corrcoef(table.slice_dxa, table.total)[0, 1]),
-        }
+    for study in plan.studies.redrawn:
+        tables = {"as in the report": base.first(study.patients)}
+        for label, changes in study.changes.items():
+            say(f"{study.section}: {label}")
+            name = "prior_" + "".join(x if x.isalnum() else "_" for x in label)
+            paths = make_cohort(
+                work / "cohort" / name,
+                study.patients,
+                part.seed,
+                population=part.population,
+                institution=part.institution,
+                workers=workers,
+                progress=progress,
+                changes=changes,
+            )
+            tables[label] = evaluate.read_table(paths[: study.patients], load, plan.standard)
+        rows, error = {}, {}
+        for label, table in tables.items():
+            answer = evaluate.predict_table(predict, table)
+            error[label] = answer.total - table.total
+            # The mean difference of two errors is the 'bias' of the one against the other.
+            change = evaluate.figures(error[label], error["as in the report"], draws=plan.draws)
+            rows[label] = {
+                "patients": len(table),
+                "CNN": evaluate.figures(answer.total, table.total, draws=plan.draws),
+                "change": change["bias"],
+                "trabecular HU r": float(np.corrcoef(table.hu, table.total)[0, 1]),
+                "slice DXA r": float(np.corrcoef(table.slice_dxa, table.total)[0, 1]),
+            }
+        out[study.section] = rows
     return out
 
 

@@ -16,7 +16,14 @@ def columns():
     return [
         ("level", _("Vertebra"), "", _("Vertebra, or L1-L4 for the mean of the included ones")),
         ("bmd_g_cm2", _("BMD"), "g/cm2", _("Areal bone mineral density, estimated from the CT")),
-        ("interval", _("90 % interval"), "", _("90 % interval of the BMD in g/cm2")),
+        (
+            "interval",
+            _("90 % interval"),
+            "",
+            _(
+                "Interval of the BMD in g/cm2, set to hold 90 % of the held-out patients of the model card"
+            ),
+        ),
         ("t_score", _("T-score"), "", _("From the chosen reference table; needs the sex")),
         (
             "trabecular_hu",

@@ -91,7 +91,7 @@ def test_an_existing_bundle_is_not_replaced(tmp_path):
 
 
 def test_no_bundle(tmp_path):
-    refused(tmp_path / "nothing", "is no model bundle")
+    refused(tmp_path / "nothing", "does not exist")
     refused(tmp_path, "is no model bundle")
 
 

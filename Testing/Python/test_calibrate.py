@@ -79,7 +79,7 @@ def test_tables_without_the_columns(tmp_path):
         read_pairs(table(tmp_path / "p.csv", "patient,file\n1,2\n"))
     with pytest.raises(CTBMDError, match="needs the columns"):
         read_pairs(table(tmp_path / "p.csv", ""))
-    with pytest.raises(CTBMDError, match="cannot be read"):
+    with pytest.raises(CTBMDError, match="does not exist; check the path"):
         read_pairs(tmp_path / "none.csv")
     with pytest.raises(CTBMDError, match="at least 20"):
         read_pairs(table(tmp_path / "p.csv", "case,path,L1\na,ct.nii,1.0\n"), least=20)

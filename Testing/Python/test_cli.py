@@ -167,7 +167,7 @@ def test_a_failed_estimate_leaves_no_file_and_keeps_the_old_one(capsys, tmp_path
         (["estimate", "SCAN", "--device", "tpu"], "argument --device"),
         (["estimate", "SCAN", "--output", "x.xlsx"], "must end in .csv, .tsv, .json"),
         (["estimate", "SCAN", "--output", "/no/such/folder/x.csv"], "does not exist"),
-        (["estimate", "SCAN", "--model", "/no/such/model"], "is no model bundle"),
+        (["estimate", "SCAN", "--model", "/no/such/model"], "does not exist; check the path"),
         (["estimate", "SCAN", "--reference", "nobody"], "no reference table 'nobody'"),
         (["estimate", "SCAN", "--series", "1.2"], "has no series to choose from"),
         (["estimate", "SCAN", "--levels", "/no/file.json"], "'/no/file.json' does not exist"),
@@ -178,7 +178,8 @@ def test_a_failed_estimate_leaves_no_file_and_keeps_the_old_one(capsys, tmp_path
         (["batch", "SCAN", "--output", "x.csv"], "neither a folder nor a CSV list"),
         (["batch", "."], "required: --output"),
         (["model"], "required: ACTION"),
-        (["model", "show", "--model", "/no/such/model"], "is no model bundle"),
+        (["model", "show", "--model", "/no/such/model"], "does not exist; check the path"),
+        (["model", "show", "--model", "."], "name the folder that holds card.json"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_code_2(
@@ -196,7 +197,7 @@ def test_what_cannot_be_used_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("not json", "is not JSON"),
+        ("not json", "is damaged near line 1"),
         ("[]", "no list 'levels'"),
         ('{"levels": []}', "names no lumbar level"),
         ('{"levels": [{"level": "T12", "ras": [0, 0, 0]}]}', "names no lumbar level"),
@@ -204,7 +205,7 @@ def test_what_cannot_be_used_is_one_line_and_code_2(
         ('{"levels": [{"level": "L1", "ras": [0, 0]}]}', "must be three numbers"),
         ('{"levels": [{"level": "L1", "ras": [0, 0, NaN]}]}', "must be three numbers"),
         ('{"levels": [{"level": "L1", "ras": [0, 0, 5000]}]}', "lies outside the CT"),
-        ("\x00\xff\xfe", "is not JSON"),
+        ("\x00\xff\xfe", "is damaged near line 1"),
     ],
 )
 def test_levels_files_that_are_refused(capsys, tmp_path, scan, model, text, said):

@@ -58,6 +58,19 @@ def test_excluded_levels_are_measured_but_not_counted(model):
     assert "without L2 L4" in result.total.findings
 
 
+def test_the_mean_names_the_levels_that_have_findings_of_their_own(model):
+    volume = phantom()
+    assert "see the findings" not in estimate(volume, chosen(), model).total.findings
+    k, j, i = np.rint(volume.ijk_from_ras(CENTRES["L2"])).astype(int)[::-1]
+    volume.hu[k - 1 : k + 2, j - 3 : j + 3, i - 3 : i + 3] = 3000  # a screw
+    result = estimate(volume, chosen(), model)
+    assert any(x.level == "L2" and x.severity == "warning" for x in result.findings)
+    assert "see the findings of L2;" in result.total.findings
+    selection = chosen()
+    selection.include("L2", False)
+    assert "see the findings" not in estimate(volume, selection, model).total.findings
+
+
 def test_the_mean_needs_two_levels(model):
     result = estimate(phantom(), chosen(("L1",)), model)
     assert result.total is None

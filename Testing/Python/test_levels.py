@@ -118,7 +118,7 @@ def test_json_as_a_person_may_write_it():
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("{", "not JSON"),
+        ("{", "damaged near line 1"),
         ("[]", "no list 'levels'"),
         ('{"levels": [{"level": "L1"}]}', "lacks 'level' or 'ras'"),
         ('{"levels": [{"level": "L9", "ras": [0, 0, 0]}]}', "not a vertebra"),

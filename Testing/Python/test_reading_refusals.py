@@ -304,6 +304,13 @@ def test_an_image_without_content(tmp_path):
     assert "The volume is empty" in refused(tmp_path)
 
 
+def test_a_volume_of_labels(tmp_path):
+    labels = np.zeros((5, 20, 20), np.int16)
+    labels[2, 5:15, 5:15] = 29
+    write_series(tmp_path, labels)
+    assert "given as the segmentation" in refused(tmp_path)
+
+
 def test_a_windowed_picture(tmp_path):
     windowed = np.clip((body(6).astype(float) + 160) / 400 * 255, 0, 255).astype(np.int16)
     write_series(tmp_path, windowed)

@@ -52,12 +52,34 @@ def test_a_changed_prior_changes_what_is_drawn_and_is_forgotten():
     assert share()[0] == before
 
 
-def test_every_default_prior_of_the_sensitivity_is_one_of_the_file():
-    for _, changes in Studies().priors:
-        with changed_priors(dict(changes)) as _:
-            for name, value in changes:
-                table, key = name.split(".")
-                assert priors()[table][key] in (value, list(value) if np.ndim(value) else value)
+def _prior(name):
+    table = priors()
+    for key in name.split("."):
+        table = table[key]
+    return table
+
+
+def test_every_changed_prior_of_the_studies_is_one_of_the_file_and_another_value():
+    for study in Studies().redrawn:
+        for changes in study.changes.values():
+            before = {name: _prior(name) for name in changes}
+            with changed_priors(changes):
+                assert all(_prior(name) == value for name, value in changes.items())
+            for name, value in changes.items():
+                assert np.ndim(before[name]) == np.ndim(value)
+                assert not np.array_equal(before[name], value)
+
+
+def test_what_is_another_scanner_leaves_the_people_and_their_dxa_alone():
+    (study,) = [x for x in Studies().redrawn if x.section == studies.SCANNERS]
+    assert all(name.startswith("institution.B.") for x in study.changes.values() for name in x)
+    everything = study.changes["all of the scanner of A"]
+    a = priors()["institution"]["A"]
+    assert set(everything) == {f"institution.B.{key}" for key in a}
+    assert all(
+        np.array_equal(np.unique(value), np.unique(a[name.rsplit(".", 1)[1]]))
+        for name, value in everything.items()
+    )
 
 
 def test_shuffled_labels_keep_a_patient_together_and_lose_the_link():

@@ -6,7 +6,7 @@ import pytest
 from training.virtual import dxa, materials
 from training.virtual.anatomy import LEVELS, make_scene
 from training.virtual.raster import bone_raster
-from training.virtual.traits import draw_traits, with_mineral
+from training.virtual.traits import changed_priors, draw_traits, with_mineral
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,15 @@ def test_dxa_of_a_patient_finds_the_mineral_that_is_there(scene):
     assert ratio == pytest.approx(1.0, abs=0.12)
     assert all(8 < area < 26 for area in result.area_cm2.values())
     assert set(result.bmd) == {"L1", "L2", "L3", "L4"}
+
+
+def test_without_the_error_of_soft_tissue_the_dxa_reads_the_true_mineral(scene):
+    disturbed = dxa.measure(scene)
+    with changed_priors({"dxa.soft_tissue_error": 0.0}):
+        undisturbed = dxa.measure(scene)
+    for level, grams in undisturbed.mineral_g.items():
+        assert undisturbed.bmc_g[level] == pytest.approx(grams, rel=1e-6)
+        assert abs(disturbed.bmc_g[level] / disturbed.mineral_g[level] - 1) > 1e-3
 
 
 def test_bmc_follows_the_mineral_and_the_area_hardly(scene):

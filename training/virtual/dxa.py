@@ -140,6 +140,9 @@ def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
     half = scene.spine[3].max(axis=1)[first : last + 1].mean()
     baseline = (offset > half + 8) & (offset < half + 36) & (truth < 0.02)
     image = mineral_image(*signal, baseline)
+    left = priors()["dxa"]["soft_tissue_error"]
+    if left != 1.0:
+        image = truth + left * (image - truth)
     # The spine's edge: transverse processes are cut off, as the region's border does.
     edge = priors()["dxa"]["edge_g_cm2"]
     bone = ndimage.gaussian_filter(image, 0.7) > edge

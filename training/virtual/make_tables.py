@@ -11,6 +11,7 @@ elemental mass attenuation from XrayDB (Elam, Ravel, Sieber, Radiat Phys Chem
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def spectrum_rows() -> list[str]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     TABLES.mkdir(exist_ok=True)
     (TABLES / "attenuation.csv").write_text("\n".join(attenuation_rows()) + "\n")
     (TABLES / "spectra.csv").write_text("\n".join(spectrum_rows()) + "\n")

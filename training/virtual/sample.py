@@ -6,6 +6,7 @@ and CTBMDVirtualPatient.json, the same bytes every time.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import zipfile
@@ -142,6 +143,7 @@ def write_sample(folder=OUTPUT, progress=None) -> Path:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     path = write_sample(progress=lambda f, text: print(f"\r{text}", end="", flush=True))
     print(f"\n{path.name}: {path.stat().st_size / 1e6:.2f} MB")
 
