@@ -43,6 +43,8 @@ class Panel(VTKObservationMixin):
 
     def __init__(self, ui, logic):
         VTKObservationMixin.__init__(self)
+        # Its own, since only removeObservers() lets go of a node, and a CT with its voxels is large.
+        self._volumeObserver = VTKObservationMixin()
         self.ui = ui
         self.logic = logic
         self.parameterNode = None
@@ -70,6 +72,8 @@ class Panel(VTKObservationMixin):
         ui.exportButton.clicked.connect(self.onExport)
         ui.copyButton.clicked.connect(self.onCopy)
         ui.modelPathEdit.currentPathChanged.connect(self.onModelFolder)
+        # About a field that was emptied currentPathChanged is silent: '' is no valid path.
+        ui.modelPathEdit.validInputChanged.connect(self.onModelFolderEmptied)
         ui.installTorchButton.clicked.connect(self.onInstallTorch)
         self.controller.refused.connect(self.showError)
         self.runner.changed.connect(self.display.update)
@@ -102,6 +106,7 @@ class Panel(VTKObservationMixin):
         self.runner.abandon()
         self.disconnectGui()
         self.removeObservers()
+        self._volumeObserver.removeObservers()
         self.volumeNode = self._volumeID = None
         self.result = self._inputs = self._resultText = None
         self.parameterNode = parameterNode
@@ -125,6 +130,7 @@ class Panel(VTKObservationMixin):
         if self.parameterNode is None:
             return
         self.setParameterNode(self.logic.getParameterNode(), connectGui=False)
+        self._followVolumeID()
         # A table file keeps the cells only, not the titles and units of the columns.
         if self.result is not None and self.parameterNode.resultTable is not None:
             self.logic.fillTable(self.parameterNode.resultTable, self.result)
@@ -132,6 +138,17 @@ class Panel(VTKObservationMixin):
             # Node selectors learn of the new nodes only after this event. Connected
             # now, they would write what they happen to show into the parameter node.
             qt.QTimer.singleShot(0, self._connectGui)
+
+    def _followVolumeID(self):
+        """Where its ID was taken already, a loaded volume has got another; the result knows the old one."""
+        if self.result is None:
+            return
+        now = self._inputsNow()
+        if now["volume"] is None or now["volume"] == self._inputs["volume"]:
+            return
+        if all(now[key] == self._inputs[key] for key in ("name", "geometry", "levels")):
+            self._inputs = {**self._inputs, "volume": now["volume"]}
+            self.parameterNode.result = results.toText(self.result, self._inputs)
 
     def _connectGui(self):
         if self.parameterNode is not None and self._guiTag is None:
@@ -162,22 +179,16 @@ class Panel(VTKObservationMixin):
 
     # -- 1. CT volume -----------------------------------------------------------------
     def _observeVolume(self, node):
-        for observed, event, method in self._volumeObservations(self.volumeNode):
-            self.removeObserver(observed, event, method)
+        self._volumeObserver.removeObservers()
         self.volumeNode, self._volumeID = node, idOf(node)
         self._voxelTime = volumes.voxelTime(node)
         self.display.forget()
-        for observed, event, method in self._volumeObservations(node):
-            self.addObserver(observed, event, method)
-
-    def _volumeObservations(self, node):
         if node is None:
-            return []
-        return [
-            (node, node.ImageDataModifiedEvent, self.onVolumeModified),
-            (node, node.TransformModifiedEvent, self.onPlaceChanged),
-            (node, vtk.vtkCommand.ModifiedEvent, self.onVolumeModified),
-        ]
+            return
+        observe = self._volumeObserver.addObserver
+        observe(node, node.ImageDataModifiedEvent, self.onVolumeModified)
+        observe(node, node.TransformModifiedEvent, self.onPlaceChanged)
+        observe(node, vtk.vtkCommand.ModifiedEvent, self.onVolumeModified)
 
     def _onOtherVolume(self, node):
         """Another CT is chosen: its own sex, its own levels, shown in the views."""
@@ -334,6 +345,10 @@ class Panel(VTKObservationMixin):
         if not self.display.updating and self.parameterNode is not None:
             self.parameterNode.modelFolder = str(path)
 
+    def onModelFolderEmptied(self, valid):
+        if not valid:
+            self.onModelFolder(self.ui.modelPathEdit.currentPath)
+
     def onInstallTorch(self):
         try:
             pytorch.install()
@@ -353,10 +368,11 @@ def idOf(node):
 
 
 def firstVolume():
-    """The first CT of the scene, to save a click; None where there is none."""
+    """The first volume that the selector lists, to save a click; None where there is none."""
     scene = slicer.mrmlScene
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
         node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
-        if not node.IsA("vtkMRMLLabelMapVolumeNode"):
+        # By class, labels and colour images are scalar volumes as well.
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
             return node
     return None

@@ -30,10 +30,11 @@ def levelsWork(node, volumeNode):
     else:
         labels, matrix, names = _fromLabelVolume(node)
     uid = volumes.acquisition(volumeNode).series_uid
+    doing = _("Reading the segmentation")  # translated here: the work runs in another thread
 
     def work(progress, should_cancel):
         if progress:
-            progress(0.2, _("Reading the segmentation"))
+            progress(0.2, doing)
         return levels_from_labels(labels, matrix, names, series_uid=uid)
 
     return work
@@ -69,8 +70,10 @@ def _fromSegmentation(node, volumeNode):
         labels = slicer.util.arrayFromVolume(labelNode).copy()
         return labels, volumes.ijkToWorld(labelNode), names
     finally:
+        # The export gives the label volume a display and a colour table of its own.
+        if labelNode.GetDisplayNode() is not None:
+            slicer.mrmlScene.RemoveNode(labelNode.GetDisplayNode())
         slicer.mrmlScene.RemoveNode(labelNode)
-        # The export gives the label volume a colour table of its own.
         for nodeId in _nodeIDs("vtkMRMLColorTableNode") - before:
             slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetNodeByID(nodeId))
 

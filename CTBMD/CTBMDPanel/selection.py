@@ -5,6 +5,7 @@ parameter node is what a saved scene keeps, and the control points are what a
 person sees and drags.
 """
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -36,6 +37,7 @@ class SelectionController(VTKObservationMixin):
         self.refused = Signal()
         self.selection = LevelSelection()
         self.wishedName = None
+        self._refused = None
         self._parameterNode = None
         self._pointsNode = None
         self._earlier = []
@@ -229,23 +231,40 @@ class SelectionController(VTKObservationMixin):
         node = self._pointsNode
         if node is None or self._parameterNode is None or self._writing:
             return
-        named, nameless = {}, []
+        named, nameless, refused = {}, [], None
         for index, label, ras in points.defined(node):
             if label in self.selection and label not in named:
                 named[label] = ras
             else:
                 nameless.append((index, ras))
-        for _index, ras in nameless:
+        for index, ras in nameless:
             taken = set(named) | {item.level for item in self.selection}
             name = points.freeName(taken, self.wishedName)
             if name is None:
-                self.refused.emit(_("Every vertebra has its point already."))
+                refused = _("Every vertebra has its point already.")
                 break
             named[name] = ras
+            # Named where it is: this runs inside the event of the node that is adding it,
+            # which goes on with the point afterwards, so that it must not be deleted here.
+            self._writing = True
+            try:
+                node.SetNthControlPointLabel(index, name)
+            finally:
+                self._writing = False
         try:
             changed = self.selection.update_from_points(named.items())
         except CTBMDError as error:
-            self.refused.emit(str(error))
-            changed = False
-        if changed or nameless:
+            changed, refused = False, str(error)
+        if refused:
+            if not self._refused:
+                qt.QTimer.singleShot(0, self._takeBack)
+            self._refused = refused
+        elif changed or nameless:
             self._commit()
+
+    def _takeBack(self):
+        """Remove the points that could not be taken over, and say why."""
+        sentence, self._refused = self._refused, None
+        if self._parameterNode is not None:
+            self._commit()
+            self.refused.emit(sentence)

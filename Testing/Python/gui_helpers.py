@@ -151,6 +151,7 @@ def type_into(widget, text):
         edit = target.findChild(QtWidgets.QLineEdit)
     edit.setFocus()
     edit.selectAll()
+    QtTest.QTest.keyClick(edit, QtCore.Qt.Key.Key_Delete)
     QtTest.QTest.keyClicks(edit, str(text))
     QtTest.QTest.keyClick(edit, QtCore.Qt.Key.Key_Return)
     process()

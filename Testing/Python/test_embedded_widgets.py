@@ -343,8 +343,11 @@ def test_path_line_edit(ctk, tmp_path):
     edit.currentPath = str(tmp_path)
     assert edit.currentPath == str(tmp_path) and seen == [str(tmp_path)] and valid == [True]
     edit.addCurrentPathToHistory()
+    # CTK asks for something, not for a path that exists; of nothing it only says that it is invalid.
     edit.setCurrentPath("/no/such/folder")
-    assert valid == [True, False]
+    assert valid == [True] and seen[-1] == "/no/such/folder"
+    edit.setCurrentPath("")
+    assert valid == [True, False] and seen[-1] == "/no/such/folder"
     with gui_helpers.answering(str(tmp_path)) as asked:
         edit.browse()
     assert edit.currentPath == str(tmp_path) and asked[0].title == "getExistingDirectory"

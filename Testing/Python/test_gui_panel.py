@@ -268,6 +268,27 @@ def test_points_made_and_deleted_in_the_scene_are_followed(panel):
     assert "L2" in labels(panel)
 
 
+def test_a_point_is_named_where_it_is_while_its_node_is_still_adding_it(panel):
+    """Inside the event of AddControlPoint the new point must not be deleted: C++ goes on with it."""
+    from CTBMDLib.levels import ORDER
+
+    add_volume(panel)
+    three_levels(panel)
+    node = panel.parameterNode.levelPoints
+    removed = []
+    tag = node.AddObserver(node.PointRemovedEvent, lambda *_: removed.append(1))
+    index = node.AddControlPoint([3.0, -20.0, -50.0], "new 1")
+    assert node.GetNthControlPointLabel(index) == "L4"
+    for number in range(4, len(ORDER) + 2):  # two more than there are names
+        node.AddControlPoint([3.0, -20.0, -50.0 - number], "new 2")
+    assert not removed, "nothing goes before the event is over"
+    with gui.answering("Ok") as shown:
+        gui.process()
+    assert len(shown) == 1 and "Every vertebra has its point already" in str(shown)
+    assert node.GetNumberOfControlPoints() == len(ORDER) == len(panel.controller.selection)
+    node.RemoveObserver(tag)
+
+
 def test_a_point_being_placed_is_left_alone_until_it_is_placed(panel):
     from CTBMDPanel import points
 
@@ -499,6 +520,14 @@ def test_an_unusable_model_is_refused_with_a_sentence(panel, tmp_path):
     assert not panel.runner.busy and panel.result is None
 
 
+def test_an_emptied_model_folder_is_the_bundled_model_again(panel, tmp_path):
+    gui.type_into(panel.ui.modelPathEdit, str(tmp_path))
+    assert panel.parameterNode.modelFolder == str(tmp_path)
+    gui.type_into(panel.ui.modelPathEdit, "")
+    gui.process()
+    assert panel.parameterNode.modelFolder == "" and panel.ui.modelPathEdit.currentPath == ""
+
+
 # -- the scene -----------------------------------------------------------------------------
 def test_a_saved_scene_reopens_as_it_was(panel, widget, model, tmp_path):
     add_volume(panel, name="another", sex="M")
@@ -536,6 +565,45 @@ def test_a_saved_scene_reopens_as_it_was(panel, widget, model, tmp_path):
     with gui.answering(str(tmp_path / "again.csv")):
         gui.click(panel.ui.exportButton)
     assert (tmp_path / "again.csv").is_file()
+
+
+def test_a_scene_loaded_beside_another_ct_keeps_its_result(panel, model, tmp_path):
+    add_volume(panel)
+    three_levels(panel)
+    estimate(panel, model)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    gui.clean_scene()
+    add_volume(panel, name="another")  # takes the ID that the saved volume had
+    slicer.util.loadScene(path)
+    gui.process()
+    assert panel.volumeNode.GetName() == "phantom"
+    assert panel.result is not None and panel.staleReason() == ""
+    slicer.mrmlScene.RemoveNode(panel.volumeNode)
+    gui.process()
+    assert "belong to the volume 'phantom'" in panel.staleReason()
+
+
+def test_the_first_choice_is_a_volume_that_the_selector_lists(panel):
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "a colour picture")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hidden").HideFromEditorsOn()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    from CTBMDPanel.panel import firstVolume
+
+    assert firstVolume() is node
+
+
+def test_a_ct_that_was_deleted_is_let_go(panel):
+    import gc
+    import weakref
+
+    node = add_volume(panel)
+    gone = weakref.ref(node)
+    slicer.mrmlScene.RemoveNode(node)
+    gui.process()
+    del node
+    gc.collect()
+    assert gone() is None
 
 
 def test_closing_the_scene_while_it_runs_ends_the_work(panel, model, monkeypatch):

@@ -77,11 +77,13 @@ def test_named_segments_give_the_levels(panel, volume):
         slicer.util.updateSegmentBinaryLabelmapFromArray(part, node, segmentId, volume)
     gui.choose(panel.ui.segmentationSelector, "spine")
     assert panel.ui.findButton.text == "Take slices from the segmentation"
-    before = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeNode")
+    helpers = ("vtkMRMLVolumeNode", "vtkMRMLVolumeDisplayNode", "vtkMRMLColorTableNode")
+    before = [slicer.mrmlScene.GetNumberOfNodesByClass(name) for name in helpers]
     check(find(panel))
     assert "Numbered by the segmentation" in panel.ui.levelNotesLabel.text
     assert "segmentation" in gui.raw(panel.ui.levelTable).item(0, 4).text()
-    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == before
+    after = [slicer.mrmlScene.GetNumberOfNodesByClass(name) for name in helpers]
+    assert after == before, "what the labels needed is gone again"
 
 
 def test_a_label_volume_in_a_known_scheme_gives_the_levels(panel, volume):

@@ -334,11 +334,14 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         return bool(filters & 0x002) and os.path.isfile(path)
 
     def _on_text(self, text):
-        valid = self._is_valid(text)
+        # Without name filters CTK's validator asks for something, not for a path that exists;
+        # about input that it does not accept currentPathChanged is silent.
+        valid = bool(text)
+        if valid:
+            self.currentPathChanged.emit(text)
         if valid != self._valid:
             self._valid = valid
             self.validInputChanged.emit(valid)
-        self.currentPathChanged.emit(text)
 
     def _show_button(self, visible):
         self._button.setVisible(visible)
