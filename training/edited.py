@@ -107,23 +107,6 @@ class Scan:
         return float(self.volume.hu[self.bone].mean())
 
 
-def read_labels(path):
-    """A label file as a volume; it is no CT, so the CT reader's checks do not apply."""
-    from vtk import vtkNIFTIImageReader
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    reader = vtkNIFTIImageReader()
-    reader.SetFileName(str(path))
-    reader.Update()
-    image = reader.GetOutput()
-    hu = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-    form = reader.GetSFormMatrix() or reader.GetQFormMatrix()
-    matrix = np.array([[form.GetElement(i, j) for j in range(4)] for i in range(4)])
-    # VTK's matrix holds the directions; the spacing is kept apart.
-    matrix[:3, :3] = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0) * image.GetSpacing()
-    return CTVolume(hu.astype(np.int16), matrix)
-
-
 def grid_points(volume):
     """RAS of every voxel, shape (K, J, I, 3)."""
     k, j, i = np.indices(volume.hu.shape)

@@ -30,10 +30,10 @@ from scipy import ndimage
 from CTBMDLib.bundle import ModelBundle, default_bundle_folder
 from CTBMDLib.images import body_centre, cut_plane, plane_positions
 from CTBMDLib.levels import MEASURED, LevelSlice
-from CTBMDLib.reading import read_ct
+from CTBMDLib.reading import read_ct, read_labels
 from CTBMDLib.volume import AIR_HU
 
-from .edited import Scan, read_labels
+from .edited import Scan
 from .yardstick import PROJECTIONS, calibrate
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -152,7 +152,7 @@ def load_scans(data=DATA):
             for level in MEASURED
             if level in known[name]
         }
-        labels = labels and read_labels(path.parent / labels)
+        labels = labels and read_labels(path.parent / labels)[0]
         yield Scan(name, read_ct(path), levels, labels)
 
 

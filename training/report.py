@@ -194,21 +194,22 @@ def _redrawn(section, rows):
         f"## {section}",
         "",
         REDRAWN_NOTES[section],
-        "'Change' is that of the error in the same patients; r of trabecular HU and of slice DXA (no",
-        "learning) with the simulated DXA stand beside it.",
+        "'Change' is that of the error in the same patients, 'DXA moved' how much their DXA is another",
+        "(mean and SD); r of trabecular HU and of slice DXA (no learning) stand beside it.",
         "",
-        "| | patients | CNN r | CNN RMSE | CNN bias | SD of errors | change | trabecular HU r | "
-        "slice DXA r |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | patients | CNN r | CNN RMSE | CNN bias | SD of errors | change | DXA moved | "
+        "trabecular HU r | slice DXA r |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for number, (label, x) in enumerate(rows.items()):
         c = x["CNN"]
         sd = (c["loa_high"][0] - c["loa_low"][0]) / (2 * 1.96)
         change = _cell(x["change"], True) if number else "-"
+        moved = "{:+.1f} ({:.1f}) %".format(*x["dxa_moved_percent"]) if number else "-"
         out.append(
             f"| {label} | {x['patients']} | {_cell(c.get('r'))} | {_cell(c['rmse'])} | "
-            f"{_cell(c['bias'], True)} | {sd:.3f} | {change} | {x['trabecular HU r']:.2f} | "
-            f"{x['slice DXA r']:.2f} |"
+            f"{_cell(c['bias'], True)} | {sd:.3f} | {change} | {moved} | "
+            f"{x['trabecular HU r']:.2f} | {x['slice DXA r']:.2f} |"
         )
     return [*out, ""]
 

@@ -290,7 +290,8 @@ def judge_redrawn(plan, work, members, base, make_cohort, load, workers, say, pr
     -------
     dict of str to dict of str to dict
         Section, label: figures of the CNN; 'change' of its error from the same patients as
-        they were, g/cm2 (mean, low, high); r of trabecular HU and of slice DXA.
+        they were, g/cm2 (mean, low, high); by how much their DXA is another, % (mean, SD);
+        r of trabecular HU and of slice DXA.
     """
     part, out = plan.parts["external"], {}
 
@@ -319,8 +320,10 @@ def judge_redrawn(plan, work, members, base, make_cohort, load, workers, say, pr
             error[label] = answer.total - table.total
             # The mean difference of two errors is the 'bias' of the one against the other.
             change = evaluate.figures(error[label], error["as in the report"], draws=plan.draws)
+            moved = 100 * (table.total / tables["as in the report"].total - 1)
             rows[label] = {
                 "patients": len(table),
+                "dxa_moved_percent": (float(moved.mean()), float(moved.std(ddof=1))),
                 "CNN": evaluate.figures(answer.total, table.total, draws=plan.draws),
                 "change": change["bias"],
                 "trabecular HU r": float(np.corrcoef(table.hu, table.total)[0, 1]),
