@@ -33,3 +33,20 @@ def test_true_labels_hold_each_vertebra_round_its_own_centre():
         assert scan.masks[level][k, j, i]
         # A whole vertebra of a small or a large person, cm3.
         assert 25 < scan.masks[level].sum() * 0.027 < 110
+
+
+def test_the_check_of_a_scan_takes_the_shares_into_account(monkeypatch):
+    from training import realcheck
+
+    half = dict.fromkeys(("edge", "fixed"), (0.5, 0.4, 0.6))
+    monkeypatch.setattr(realcheck, "calibrate", lambda scan, factors: dict.fromkeys(factors, half))
+    bundle = ModelBundle.load(default_bundle_folder())
+    found = realcheck.check(virtual_scan(343, COARSE), bundle)
+    for one in found["response"].values():
+        assert 0.5 < one["fixed"] < 1.5
+        assert one["true_fixed"] == pytest.approx(0.5 * one["fixed"])
+        assert one["true_edge"] == pytest.approx(0.5 * one["edge"])
+    assert 0.0 < found["repeatability_sd"] < 0.05
+    text = realcheck.to_text([found], bundle)
+    assert "not a medical device" in text and "0.50 (0.40-0.60) / 0.50 (0.40-0.60)" in text
+    assert f"| {found['response'][0.7]['true_edge']:.2f} / " in text
