@@ -183,7 +183,7 @@ REDRAWN_NOTES = {
     PRIORS: "The same external patients drawn again from the same seeds with one prior changed; nothing "
     "is trained anew.",
     SCANNERS: "The same external patients, the same DXA, scanned with something of institution A's "
-    "scanner in the place of B's: whose fault the bias at B is.",
+    "scanner in the place of B's: what the bias at B owes to which.",
     SOURCES: "The same external patients drawn again without one of the things in which they differ: "
     "what the SD of the errors is made of.",
 }
