@@ -81,7 +81,10 @@ def to_markdown(report: dict, title: str) -> str:
         out += [
             f"Response to mineral: slope {report['response']['slope']:.2f} within "
             f"{report['response']['anatomies']} held-out anatomies simulated at several mineral "
-            "contents (1 is a full answer).",
+            "contents (1 is a full answer). These patients, drawn wide, are answered "
+            "{:+.1f} (standard error {:.1f}) % off in the mean.".format(
+                *report["response"]["error_percent"]
+            ),
             "",
         ]
     for section, rows in report.get("studies", {}).items():

@@ -316,7 +316,12 @@ def assess(
         report["tested"][name] = entry
     if "held" in tables:
         slope, groups = evaluate.response(answers["held"], tables["held"])
-        report["response"] = {"slope": slope, "anatomies": groups}
+        off = 100 * np.log(answers["held"].total / tables["held"].total)
+        report["response"] = {
+            "slope": slope,
+            "anatomies": groups,
+            "error_percent": (float(off.mean()), float(off.std(ddof=1) / np.sqrt(len(off)))),
+        }
         known = np.isfinite(tables["held"].levels)
         report["range"] = [
             float(np.round(np.min(tables["held"].levels[known]), 2)),
