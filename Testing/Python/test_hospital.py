@@ -482,3 +482,10 @@ def test_one_ct_a_patient_in_a_calibration(site, tmp_path, monkeypatch):
     with pytest.raises(CTBMDError, match="P001, P002 are of one patient"):
         calibration.calibrate(table, ModelBundle.load(default_bundle_folder()), tmp_path / "x")
     assert len(read_pairs(table)) == 2
+
+
+def test_a_table_that_is_not_there_is_one_sentence(tmp_path, capsys):
+    call = ["--cohort", str(tmp_path / "none.csv"), "--work", str(tmp_path / "work")]
+    assert reproduce.main(call) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "does not exist; check the path" in err
