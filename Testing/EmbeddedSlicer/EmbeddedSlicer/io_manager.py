@@ -61,7 +61,8 @@ class qSlicerIOManager(QtCore.QObject):
             _say(messages, f"The file does not exist: {name}")
             return False
         if kind == "SceneFile":
-            return self.loadScene(name, properties.get("clear", True))
+            # Slicer's scene readers keep what is there unless they are told to clear.
+            return self.loadScene(name, properties.get("clear", False))
         if kind == "VolumeFile":
             node = self._load_volume(name, properties)
         elif kind in _NODES:
