@@ -71,7 +71,7 @@ class Scan:
         """
         near = {level: ndimage.binary_dilation(mask) for level, mask in self.masks.items()}
         return float(
-            np.mean([shadow(volume, near[level])[0][self.regions[level]].mean() for level in near])
+            np.mean([shadow(volume, near[level])[self.regions[level]].mean() for level in near])
         )
 
     def projected_by_edge(self, volume):
@@ -83,7 +83,7 @@ class Scan:
         near = {level: ndimage.binary_dilation(mask) for level, mask in self.masks.items()}
         values = []
         for level, mask in near.items():
-            density, _ = shadow(volume, mask)
+            density = shadow(volume, mask)
             axes = [axis for axis in range(3) if axis != volume.axis_kji_of_ras[1]]
             step = volume.spacing_mm[::-1][axes]
             bone = ndimage.gaussian_filter(density, 0.7 / step) > EDGE_G_CM2
@@ -155,15 +155,26 @@ def simple_masks(volume, levels):
 
 
 def shadow(volume, mask):
-    """Front-to-back projection of a masked vertebra's mineral, g/cm2 per pixel, and the pixel's area."""
+    """Front-to-back projection of a masked vertebra's mineral, g/cm2.
+
+    Parameters
+    ----------
+    volume : CTVolume
+        HU.
+    mask : ndarray of bool, shape (K, J, I)
+
+    Returns
+    -------
+    ndarray
+        The two array axes that run along R and S.
+    """
     steps = volume.spacing_mm[::-1]
     axis = volume.axis_kji_of_ras[1]
     excess = np.maximum(volume.hu.astype(np.float32) - SOFT_HU, 0) * mask
     # An unknown tube voltage counts as 120 kV here, the common one.
     per_mg = np.interp(volume.acquisition.kvp or 120.0, *HU_PER_MG)
     density = excess.sum(axis=axis) / per_mg / 1000 * steps[axis] / 10
-    others = [step for index, step in enumerate(steps) if index != axis]
-    return density, float(np.prod(others) / 100)
+    return density
 
 
 def region(volume, mask):
@@ -172,6 +183,6 @@ def region(volume, mask):
     Pixels above 40 % of the dense part's median: the body, not the thin
     transverse processes nor the mask's rim.
     """
-    density, _ = shadow(volume, mask)
+    density = shadow(volume, mask)
     dense = np.median(density[density > 0.5 * np.percentile(density[density > 0], 90)])
     return density > 0.4 * dense

@@ -70,10 +70,8 @@ def _fromSegmentation(node, volumeNode):
         labels = slicer.util.arrayFromVolume(labelNode).copy()
         return labels, volumes.ijkToWorld(labelNode), names
     finally:
-        # The export gives the label volume a display and a colour table of its own.
-        if labelNode.GetDisplayNode() is not None:
-            slicer.mrmlScene.RemoveNode(labelNode.GetDisplayNode())
         slicer.mrmlScene.RemoveNode(labelNode)
+        # The export gives the label volume a colour table of its own.
         for nodeId in _nodeIDs("vtkMRMLColorTableNode") - before:
             slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetNodeByID(nodeId))
 
