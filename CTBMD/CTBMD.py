@@ -145,7 +145,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
 
     def bundle(self, folder=""):
         """The model bundle in a folder, '' for the one that comes with the module."""
-        from CTBMDLib.bundle import ModelBundle, default_bundle_folder
+        from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 
         folder = os.path.abspath(folder or default_bundle_folder())
         if self._bundle is None or str(self._bundle.folder) != folder:
@@ -154,7 +154,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
 
     def reference(self, name=""):
         """A reference table by name or file, None for ''."""
-        from CTBMDLib.reference import ReferenceTable
+        from CTBMDLib.bmd.reference import ReferenceTable
 
         return ReferenceTable.load(name) if name else None
 
@@ -169,7 +169,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         if segmentationNode is not None:
             return segmentations.levelsWork(segmentationNode, volumeNode)
         volume = self.volume(volumeNode)
-        from CTBMDLib.locate import find_levels
+        from CTBMDLib.spine.locate import find_levels
 
         return lambda progress, should_cancel: find_levels(
             volume, progress=progress, should_cancel=should_cancel
@@ -183,7 +183,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         self, volumeNode, selection, sex=None, reference="", modelFolder="", device="auto"
     ):
         """The estimate as a function of (progress, should_cancel) that needs no MRML."""
-        from CTBMDLib.estimate import estimate
+        from CTBMDLib.bmd.estimate import estimate
 
         volume = self.volume(volumeNode)
         bundle = self.bundle(modelFolder)

@@ -189,22 +189,22 @@ _age.__name__ = "age"  # argparse names the type in its message
 
 
 def _bundle(arguments):
-    from .bundle import ModelBundle, default_bundle_folder
+    from .model.bundle import ModelBundle, default_bundle_folder
 
     return ModelBundle.load(arguments.model or default_bundle_folder())
 
 
 def _reference(arguments):
-    from .reference import ReferenceTable
+    from .bmd.reference import ReferenceTable
 
     return ReferenceTable.load(arguments.reference) if arguments.reference else None
 
 
 def _estimate(arguments, screen) -> None:
-    from .batch import check_output
-    from .cases import not_found, open_case
-    from .estimate import estimate
-    from .export import format_table, write_result
+    from .bmd.estimate import estimate
+    from .bmd.export import format_table, write_result
+    from .cohort.batch import check_output
+    from .cohort.cases import not_found, open_case
 
     if arguments.levels and arguments.segmentation:
         raise CTBMDError("Give the levels by --levels or by --segmentation, not by both.")
@@ -242,8 +242,8 @@ def _estimate(arguments, screen) -> None:
 
 
 def _levels(arguments, screen) -> None:
-    from .cases import not_found, open_case
-    from .export import write_text
+    from .bmd.export import write_text
+    from .cohort.cases import not_found, open_case
 
     output = arguments.output and Path(arguments.output)
     if output:
@@ -285,7 +285,7 @@ def _levels(arguments, screen) -> None:
 
 
 def _batch(arguments, screen) -> None:
-    from .batch import run_batch
+    from .cohort.batch import run_batch
 
     def on_case(case, result, failure):
         if failure:
@@ -378,7 +378,7 @@ def _model_check(arguments, screen) -> None:
 
 
 def _model_calibrate(arguments, screen) -> None:
-    from .calibrate import calibrate
+    from .cohort.calibrate import calibrate
 
     report = calibrate(
         arguments.pairs,

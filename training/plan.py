@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from CTBMDLib.images import ImageStandard
+from CTBMDLib.model.images import ImageStandard
 
-from .augment import Augmentation
-from .dataset import Variation
-from .studies import Studies
-from .train import Settings
+from .evaluation.studies import Studies
+from .fitting.augment import Augmentation
+from .fitting.dataset import Variation
+from .fitting.train import Settings
 
 
 @dataclass(frozen=True)

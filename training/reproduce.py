@@ -18,16 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from CTBMDLib.bundle import MAX_BYTES, save_bundle
+from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.network import ARCHITECTURE, parameter_shapes, predict_numpy
-from CTBMDLib.reference import ReferenceTable
+from CTBMDLib.model.bundle import MAX_BYTES, save_bundle
+from CTBMDLib.model.network import ARCHITECTURE, parameter_shapes, predict_numpy
 
-from . import evaluate
-from .dataset import cached_images
-from .jobs import Job, meet, pick_device, ranks, train_jobs
+from .evaluation import evaluate
+from .evaluation.studies import judge_redrawn, run_studies
+from .fitting.dataset import cached_images
+from .fitting.jobs import Job, meet, pick_device, ranks, train_jobs
 from .plan import FULL, QUICK, Plan
-from .studies import judge_redrawn, run_studies
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REFERENCE = "nhanes-hologic"
@@ -60,7 +60,7 @@ def main(arguments=None) -> int:
     results = options.results or work / "results"
     try:
         if options.cohort:
-            from .hospital import run_hospital
+            from .hospital.further import run_hospital
 
             return run_hospital(options.cohort, plan, work, results, options, say)
         run(plan, work, results, options.bundle or work / "bundle", options)
@@ -126,7 +126,7 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         given = (plan, work, members, tables["external"], make_cohort, load_patient)
         report["redrawn"] = clock.time("redrawn", judge_redrawn, *given, options.workers, say, _bar)
     report["seconds"] = clock.seconds
-    from .report import write_report
+    from .evaluation.report import write_report
 
     write_report(results, report, tables)
     write_cohort_pages(results, work, paths)
@@ -267,7 +267,7 @@ def assess(
     kind : str
         What the patients are, for the card.
     """
-    from .baselines import Linear
+    from .evaluation.baselines import Linear
 
     reference = reference and ReferenceTable.load(reference)
     predict = predictor(members, plan.standard)

@@ -6,10 +6,10 @@ import math
 import qt
 from slicer.i18n import tr as _
 
-from CTBMDLib import quality
+from CTBMDLib.bmd import quality
+from CTBMDLib.bmd.reference import list_tables
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import ORDER
-from CTBMDLib.reference import list_tables
 
 from . import leveltable, modelcard, pytorch, results, views, volumes
 from .words import setText

@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTBMDLib import export
+from CTBMDLib.bmd import export
 
 from . import results
 

@@ -6,9 +6,9 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from CTBMDLib import export
+from CTBMDLib.bmd import export
+from CTBMDLib.bmd.estimate import TOTAL, BMDResult
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.estimate import TOTAL, BMDResult
 
 
 def columns():

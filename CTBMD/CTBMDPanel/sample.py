@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.reading import read_ct
+from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.resources import resource_folder
 
 from . import volumes

@@ -7,8 +7,8 @@ import tempfile
 import slicer
 import vtk
 
+from CTBMDLib.bmd.export import COLUMNS
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.export import COLUMNS
 from CTBMDLib.levels import MEASURED
 
 from . import sample, volumes

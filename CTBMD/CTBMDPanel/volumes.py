@@ -10,8 +10,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from CTBMDLib import headers, hounsfield
 from CTBMDLib.errors import CTBMDError
+from CTBMDLib.reading import headers, hounsfield
 from CTBMDLib.volume import Acquisition, CTVolume
 
 ACQUISITION = "CTBMD.Acquisition"

@@ -89,12 +89,12 @@ class Steps:
 def benchmark(case: Path, model, repeats: int) -> str:
     """Run every step on a case and return the table."""
     start = time.perf_counter()
-    from CTBMDLib.bundle import ModelBundle, default_bundle_folder
-    from CTBMDLib.images import cut_images
+    from CTBMDLib.bmd.roi import trabecular_hu
     from CTBMDLib.levels import MEASURED
-    from CTBMDLib.locate import find_levels
-    from CTBMDLib.reading import read_ct
-    from CTBMDLib.roi import trabecular_hu
+    from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
+    from CTBMDLib.model.images import cut_images
+    from CTBMDLib.reading.reading import read_ct
+    from CTBMDLib.spine.locate import find_levels
 
     imported = time.perf_counter() - start
     import numpy as np

@@ -25,7 +25,7 @@ MEMORY = """
 import sys, resource, time
 sys.path.insert(0, {root!r})
 import numpy as np
-from CTBMDLib.locate import find_levels
+from CTBMDLib.spine.locate import find_levels
 from CTBMDLib.volume import CTVolume
 rng = np.random.default_rng(0)
 tile = rng.integers(-60, 90, (8, 512, 512), dtype=np.int16)
@@ -107,9 +107,9 @@ def measure_memory() -> None:
 
 
 def main(arguments=None) -> int:
-    from CTBMDLib.locate import find_levels
-    from CTBMDLib.reading import read_ct
-    from CTBMDLib.spine_grid import make_grid, reduce_ct
+    from CTBMDLib.reading.reading import read_ct
+    from CTBMDLib.spine.grid import make_grid, reduce_ct
+    from CTBMDLib.spine.locate import find_levels
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("ct", nargs="?", default=ROOT.parent / "shared" / "data" / "ct_acrin_f46")

@@ -4,9 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-SHARED_DATA = ROOT.parent / "shared" / "data"
+from paths import ROOT, SHARED_DATA
 
 # The tree under test comes first, whatever is installed.
 sys.path.insert(0, str(ROOT))

@@ -47,7 +47,7 @@ def main(arguments=None) -> int:
     EmbeddedSlicer.screenshot(options.output / "panel.png")
     draw_slices(result, options.output / "slices.png")
 
-    from CTBMDLib.export import format_table
+    from CTBMDLib.bmd.export import format_table
 
     print(format_table(result))
     for name in ("results.csv", "panel.png", "slices.png"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from CTBMDLib.roi import trabecular_hu
+from CTBMDLib.bmd.roi import trabecular_hu
 
 from .cohort import load_patient
 

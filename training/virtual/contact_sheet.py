@@ -30,7 +30,7 @@ def cut(volume, ras, size_mm: float = SIZE_MM, pixel_mm: float = PIXEL_MM) -> np
 
 def real_slices(data: Path) -> list[tuple[str, np.ndarray]]:
     """(title, image) of L1-L4 of each real scan that is there."""
-    from CTBMDLib.reading import read_ct
+    from CTBMDLib.reading.reading import read_ct
 
     rows = json.loads((data / "levels.json").read_text())["levels"]
     out = []

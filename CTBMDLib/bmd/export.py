@@ -1,0 +1,202 @@
+"""A result as rows, as a readable table and as a CSV, TSV or JSON file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+
+from ..errors import CTBMDError
+from .estimate import BMDResult, LevelResult
+
+COLUMNS = tuple(item.name for item in fields(LevelResult) if item.name != "included")
+"""The columns of every table, in order."""
+
+SUFFIXES = (".csv", ".tsv", ".json")
+
+_DECIMALS = {
+    "slice_s_mm": 2,
+    "bmd_g_cm2": 3,
+    "bmd_low": 3,
+    "bmd_high": 3,
+    "t_score": 1,
+    "trabecular_hu": 1,
+}
+
+
+def to_rows(result: BMDResult) -> list[dict]:
+    """One dict a row with the keys `COLUMNS`; numbers rounded, unknown is None."""
+    rows = []
+    for item in result.rows:
+        row = {}
+        for name in COLUMNS:
+            value = getattr(item, name)
+            if name in _DECIMALS and value is not None:
+                # Adding 0.0 turns the -0.0 of rounding into 0.0.
+                value = round(float(value), _DECIMALS[name]) + 0.0
+            row[name] = value
+        rows.append(row)
+    return rows
+
+
+def to_json(results: list[BMDResult]) -> str:
+    """JSON of one or several results, with findings and disclaimer."""
+    cases = []
+    for result in results:
+        cases.append(
+            {
+                "disclaimer": result.disclaimer,
+                "sex": result.sex,
+                "age": result.age,
+                "reference": result.reference,
+                "total_reason": result.total_reason,
+                "findings": [item.to_dict() for item in result.findings],
+                "rows": to_rows(result),
+            }
+        )
+    content = cases[0] if len(cases) == 1 else {"results": cases}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_delimited(results: list[BMDResult], delimiter: str) -> str:
+    """CSV or TSV of one or several results, one header line."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result in results:
+        for row in to_rows(result):
+            writer.writerow([_cell(name, row[name]) for name in COLUMNS])
+    return out.getvalue()
+
+
+def _cell(name, value):
+    if value is None:
+        return ""
+    if name in _DECIMALS:
+        return fixed(value, _DECIMALS[name])
+    if isinstance(value, str):
+        value = " ".join(value.split())
+        # A spreadsheet would run such a text as a formula.
+        if value[:1] in ("=", "+", "-", "@"):
+            value = "'" + value
+    return value
+
+
+def write_result(result, path, overwrite: bool = False) -> Path:
+    """Write a result, or a list of results, by the file's suffix.
+
+    The file is written whole or not at all.
+
+    Parameters
+    ----------
+    result : BMDResult or list of BMDResult
+    path : path
+        Ends in .csv, .tsv or .json.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    CTBMDError
+        Where the suffix is unknown, the file exists or cannot be written.
+    """
+    results = [result] if isinstance(result, BMDResult) else list(result)
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise CTBMDError(f"'{path.name}' must end in {', '.join(SUFFIXES)}.")
+    if suffix == ".json":
+        text = to_json(results)
+    else:
+        text = to_delimited(results, "," if suffix == ".csv" else "\t")
+    # Spreadsheet programs take UTF-8 for granted only with its mark.
+    encoding = "utf-8" if suffix == ".json" or text.isascii() else "utf-8-sig"
+    return write_text(path, text, overwrite, encoding)
+
+
+def write_text(path, text: str, overwrite: bool = False, encoding: str = "utf-8") -> Path:
+    """Write a text file whole or not at all.
+
+    Raises
+    ------
+    CTBMDError
+        Where the file exists and `overwrite` is False, or it cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise CTBMDError(f"'{path}' is a folder; name a file.")
+    if path.exists() and not overwrite:
+        raise CTBMDError(
+            f"'{path}' exists already; choose another name or allow overwriting (--overwrite)."
+        )
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "w", encoding=encoding, newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        why = error.strerror or str(error)
+        raise CTBMDError(f"'{path}' could not be written ({why}); choose another folder.") from None
+    return path
+
+
+def format_table(result: BMDResult) -> str:
+    """The result as a table to read: levels, L1-L4, findings, disclaimer."""
+    head = ("level", "slice S mm", "BMD g/cm2", "90 % interval", "T-score", "trabec. HU", "chosen")
+    lines = []
+    for item in result.rows:
+        lines.append(
+            (
+                item.level,
+                _number(item.slice_s_mm, 1, ""),
+                _number(item.bmd_g_cm2, 3),
+                f"{item.bmd_low:.3f} - {item.bmd_high:.3f}",
+                _number(item.t_score, 1, "-"),
+                _number(item.trabecular_hu, 0),
+                item.selection,
+            )
+        )
+    widths = [max(len(row[i]) for row in (head, *lines)) for i in range(len(head))]
+
+    def line(row):
+        cells = [
+            text.ljust(width) if i in (0, len(head) - 1) else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    out = [f"{result.levels[0].case}", line(head), "-" * len(line(head)), *map(line, lines)]
+    if result.total is None and result.total_reason:
+        out.append(result.total_reason)
+    known = "unknown" if result.age is None else f"{result.age:g} y"
+    out.append(
+        f"sex {result.sex or 'unknown'}, age {known}, reference {result.reference or 'none'}"
+    )
+    if result.total is not None and result.total.category:
+        out.append(f"WHO category of the L1-L4 T-score: {result.total.category}")
+    out += [f"{item.severity}: {item.text}" for item in result.findings]
+    first = result.levels[0]
+    out.append(f"model {first.model} {first.model_version} (population: {first.model_population})")
+    out.append(result.disclaimer)
+    return "\n".join(out) + "\n"
+
+
+def report_text(result: BMDResult) -> str:
+    """A plain-text report: title, table, findings, disclaimer."""
+    title = "Areal bone mineral density estimated from CT (CTBMD)"
+    return f"{title}\n{'=' * len(title)}\n\n{format_table(result)}"
+
+
+def _number(value, decimals, unknown="unknown"):
+    return unknown if value is None else fixed(value, decimals)
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with fixed decimals, never '-0.0'."""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"

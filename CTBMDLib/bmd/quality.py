@@ -1,0 +1,209 @@
+"""Findings about a scan and the images cut from it: what a reader should know before using a value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ..levels import MEASURED, LevelSelection
+from ..model.images import ImageStandard, LevelImages
+from ..volume import CTVolume
+
+SEVERITIES = ("note", "warning")
+
+KVP_RANGE = (80.0, 140.0)
+THICK_MM = 5.5
+NOISY_HU = 30.0
+METAL_HU = 2000.0
+SURE = 0.5
+NEIGHBOUR_G_CM2 = 0.25
+"""Healthy neighbours differ by up to 0.10 g/cm2 (women's L1 and L2); that much plus one
+young-adult SD (0.12) and a margin is worth a look."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader should know.
+
+    Attributes
+    ----------
+    code : str
+        Stable short name, for programs.
+    level : str or None
+        Vertebra it is about; None for the whole scan.
+    text : str
+        One sentence for the reader.
+    severity : {'note', 'warning'}
+        'warning' where the value may be wrong by more than its interval says.
+    """
+
+    code: str
+    level: str | None
+    text: str
+    severity: str = "warning"
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def check_volume(volume: CTVolume) -> list[Finding]:
+    """What the header and the sampling say about the scan."""
+    found = []
+
+    def add(code, text, severity="warning"):
+        found.append(Finding(code, None, text, severity))
+
+    facts = volume.acquisition
+    if facts.contrast_agent:
+        add(
+            "contrast",
+            f"Contrast agent is stated ({facts.contrast_agent}); the model is made for unenhanced "
+            "CT, and contrast raises the HU of bone, so the value may be too high.",
+        )
+    if facts.kvp is None:
+        add("kvp-unknown", "The tube voltage is unknown.", "note")
+    elif not KVP_RANGE[0] <= facts.kvp <= KVP_RANGE[1]:
+        add("kvp", f"The tube voltage of {facts.kvp:g} kV lies outside 80-140 kV.")
+    steps = volume.spacing_mm[[2 - axis for axis in volume.axis_kji_of_ras]]
+    thickness = max(facts.slice_thickness_mm or 0.0, steps[2])
+    if thickness > THICK_MM:
+        add("thick-slices", f"The slices are {thickness:.1f} mm thick; up to 5 mm is advised.")
+    if max(steps[0], steps[1]) > 3.2:
+        add(
+            "coarse",
+            f"The pixels are {max(steps[0], steps[1]):.1f} mm wide; up to 3 mm is advised.",
+        )
+    return found
+
+
+def check_images(images: LevelImages, standard: ImageStandard) -> list[Finding]:
+    """What the images of one level show."""
+    found = []
+    level = images.level
+
+    def add(code, text, severity="warning"):
+        found.append(Finding(code, level, text, severity))
+
+    if images.inside < 0.97:
+        add(
+            "outside",
+            f"{level}: {100 * (1 - images.inside):.0f} % of the image lies outside the scan.",
+            "warning" if images.inside < 0.85 else "note",
+        )
+    if (images.hu > METAL_HU).sum() >= 3 * len(images.hu):
+        add("metal", f"{level}: metal or very dense material is in the image.")
+    noise = image_noise(images.hu)
+    if noise is not None and noise > NOISY_HU:
+        add("noise", f"{level}: the image is noisy (SD {noise:.0f} HU in soft tissue).")
+    vessel = _enhanced(images.hu, standard)
+    if vessel is not None:
+        add(
+            "contrast-suspected",
+            f"{level}: {vessel:.0f} HU in front of the spine suggests contrast agent.",
+        )
+    body = _body(images.hu, standard)
+    if body < 0 or body > 700:
+        add(
+            "not-bone",
+            f"{level}: the chosen point ({body:.0f} HU around it) does not look like a vertebral "
+            "body; check the slice.",
+        )
+    return found
+
+
+def image_noise(hu: np.ndarray) -> float | None:
+    """SD of the noise in soft tissue, HU; None where an image shows too little of it.
+
+    From the difference of neighbouring pixels in smooth soft tissue, so that
+    anatomy counts little.
+    """
+    smooth = ndimage.uniform_filter(hu, size=(0, 5, 5))
+    soft = (smooth > -20) & (smooth < 90)
+    # Away from bone and fat: the neighbourhood's own mean must be soft tissue too.
+    soft = ndimage.binary_erosion(soft, structure=np.ones((1, 5, 5)))
+    if soft.sum() < 40 * len(hu):
+        return None
+    residue = hu - smooth
+    return float(1.4826 * np.median(np.abs(residue[soft])))
+
+
+def _enhanced(hu, standard):
+    """Mean HU of a homogeneous disc over 110 HU in front of the body, or None."""
+    rows = int((standard.anterior_mm - 24) / standard.spacing_mm)
+    front = hu[:, : max(rows, 0)]
+    if front.shape[1] < 7:
+        return None
+    mean = ndimage.uniform_filter(front, size=(0, 5, 5))
+    square = ndimage.uniform_filter(front**2, size=(0, 5, 5))
+    sd = np.sqrt(np.maximum(square - mean**2, 0))
+    bright = (mean > 110) & (mean < 400) & (sd < 0.15 * mean)
+    # The disc must be there in most planes, as a vessel is.
+    planes = bright[:, 2:-2, 2:-2].any(axis=(1, 2))
+    if planes.mean() < 0.6:
+        return None
+    return float(np.median(mean[bright]))
+
+
+def _body(hu, standard):
+    """Median HU within 8 mm of the body's centre."""
+    row = standard.anterior_mm / standard.spacing_mm
+    column = standard.size_px / 2
+    j, i = np.indices(hu.shape[1:]) + 0.5
+    near = np.hypot(j - row, i - column) * standard.spacing_mm <= 8
+    return float(np.median(hu[:, near]))
+
+
+def check_selection(selection: LevelSelection) -> list[Finding]:
+    """What the choice of levels itself says."""
+    found = []
+    if selection.numbering_uncertain:
+        found.append(
+            Finding(
+                "numbering",
+                None,
+                "The vertebra numbers are uncertain; check the labels before you use the values.",
+            )
+        )
+    for item in selection:
+        if item.confidence is not None and item.confidence < SURE:
+            found.append(
+                Finding(
+                    "unsure-level",
+                    item.level,
+                    f"{item.level}: found with low confidence ({item.confidence:.2f}); check the slice.",
+                )
+            )
+    found += [Finding("selection", None, note, "note") for note in selection.notes]
+    return found
+
+
+def check_neighbours(bmd: dict[str, float]) -> list[Finding]:
+    """Levels whose BMD differs from every neighbour's by more than health explains.
+
+    ISCD leaves out a vertebra that differs by more than 1.0 T from its
+    neighbour; without a reference value for each level the difference itself
+    is looked at.
+    """
+    found = []
+    for index, level in enumerate(MEASURED):
+        near = [
+            bmd[other]
+            for other in (MEASURED[max(index - 1, 0)], MEASURED[min(index + 1, 3)])
+            if other != level and other in bmd
+        ]
+        if level not in bmd or not near:
+            continue
+        # An end level beside an odd one is not odd itself: it agrees with the rest.
+        rest = float(np.median([x for other, x in bmd.items() if other != level]))
+        if min(abs(bmd[level] - x) for x in [*near, rest]) > NEIGHBOUR_G_CM2:
+            found.append(
+                Finding(
+                    "differs",
+                    level,
+                    f"{level} differs by more than {NEIGHBOUR_G_CM2:.2f} g/cm2 from its neighbours; "
+                    "look for fracture, degeneration or a wrong slice.",
+                )
+            )
+    return found

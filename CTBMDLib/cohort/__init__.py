@@ -1,0 +1,1 @@
+"""Many cases: opening one, running a batch, pairs of CT and DXA, calibration."""

@@ -1,0 +1,306 @@
+"""Site calibration: a scale and an offset that bring a bundle onto a hospital's own DXA."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ..bmd.estimate import BMDResult, estimate
+from ..errors import CTBMDError
+from ..model.bundle import ModelBundle, save_bundle
+from .pairs import doubts_of, read_pairs, table_error
+
+LEAST_PAIRS = 20
+
+SUSPECT = 4.0
+"""Robust SDs from a robust line beyond which a pair is named: 1 in 16,000 of normal errors."""
+
+LEAST_SD = 0.015
+"""g/cm2; the precision of DXA itself (CV 1.1-1.2 %), below which no spread is believed."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A straight line from the bundle's L1-L4 to the site's DXA, and how well it holds.
+
+    Attributes
+    ----------
+    scale, offset : float
+        DXA = scale x estimate + offset, g/cm2.
+    scale_interval, offset_interval : (float, float)
+        95 % confidence intervals.
+    pairs : int
+    before, after : dict
+        `bias`, `rmse`, `r`; `after` is leave-one-out.
+    quantile_ratio : float
+        By how much the prediction interval was widened or narrowed so that it
+        holds 90 % of the leave-one-out errors.
+    remarks : tuple of str
+        Sentences for whoever checks the pairs: those that do not fit, uncertain levels,
+        several devices.
+    """
+
+    scale: float
+    offset: float
+    scale_interval: tuple[float, float]
+    offset_interval: tuple[float, float]
+    pairs: int
+    before: dict
+    after: dict
+    quantile_ratio: float
+    remarks: tuple[str, ...] = ()
+
+    def __str__(self):
+        a, b = self.before, self.after
+        return (
+            f"Site calibration from {self.pairs} pairs of CT and DXA (L1-L4)\n"
+            f"scale   {self.scale:.3f}  (95 % interval {self.scale_interval[0]:.3f} to {self.scale_interval[1]:.3f})\n"
+            f"offset  {self.offset:+.3f} g/cm2  (95 % interval {self.offset_interval[0]:+.3f} to {self.offset_interval[1]:+.3f})\n"
+            f"before                        bias {a['bias']:+.3f}  RMSE {a['rmse']:.3f} g/cm2  r {a['r']:.3f}\n"
+            f"after, each pair left out     bias {b['bias']:+.3f}  RMSE {b['rmse']:.3f} g/cm2  r {b['r']:.3f}\n"
+            + "".join(f"{remark}\n" for remark in self.remarks)
+        )
+
+
+def fit(estimated, measured) -> tuple[Calibration, np.ndarray]:
+    """Fit the line by least squares.
+
+    Parameters
+    ----------
+    estimated, measured : array_like, shape (n,)
+        The bundle's and the DXA's L1-L4, g/cm2.
+
+    Returns
+    -------
+    (Calibration, ndarray)
+        The ndarray holds the leave-one-out errors, shape (n,), g/cm2.
+
+    Raises
+    ------
+    CTBMDError
+        With fewer than 20 pairs, without spread, or where the line falls.
+    """
+    x, y = np.asarray(estimated, float), np.asarray(measured, float)
+    n = len(x)
+    if n < LEAST_PAIRS:
+        raise CTBMDError(
+            f"A site calibration needs at least {LEAST_PAIRS} pairs of CT and DXA, not {n}."
+        )
+    if np.std(x) < 0.02 or np.std(y) < 0.02:
+        raise CTBMDError(
+            "The pairs hardly differ in bone density, so no line can be fitted; add patients with "
+            "low and high values."
+        )
+    line = stats.linregress(x, y)
+    if line.slope <= 0.2:
+        raise CTBMDError(
+            f"The estimates do not rise with the DXA values (slope {line.slope:.2f}); check that "
+            "each CT belongs to its DXA and that the levels are right."
+        )
+    t = stats.t.ppf(0.975, n - 2)
+    residual = y - (line.intercept + line.slope * x)
+    # Leave-one-out errors of a straight line in closed form (hat matrix).
+    leverage = 1 / n + (x - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+    left_out = residual / (1 - leverage)
+    calibration = Calibration(
+        float(line.slope),
+        float(line.intercept),
+        (float(line.slope - t * line.stderr), float(line.slope + t * line.stderr)),
+        (
+            float(line.intercept - t * line.intercept_stderr),
+            float(line.intercept + t * line.intercept_stderr),
+        ),
+        n,
+        _figures(x, y),
+        _figures(y - left_out, y),
+        1.0,
+    )
+    return calibration, left_out
+
+
+def _figures(estimated, measured):
+    error = np.asarray(estimated) - measured
+    return {
+        "bias": float(error.mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "r": float(np.corrcoef(estimated, measured)[0, 1]),
+    }
+
+
+def calibrate(
+    pairs_path, bundle: ModelBundle, output_folder, *, overwrite: bool = False, progress=None
+) -> Calibration:
+    """Estimate every pair, fit the line and write the calibrated bundle.
+
+    The weights stay as they are; the card gains `calibration` and an interval
+    that holds for the site. A bundle that is calibrated already is fitted anew.
+
+    Parameters
+    ----------
+    pairs_path : path
+        See `pairs.read_pairs`.
+    bundle : ModelBundle
+    output_folder : path
+    overwrite : bool
+    progress : callable(fraction, text), optional
+
+    Raises
+    ------
+    CTBMDError
+    """
+    from .cases import open_case
+
+    pairs = read_pairs(pairs_path, least=LEAST_PAIRS)
+    plain = _uncalibrated(bundle)
+    interval = plain.card["interval"]
+    estimated, measured, half_widths, faults, remarks, persons = [], [], [], [], [], {}
+    for index, pair in enumerate(pairs):
+        if progress:
+            progress(index / len(pairs), f"Estimating {pair.case}")
+        try:
+            volume, selection = open_case(pair.path, levels=pair.levels)
+            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex)
+            bmd, dxa, half = _like_dxa(result, pair)
+        except CTBMDError as error:
+            faults.append(f"{pair.case}: {error}".rstrip("."))
+            continue
+        person = pair.patient or volume.acquisition.patient_id or pair.case
+        persons.setdefault(person, []).append(pair.case)
+        if doubts := doubts_of(result.findings):
+            remarks.append(f"Check {pair.case}: {doubts}.")
+        estimated.append(bmd)
+        measured.append(dxa)
+        half_widths.append(half)
+    faults += [
+        f"{', '.join(cases)} are of one patient ({person}); a site calibration takes one CT each"
+        for person, cases in persons.items()
+        if len(cases) > 1
+    ]
+    if faults:
+        raise table_error(pairs_path, faults)
+    odd = suspects([pair.case for pair in pairs], estimated, measured)
+    try:
+        calibration, errors = fit(estimated, measured)
+    except CTBMDError as error:
+        raise CTBMDError(" ".join([str(error), *odd])) from None
+    remarks = odd + remarks
+    devices = sorted({pair.dxa_device for pair in pairs if pair.dxa_device})
+    if len(devices) > 1:
+        remarks.append(
+            f"The DXA is of {len(devices)} devices ({', '.join(devices)}), whose values need not "
+            "agree; calibrate to each of them by itself."
+        )
+    # Split conformal on the leave-one-out errors: the factor that makes the
+    # interval hold 90 % of them. The scale stretches what members and images
+    # differ by, as it does in estimate(), but not the floor.
+    quantile, floor = interval["quantile_total"], interval["floor_g_cm2"]
+    varied = (np.array(half_widths) / quantile) ** 2 - floor**2
+    half_widths = quantile * np.sqrt(floor**2 + calibration.scale**2 * np.maximum(varied, 0))
+    score = np.sort(np.abs(errors) / half_widths)
+    rank = min(math.ceil((len(score) + 1) * interval["level"]), len(score))
+    ratio = float(score[rank - 1])
+    calibration = Calibration(
+        **{**calibration.__dict__, "quantile_ratio": ratio, "remarks": tuple(remarks)}
+    )
+    card = _calibrated_card(plain.card, calibration)
+    card["calibration"]["dxa_devices"] = devices
+    card["calibration"]["dxa_range_g_cm2"] = [float(min(measured)), float(max(measured))]
+    save_bundle(output_folder, card, bundle.members, overwrite=overwrite)
+    if progress:
+        progress(1.0, "Done")
+    return calibration
+
+
+def suspects(cases, estimated, measured) -> list[str]:
+    """Sentences on pairs far from a robust line through all of them.
+
+    Theil and Sen's line and the median absolute deviation, because two swapped
+    values bend a least-squares line towards themselves.
+    """
+    x, y = np.asarray(estimated, float), np.asarray(measured, float)
+    slope, offset = stats.theilslopes(y, x)[:2]
+    sd = max(1.4826 * float(np.median(np.abs(y - offset - slope * x))), LEAST_SD)
+
+    def off(dxa, estimate):
+        return abs(dxa - offset - slope * estimate) / sd
+
+    odd = [i for i in range(len(x)) if off(y[i], x[i]) > SUSPECT]
+    swapped = [
+        (i, j)
+        for i in odd
+        for j in odd
+        if i < j and off(y[i], x[j]) < SUSPECT and off(y[j], x[i]) < SUSPECT
+    ]
+    texts = [
+        f"Check {cases[i]} and {cases[j]}: their DXA values look swapped "
+        f"({y[i]:.3f} and {y[j]:.3f} g/cm2)."
+        for i, j in swapped
+    ]
+    told = {i for pair in swapped for i in pair}
+    return texts + [
+        f"Check {cases[i]}: its DXA of {y[i]:.3f} g/cm2 is far from the "
+        f"{offset + slope * x[i]:.3f} that the other pairs let expect (wrong patient, wrong "
+        "levels, fracture or metal?)."
+        for i in odd
+        if i not in told
+    ]
+
+
+def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
+    """The bundle as it was before any site calibration."""
+    card = copy.deepcopy(bundle.card)
+    old = card.pop("calibration", None)
+    if old:
+        card.update(old.get("of", {}))
+        for key in ("quantile_level", "quantile_total"):
+            card["interval"][key] /= old.get("interval_ratio", 1.0)
+    return ModelBundle(card, bundle.members, bundle.folder)
+
+
+def _calibrated_card(plain: dict, calibration: Calibration) -> dict:
+    """The card of the calibrated bundle: a version of its own, and what it came from."""
+    card = copy.deepcopy(plain)
+    scale, offset = calibration.scale, calibration.offset
+    digest = hashlib.sha256(f"{scale:.6f} {offset:.6f}".encode()).hexdigest()[:8]
+    date = time.strftime("%Y-%m-%d")
+    kept = ("version", "date", "bmd_range_g_cm2")
+    card["version"] = f"{plain['version']}+site.{date.replace('-', '')}.{digest}"
+    card["date"] = date
+    if plain.get("bmd_range_g_cm2"):
+        card["bmd_range_g_cm2"] = [scale * x + offset for x in plain["bmd_range_g_cm2"]]
+    for key in ("quantile_level", "quantile_total"):
+        card["interval"][key] *= calibration.quantile_ratio
+    card["calibration"] = {
+        "scale": scale,
+        "offset_g_cm2": offset,
+        "scale_interval_95": list(calibration.scale_interval),
+        "offset_interval_95_g_cm2": list(calibration.offset_interval),
+        "pairs": calibration.pairs,
+        "before": calibration.before,
+        "after_leave_one_out": calibration.after,
+        "interval_ratio": calibration.quantile_ratio,
+        "remarks": list(calibration.remarks),
+        "metrics": "the figures under 'metrics' are of the model before this calibration",
+        "of": {key: plain[key] for key in kept if key in plain},
+    }
+    return card
+
+
+def _like_dxa(result: BMDResult, pair):
+    """Estimate and DXA over the same levels, and the half interval, g/cm2."""
+    rows = [row for row in result.levels if row.level in pair.bmd and row.included]
+    if pair.bmd and (len(pair.bmd) < 4 or len(rows) < 4):
+        if len(rows) < min(2, len(pair.bmd)):
+            raise CTBMDError(f"{', '.join(pair.bmd)} measured by DXA, but not found in the CT.")
+        mean = float(np.mean([row.bmd_g_cm2 for row in rows]))
+        dxa = float(np.mean([pair.bmd[row.level] for row in rows]))
+        return mean, dxa, float(np.mean([row.bmd_high - row.bmd_g_cm2 for row in rows]))
+    if result.total is None:
+        raise CTBMDError(result.total_reason)
+    return result.total.bmd_g_cm2, pair.total, result.total.bmd_high - result.total.bmd_g_cm2

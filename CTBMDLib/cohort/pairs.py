@@ -1,0 +1,277 @@
+"""A hospital's own table of CT and DXA: one row a patient, every row checked before any work."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..bmd.estimate import TOTAL
+from ..errors import CTBMDError
+from ..levels import MEASURED
+from .cases import load_levels
+
+SPLITS = ("train", "validation", "test", "external")
+BMD_RANGE = (0.2, 2.5)
+"""g/cm2; outside it a value is a mistake, most often one in mg or a T-score."""
+
+ROUNDING = 0.006
+"""g/cm2 by which a printed L1-L4 may lie outside its printed levels."""
+
+COLUMNS = ("case", "path", "patient", "levels", *MEASURED, TOTAL)
+COLUMNS += ("split", "institution", "dxa_device", "sex", "age")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A CT and the DXA of the same person.
+
+    Attributes
+    ----------
+    case : str
+        Names the CT; no two rows share it.
+    path : Path
+        DICOM folder, NIfTI or NRRD.
+    levels : Path or None
+        A corrected levels file.
+    bmd : dict of str to float
+        DXA areal BMD by level ('L1' ... 'L4'), g/cm2; may be empty.
+    total : float
+        DXA L1-L4, g/cm2: as given, else the mean of the given levels.
+    split, institution, dxa_device, sex : str or None
+    age : float or None
+    patient : str or None
+        The person, where several rows are of one; the header's PatientID tells it otherwise.
+    """
+
+    case: str
+    path: Path
+    levels: Path | None
+    bmd: dict[str, float]
+    total: float
+    split: str | None = None
+    institution: str | None = None
+    dxa_device: str | None = None
+    sex: str | None = None
+    age: float | None = None
+    patient: str | None = None
+
+
+def read_pairs(path, least: int = 1) -> list[Pair]:
+    """Read the table and check every row.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns `case, path`, at least one of `L1, L2, L3, L4, L1-L4`
+        (g/cm2) and, where wanted, `patient, levels, split, institution,
+        dxa_device, sex, age`; other columns are passed over. Paths are relative
+        to the file.
+    least : int
+        Fewest rows that make sense.
+
+    Raises
+    ------
+    CTBMDError
+        Naming all faults of all rows at once.
+    """
+    pairs, faults = check_table(path)
+    if not faults and len(pairs) < least:
+        faults.append(f"it has {len(pairs)} patients, at least {least} are needed")
+    if faults:
+        raise table_error(path, faults)
+    return pairs
+
+
+def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
+    """The usable rows of a table, and the faults of the others.
+
+    Parameters
+    ----------
+    path : path
+        See `read_pairs`.
+    look : callable(case, ct, levels) -> list of str, optional
+        Looks into each row's CT, which is there, and answers what is wrong with it.
+
+    Raises
+    ------
+    CTBMDError
+        Where the file is no such table at all.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CTBMDError(f"The table '{path}' does not exist; check the path.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not a text file"
+        raise CTBMDError(
+            f"The table '{path}' cannot be read ({why}); check the file and its rights."
+        ) from None
+    head = text.splitlines()[0] if text.strip() else ""
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    known = {name.lower(): name for name in COLUMNS}
+    titles = [(name or "").strip() for name in reader.fieldnames or ()]
+    columns = [known.get(title.lower(), title) for title in titles]
+    missing = [name for name in ("case", "path") if name not in columns]
+    if missing or not {*columns} & {*MEASURED, TOTAL}:
+        raise CTBMDError(
+            f"The table '{path}' needs the columns case, path and at least one of "
+            f"{', '.join((*MEASURED, TOTAL))}."
+        )
+    reader.fieldnames = columns
+    pairs, faults = [], _column_faults(columns)
+    for raw in reader:
+        more = raw.pop(None, None)
+        row = {key: (value or "").strip() for key, value in raw.items()}
+        if not any(row.values()):
+            continue
+        pair, wrong = _check(row, path.parent)
+        ct, levels = (_file(row.get(name), path.parent) for name in ("path", "levels"))
+        if look and ct and ct.exists() and (levels is None or levels.is_file()):
+            wrong += [text.rstrip(".") for text in look(row.get("case"), ct, levels)]
+        if more:
+            wrong.append(
+                "more cells than columns (where the comma is the decimal sign, separate by semicolons)"
+            )
+        faults += [f"line {reader.line_num}: {fault}" for fault in dict.fromkeys(wrong)]
+        if pair and not wrong:
+            pairs.append(pair)
+    return pairs, faults + _contradictions(pairs)
+
+
+def table_error(path, faults) -> CTBMDError:
+    """All that is wrong with a table, as one sentence."""
+    return CTBMDError(f"The table '{path}' cannot be used: {'; '.join(faults)}.")
+
+
+def doubts_of(findings) -> str:
+    """What may mean a wrong CT, level or value among a case's findings, in few words."""
+    low = " ".join(x.level for x in findings if x.code == "unsure-level")
+    words = {
+        "numbering": "vertebra numbers uncertain",
+        "sex": "another sex in the header than in the table",
+        "contrast": "contrast agent stated",
+    }
+    codes = {x.code for x in findings}
+    texts = [text for code, text in words.items() if code in codes]
+    return "; ".join(texts + ([f"low confidence at {low}"] if low else []))
+
+
+def _column_faults(columns) -> list[str]:
+    faults = []
+    for name in dict.fromkeys(columns):
+        if name and columns.count(name) > 1:
+            faults.append(f"the column '{name}' stands there twice")
+        elif re.fullmatch(r"[TLS]\d+(-[TLS]\d+)?", name, re.I) and name not in COLUMNS:
+            faults.append(
+                f"the level of the column '{name}' is not used "
+                f"({', '.join((*MEASURED, TOTAL))} are); take it out"
+            )
+    return faults
+
+
+def _check(row, folder):
+    wrong = []
+    case = row.get("case", "")
+    if not case:
+        wrong.append("no case")
+    ct = _file(row.get("path"), folder)
+    if ct is None:
+        wrong.append("no path")
+    elif not ct.exists():
+        wrong.append(f"'{row['path']}' does not exist")
+    levels = _file(row.get("levels"), folder)
+    if levels is not None and not levels.is_file():
+        wrong.append(f"the levels file '{row['levels']}' does not exist")
+    elif levels is not None:
+        try:
+            load_levels(levels)
+        except CTBMDError as error:
+            wrong.append(str(error).rstrip("."))
+    values = {}
+    for name in (*MEASURED, TOTAL):
+        if not row.get(name):
+            continue
+        value = _number(row[name])
+        if value is None:
+            wrong.append(f"{name} '{row[name]}' is no number")
+        elif not BMD_RANGE[0] <= value <= BMD_RANGE[1]:
+            wrong.append(
+                f"{name} {value:g} is no areal BMD in g/cm2 "
+                f"({BMD_RANGE[0]} to {BMD_RANGE[1]}){_guess(value)}"
+            )
+        else:
+            values[name] = value
+    parts = [values[name] for name in MEASURED if name in values]
+    total = values.get(TOTAL)
+    # L1-L4 is the levels' mineral over their area, so it lies between them.
+    if total and len(parts) == 4 and not min(parts) - ROUNDING <= total <= max(parts) + ROUNDING:
+        wrong.append(
+            f"L1-L4 {total:g} does not lie between its levels "
+            f"({min(parts):g} to {max(parts):g}); they are not of one DXA"
+        )
+    if not values and not any(row.get(name) for name in (*MEASURED, TOTAL)):
+        wrong.append("no DXA value")
+    sex = (row.get("sex") or "").upper() or None
+    if sex not in (None, "F", "M"):
+        wrong.append(f"sex '{row['sex']}' must be F or M or empty")
+    age = _number(row["age"]) if row.get("age") else None
+    if row.get("age") and (age is None or not 0 <= age <= 130):
+        wrong.append(f"age '{row['age']}' is no age in years")
+    split = (row.get("split") or "").lower() or None
+    if split not in (None, *SPLITS):
+        wrong.append(f"split '{row['split']}' must be one of {', '.join(SPLITS)} or empty")
+    if wrong:
+        return None, wrong
+    bmd = {name: values[name] for name in MEASURED if name in values}
+    return Pair(
+        case,
+        ct,
+        levels,
+        bmd,
+        total or sum(parts) / len(parts),
+        split,
+        row.get("institution") or None,
+        row.get("dxa_device") or None,
+        sex,
+        age,
+        row.get("patient") or None,
+    ), []
+
+
+def _guess(value) -> str:
+    if BMD_RANGE[0] <= value / 1000 <= BMD_RANGE[1]:
+        return f"; it looks like mg/cm2, then {value / 1000:g} is meant"
+    return "; it looks like a T-score" if -7 <= value < 0 else ""
+
+
+def _contradictions(pairs):
+    faults, cases, splits, paths = [], {}, {}, {}
+    for pair in pairs:
+        cases.setdefault(pair.case, []).append(pair)
+        if pair.patient and splits.setdefault(pair.patient, pair.split) != pair.split:
+            faults.append(f"patient {pair.patient} stands in two splits")
+        if paths.setdefault(str(pair.path), pair.case) != pair.case:
+            faults.append(f"'{pair.path}' is given for two cases")
+    for case, rows in cases.items():
+        if len(rows) > 1:
+            faults.append(
+                f"case {case} stands there {len(rows)} times; give each CT a case of its own "
+                "and the CTs of one person the same 'patient'"
+            )
+    return list(dict.fromkeys(faults))
+
+
+def _file(text, folder):
+    return (folder / text).resolve() if text else None
+
+
+def _number(text):
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if value == value and abs(value) < 1e6 else None

@@ -1,0 +1,1 @@
+"""The network, the bundle it comes in, and the images that it reads."""

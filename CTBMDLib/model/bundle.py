@@ -1,0 +1,365 @@
+"""A model bundle: `card.json` and `weights.npz` in one folder, checked when it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CTBMDError
+from ..resources import resource_folder
+from .images import ImageStandard
+from .network import (
+    ARCHITECTURE,
+    build_torch,
+    parameter_shapes,
+    predict_numpy,
+    scanner_features,
+)
+
+CARD = "card.json"
+WEIGHTS = "weights.npz"
+FORMAT = "ctbmd-bundle-1"
+MAX_BYTES = 5_000_000
+POPULATIONS = ("simulated", "patients")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+BACKENDS = (None, "numpy", "torch")
+
+_REQUIRED = {
+    "format": str,
+    "name": str,
+    "version": str,
+    "date": str,
+    "population": str,
+    "architecture": str,
+    "members": int,
+    "image": dict,
+    "interval": dict,
+    "weights_sha256": str,
+}
+
+
+def default_bundle_folder() -> Path:
+    """Folder of the bundle that comes with CTBMD.
+
+    With several bundles the one named in `default.txt` beside them is taken,
+    else the last by name.
+
+    Raises
+    ------
+    CTBMDError
+        Where no bundle is installed.
+    """
+    base = resource_folder("Models")
+    found = sorted(folder.parent for folder in base.glob(f"*/{CARD}") if _is_bundle(folder))
+    choice = base / "default.txt"
+    if choice.is_file():
+        named = base / choice.read_text(encoding="utf-8").strip()
+        if named in found:
+            return named
+    if found:
+        return found[-1]
+    raise CTBMDError(
+        "No BMD model is installed beside CTBMD; name the folder of a model bundle instead."
+    )
+
+
+def _is_bundle(card: Path) -> bool:
+    # Models of other kinds, such as the level finder's, may lie beside the BMD bundles.
+    try:
+        return json.loads(card.read_text(encoding="utf-8")).get("format") == FORMAT
+    except (ValueError, AttributeError, OSError):
+        return False
+
+
+class ModelBundle:
+    """A trained network (an ensemble of a few members) and its card.
+
+    Use `ModelBundle.load(folder)`.
+
+    Attributes
+    ----------
+    folder : Path or None
+    card : dict
+        The card as written; see `save_bundle` for what it holds.
+    members : list of dict
+        Weights of each member by the names of `network.parameter_shapes`.
+    standard : ImageStandard
+        Geometry of the images the network was trained on.
+    """
+
+    def __init__(self, card: dict, members: list[dict], folder: Path | None = None):
+        self.card = card
+        self.members = members
+        self.folder = folder
+        self.standard = ImageStandard.from_dict(card["image"])
+        self._torch = {}
+
+    @property
+    def name(self) -> str:
+        return self.card["name"]
+
+    @property
+    def version(self) -> str:
+        return self.card["version"]
+
+    @property
+    def population(self) -> str:
+        """'simulated' or 'patients': what the network was trained on."""
+        return self.card["population"]
+
+    @property
+    def simulated(self) -> bool:
+        return self.population == "simulated"
+
+    @classmethod
+    def load(cls, folder) -> ModelBundle:
+        """Read and check a bundle.
+
+        Raises
+        ------
+        CTBMDError
+            Where the folder is no bundle, the weights were changed, cut short
+            or belong to another network.
+        """
+        folder = Path(folder)
+        card = read_card(folder)
+        path = folder / WEIGHTS
+        if not path.is_file():
+            raise CTBMDError(
+                f"The model bundle '{folder}' has no {WEIGHTS}; copy the whole folder."
+            )
+        if path.stat().st_size > MAX_BYTES:
+            raise CTBMDError(
+                f"The weights in '{folder}' are larger than {MAX_BYTES // 1_000_000} MB, which no "
+                "CTBMD model is."
+            )
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
+            raise CTBMDError(
+                f"The weights in '{folder}' are not those its card describes (damaged or changed); "
+                "copy the bundle again."
+            )
+        return cls(card, _read_members(data, card["members"], folder), folder)
+
+    def predict(
+        self, images_hu, device: str = "auto", backend: str | None = None, *, kvp=None
+    ) -> np.ndarray:
+        """Areal BMD of images by every member.
+
+        Parameters
+        ----------
+        images_hu : array_like, shape (n, size, size)
+            HU images as `images.cut_images` makes them.
+        device : {'auto', 'cpu', 'cuda', 'mps'}
+            'auto' takes a GPU only where torch is loaded already: importing
+            torch takes longer than NumPy needs for all images of a patient.
+        backend : {None, 'numpy', 'torch'}
+            None chooses by `device`.
+        kvp : float or None, or array_like of shape (n,)
+            Tube voltage in kV; None or NaN where unknown.
+
+        Returns
+        -------
+        ndarray, shape (members, n), float64
+            g/cm2, a site calibration of the card included.
+        """
+        hu = np.asarray(images_hu, dtype=np.float32)
+        size = self.standard.size_px
+        if hu.ndim != 3 or hu.shape[1:] != (size, size):
+            raise ValueError(f"images must have shape (n, {size}, {size}), not {hu.shape}")
+        if device not in DEVICES or backend not in BACKENDS:
+            raise CTBMDError(
+                f"Unknown device '{device}' or backend '{backend}'; use one of {', '.join(DEVICES)}."
+            )
+        if backend == "numpy" and device in ("cuda", "mps"):
+            raise CTBMDError(f"NumPy cannot run on '{device}'; choose the device 'cpu' or 'auto'.")
+        if backend is None:
+            wants_torch = device in ("cuda", "mps") or (device == "auto" and "torch" in sys.modules)
+            backend = "torch" if wants_torch else "numpy"
+        if backend == "torch":
+            values = self._predict_torch(hu, kvp, device)
+        else:
+            values = np.stack([predict_numpy(w, hu, self.standard, kvp) for w in self.members])
+        values = values.astype(float)
+        calibration = self.card.get("calibration")
+        if calibration:
+            values = calibration["scale"] * values + calibration["offset_g_cm2"]
+        return values
+
+    def _predict_torch(self, hu, kvp, device):
+        if importlib.util.find_spec("torch") is None:
+            raise CTBMDError(
+                "PyTorch is not installed, so only the device 'cpu' or 'auto' can be used."
+            )
+        import torch
+
+        device = _torch_device(torch, device)
+        if device not in self._torch:
+            networks = []
+            for weights in self.members:
+                network = build_torch(self.standard, seed=0)
+                network.set_weights(weights)
+                networks.append(network.to(device).eval())
+            self._torch[device] = networks
+        with torch.inference_mode():
+            tensor = torch.from_numpy(np.ascontiguousarray(hu)).to(device)
+            scanner = torch.from_numpy(scanner_features(kvp, len(hu))).to(device)
+            return np.stack(
+                [network(tensor, scanner).cpu().numpy() for network in self._torch[device]]
+            )
+
+
+def _torch_device(torch, device):
+    cuda = torch.cuda.is_available()
+    mps = hasattr(torch.backends, "mps") and torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    if (device == "cuda" and not cuda) or (device == "mps" and not mps):
+        raise CTBMDError(f"This computer has no '{device}' device; use 'cpu' or 'auto'.")
+    return device
+
+
+def read_card(folder) -> dict:
+    """The card of a bundle, its entries checked.
+
+    Raises
+    ------
+    CTBMDError
+        Where there is no card or it is not one this version understands.
+    """
+    folder = Path(folder)
+    path = folder / CARD
+    if not folder.exists():
+        raise CTBMDError(f"The model '{folder}' does not exist; check the path.")
+    if not path.is_file():
+        raise CTBMDError(
+            f"'{folder}' is no model bundle: name the folder that holds {CARD} and weights.npz."
+        )
+    if path.stat().st_size > 1_000_000:
+        raise CTBMDError(f"'{path}' is too large to be the card of a CTBMD model.")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise CTBMDError(
+            f"'{path}' cannot be read as JSON; the bundle is damaged, copy it again."
+        ) from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CTBMDError(f"'{path}' is not the card of a CTBMD model this version can read.")
+    for key, kind in _REQUIRED.items():
+        if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool):
+            raise CTBMDError(f"The model card '{path}' lacks '{key}'; the bundle is damaged.")
+    if card["architecture"] != ARCHITECTURE:
+        raise CTBMDError(
+            f"The model in '{folder}' is a network of type '{card['architecture']}', which this "
+            f"version does not know; it runs '{ARCHITECTURE}'."
+        )
+    if card["population"] not in POPULATIONS:
+        raise CTBMDError(
+            f"The model card '{path}' names the population '{card['population']}'; it must be one "
+            f"of {', '.join(POPULATIONS)}."
+        )
+    if not 1 <= card["members"] <= 10:
+        raise CTBMDError(
+            f"The model card '{path}' names {card['members']} members; 1 to 10 can be."
+        )
+    for key in ("level", "floor_g_cm2", "quantile_level", "quantile_total"):
+        value = card["interval"].get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e3:
+            raise CTBMDError(f"The model card '{path}' lacks 'interval.{key}'.")
+    calibration = card.get("calibration")
+    if calibration is not None and not (
+        isinstance(calibration, dict)
+        and all(
+            isinstance(calibration.get(key), (int, float)) and abs(calibration[key]) < 100
+            for key in ("scale", "offset_g_cm2")
+        )
+    ):
+        raise CTBMDError(f"The site calibration in '{path}' lacks its scale or offset.")
+    ImageStandard.from_dict(card["image"])
+    return card
+
+
+def _read_members(data: bytes, count: int, folder) -> list[dict]:
+    shapes = parameter_shapes()
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            names = set(archive.files)
+            wanted = {f"member{m}/{name}" for m in range(count) for name in shapes}
+            if names != wanted:
+                raise CTBMDError(
+                    f"The weights in '{folder}' belong to another network than its card says."
+                )
+            members = [
+                {name: archive[f"member{m}/{name}"] for name in shapes} for m in range(count)
+            ]
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
+        if isinstance(error, CTBMDError):
+            raise
+        raise CTBMDError(
+            f"The weights in '{folder}' cannot be read; the bundle is damaged, copy it again."
+        ) from None
+    for weights in members:
+        for name, shape in shapes.items():
+            value = weights[name]
+            if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
+                raise CTBMDError(
+                    f"The weights in '{folder}' do not fit the network ('{name}'); the bundle is "
+                    "damaged or foreign."
+                )
+    return members
+
+
+def save_bundle(folder, card: dict, members: list[dict], overwrite: bool = False) -> ModelBundle:
+    """Write a bundle: weights first, then the card that names their SHA-256.
+
+    Parameters
+    ----------
+    folder : path
+    card : dict
+        All of `name, version, date, population, image, interval` and whatever
+        else describes the training; `format, architecture, members` and
+        `weights_sha256` are filled in here.
+    members : list of dict
+        Weights of each member, float32.
+    overwrite : bool
+
+    Raises
+    ------
+    CTBMDError
+        Where the folder holds a bundle already and `overwrite` is False.
+    """
+    folder = Path(folder)
+    if (folder / CARD).exists() and not overwrite:
+        raise CTBMDError(f"'{folder}' holds a model bundle already; choose another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    arrays = {
+        f"member{m}/{name}": np.ascontiguousarray(weights[name], dtype=np.float32)
+        for m, weights in enumerate(members)
+        for name in parameter_shapes()
+    }
+    np.savez_compressed(buffer, **arrays)
+    data = buffer.getvalue()
+    card = {
+        **card,
+        "format": FORMAT,
+        "architecture": ARCHITECTURE,
+        "members": len(members),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+    }
+    for name, content in (
+        (WEIGHTS, data),
+        (CARD, (json.dumps(card, indent=1) + "\n").encode("utf-8")),
+    ):
+        part = folder / f".{name}.part"
+        part.write_bytes(content)
+        os.replace(part, folder / name)
+    return ModelBundle.load(folder)

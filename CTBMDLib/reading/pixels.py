@@ -1,0 +1,209 @@
+"""The pixels of a DICOM series as one array of Hounsfield units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from scipy import ndimage
+
+from ..errors import Cancelled, CTBMDError
+from ..volume import AIR_HU
+from .headers import get, number
+from .hounsfield import compact
+
+_INT16 = np.iinfo(np.int16)
+
+
+def read_pixels(frames, progress=None, should_cancel=None) -> np.ndarray:
+    """Hounsfield units of sorted frames.
+
+    Each file is opened once; beside the result only one file's pixels are in
+    memory. The result is int16 where every slope and intercept is a whole
+    number and the values fit, float32 otherwise.
+
+    Parameters
+    ----------
+    frames : sequence of series.Frame
+        All of the same matrix size.
+
+    Returns
+    -------
+    ndarray, shape (K, J, I), int16 or float32
+
+    Raises
+    ------
+    CTBMDError
+        For pixels that are missing, cut off, or compressed in a way for which
+        no decoder is installed.
+    Cancelled
+    """
+    whole = all(f.slope == round(f.slope) and f.intercept == round(f.intercept) for f in frames)
+    shape = (len(frames), frames[0].rows, frames[0].columns)
+    try:
+        volume = np.empty(shape, np.int16 if whole else np.float32)
+    except (MemoryError, ValueError):
+        raise CTBMDError(
+            f"The series ({shape[2]} x {shape[1]} x {shape[0]} voxels) does not fit into the memory of this computer; read a shorter series."
+        ) from None
+    done = 0
+    for path, places in _by_file(frames).items():
+        for k, stored, padding in _planes(path, frames, places):
+            if should_cancel and should_cancel():
+                raise Cancelled
+            mask = None if padding is None else stored == padding
+            if mask is not None and _below_air(padding, frames[k]) and not mask.all():
+                # -32768 as padding must not push the whole volume out of int16.
+                stored = np.where(mask, stored[~mask].min(), stored)
+            if volume.dtype == np.int16 and not _exact(stored, frames[k], volume[k]):
+                volume = volume.astype(np.float32)
+            if volume.dtype == np.float32:
+                np.multiply(stored, np.float32(frames[k].slope), out=volume[k], casting="unsafe")
+                volume[k] += np.float32(frames[k].intercept)
+            if mask is not None and mask.any():
+                _fill_padding(volume[k], mask, _below_air(padding, frames[k]))
+            done += 1
+            if progress and (done % 8 == 0 or done == len(frames)):
+                progress(done / len(frames), f"Reading slice {done} of {len(frames)}")
+    return volume if volume.dtype == np.int16 else compact(volume)
+
+
+def _by_file(frames) -> dict[Path, list[int]]:
+    files: dict[Path, list[int]] = {}
+    for k, frame in enumerate(frames):
+        files.setdefault(frame.path, []).append(k)
+    return files
+
+
+def _exact(stored, frame, plane) -> bool:
+    """Put HU into an int16 plane; False, and nothing done, where they do not fit."""
+    slope, intercept = int(frame.slope), int(frame.intercept)
+    ends = sorted(slope * int(x) + intercept for x in (stored.min(), stored.max()))
+    if ends[0] < _INT16.min or ends[1] > _INT16.max:
+        return False
+    if stored.dtype.itemsize == 2:
+        # Arithmetic modulo 2^16 is right wherever the result fits, which was just seen.
+        plane[...] = stored.astype(stored.dtype.newbyteorder("="), copy=False).view(np.int16)
+        plane *= np.array(slope).astype(np.int16)
+        plane += np.array(intercept).astype(np.int16)
+    else:
+        plane[...] = stored.astype(np.int64) * slope + intercept
+    return True
+
+
+def _below_air(padding, frame) -> bool:
+    """Whether a padding value lies where no tissue does."""
+    return frame.slope * padding + frame.intercept <= -900
+
+
+def _fill_padding(plane, mask, below_air) -> None:
+    """Set what lies outside the reconstruction to air.
+
+    Some scanners name a padding value that also occurs as a true value inside
+    the body (0 HU, say); then only what hangs together with the border is
+    padding.
+    """
+    if not below_air:
+        parts, _ = ndimage.label(mask)
+        border = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+        mask = np.isin(parts, border[border > 0])
+    plane[mask] = AIR_HU
+
+
+def _planes(path, frames, places):
+    """Yield (k, stored values (J, I), padding value or None) for the frames of one file."""
+    first = frames[places[0]]
+    shape = first.rows, first.columns
+    start = first.stored and _plain_start(path, first.stored)
+    if start:
+        dtype, bits = np.dtype(first.stored.dtype), first.stored.bits
+        padding = _padding(first.stored.padding, dtype, bits)
+        with open(path, "rb") as stream:
+            for k in places:
+                values = np.empty(shape, dtype)
+                stream.seek(start + (frames[k].index or 0) * values.nbytes)
+                if stream.readinto(values.view(np.uint8).reshape(-1)) < values.nbytes:
+                    raise _cut(path)
+                yield k, _meaningful_bits(values, bits), padding
+        return
+    try:
+        data = pydicom.dcmread(path, force=True)
+    except Exception:
+        raise _cut(path) from None
+    if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise CTBMDError(
+            f"The file '{path.name}' has no pixel data; export the images, not only their headers."
+        )
+    pixels = _decoded(data, path)
+    wanted = [frames[k].index or 0 for k in places]
+    if pixels.shape[1:] != shape or max(wanted) >= len(pixels):
+        raise _cut(path)
+    bits = int(number(get(data, "BitsStored")) or 8 * pixels.dtype.itemsize)
+    padding = _padding(number(get(data, "PixelPaddingValue")), pixels.dtype, bits)
+    for k, index in zip(places, wanted, strict=True):
+        yield k, _meaningful_bits(pixels[index], bits), padding
+
+
+def _plain_start(path, stored) -> int | None:
+    """Where uncompressed pixel values begin, None where they have to be read in another way."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(stored.offset)
+            head = stream.read(12)
+    except OSError:
+        raise _cut(path) from None
+    order = "big" if stored.dtype[0] == ">" else "little"
+    if head[:4] != b"".join(x.to_bytes(2, order) for x in (0x7FE0, 0x0010)):
+        return None
+    explicit = head[4:6] in (b"OW", b"OB")
+    length = head[8:12] if explicit else head[4:8]
+    if length == b"\xff" * 4:
+        return None  # compressed, whatever the header says
+    return stored.offset + (12 if explicit else 8)
+
+
+def _decoded(data, path) -> np.ndarray:
+    """Frames through pydicom's decoders, shape (N, J, I)."""
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    try:
+        pixels = data.pixel_array
+    except Exception as error:
+        if isinstance(error, NotImplementedError) or "missing" in str(error):
+            raise CTBMDError(_missing_decoder(syntax)) from None
+        raise _cut(path) from None
+    return pixels.reshape((-1, *pixels.shape[-2:]))
+
+
+def _meaningful_bits(values, stored) -> np.ndarray:
+    """Drop what old scanners kept in the unused high bits (overlays)."""
+    spare = values.dtype.itemsize * 8 - stored
+    if values.dtype.kind not in "iu" or spare <= 0:
+        return values
+    if values.dtype.kind == "u":
+        return values & values.dtype.type((1 << stored) - 1)
+    return (values << spare) >> spare
+
+
+def _padding(value, dtype, stored) -> int | None:
+    if value is None or dtype.kind not in "iu":
+        return None
+    # The tag may be written as signed or unsigned whatever the pixels are.
+    value = int(value) & ((1 << stored) - 1)
+    if dtype.kind == "i" and value >= 1 << (stored - 1):
+        value -= 1 << stored
+    return value
+
+
+def _cut(path) -> CTBMDError:
+    return CTBMDError(
+        f"The file '{path.name}' is cut off or damaged; copy it again from where it came."
+    )
+
+
+def _missing_decoder(syntax) -> str:
+    name = getattr(syntax, "name", None) or "an unknown way"
+    return (
+        f"The images are compressed ({name}) and the decoder for that is not installed; "
+        "install the Python package 'python-gdcm' or export the series uncompressed."
+    )

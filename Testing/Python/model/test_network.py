@@ -1,0 +1,84 @@
+"""The network: NumPy and torch agree, and it is built to follow mineral."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantoms import CENTRES, STANDARD, phantom, random_weights
+
+from CTBMDLib.levels import LevelSlice
+from CTBMDLib.model.images import cut_images
+from CTBMDLib.model.network import maps_numpy, parameter_shapes, predict_numpy, scanner_features
+
+
+def images(bone_hu=200.0):
+    return cut_images(phantom(bone_hu=bone_hu), LevelSlice("L2", CENTRES["L2"]), STANDARD).hu
+
+
+def test_numpy_and_torch_agree():
+    torch = pytest.importorskip("torch")
+    from CTBMDLib.model.network import build_torch
+
+    network = build_torch(STANDARD, seed=0)
+    noise = np.random.default_rng(0).normal(60, 150, (9, 64, 64)).astype(np.float32)
+    hu = np.concatenate([images(), noise])
+    for seed, kvp in ((1, None), (2, 100.0)):
+        weights = random_weights(seed)
+        network.set_weights(weights)
+        with torch.inference_mode():
+            by_torch, maps = network(
+                torch.from_numpy(hu),
+                torch.from_numpy(scanner_features(kvp, len(hu))),
+                with_maps=True,
+            )
+        assert np.abs(by_torch.numpy() - predict_numpy(weights, hu, STANDARD, kvp)).max() < 1e-4
+        assert np.abs(maps.numpy() - maps_numpy(weights, hu, STANDARD, kvp)).max() < 1e-4
+
+
+def test_torch_weights_round_trip_and_seed():
+    pytest.importorskip("torch")
+    from CTBMDLib.model.network import build_torch
+
+    first, same, other = (build_torch(STANDARD, seed).get_weights() for seed in (3, 3, 4))
+    assert {k: v.shape for k, v in first.items()} == parameter_shapes()
+    assert all(np.array_equal(first[k], same[k]) for k in first)
+    assert not np.array_equal(first["enc1.weight"], other["enc1.weight"])
+
+
+def test_batches_do_not_matter():
+    weights = random_weights()
+    hu = np.random.default_rng(1).normal(50, 100, (11, 64, 64)).astype(np.float32)
+    together = predict_numpy(weights, hu, STANDARD)
+    alone = np.array([predict_numpy(weights, x[None], STANDARD)[0] for x in hu])
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert predict_numpy(weights, hu[:0], STANDARD).shape == (0,)
+
+
+def test_attention_maps_are_tissue():
+    maps = maps_numpy(random_weights(), images(), STANDARD)
+    hu = images()
+    assert maps[:, 2:].sum(axis=(2, 3)) == pytest.approx(1.0, abs=1e-4)
+    muscle, fat = ((maps[:, index] * hu).sum(axis=(1, 2)) for index in (2, 3))
+    assert np.abs(muscle - 50).max() < 25
+    assert np.all(fat < 50)
+
+
+def test_values_outside_the_window_change_nothing():
+    weights, hu = random_weights(), images()
+    dense = hu.copy()
+    dense[:, 5, 5] = 1500.0
+    metal = dense.copy()
+    metal[:, 5, 5] = 30000.0
+    assert np.array_equal(
+        predict_numpy(weights, dense, STANDARD), predict_numpy(weights, metal, STANDARD)
+    )
+
+
+def test_tube_voltage_is_used_and_unknown_is_its_own_case():
+    assert scanner_features(None, 2).tolist() == [[0, 0], [0, 0]]
+    features = scanner_features([np.nan, 80.0, 120.0], 3)
+    assert features[:, 0].tolist() == [0, 1, 1]
+    assert features[:, 1] == pytest.approx([0, np.log(1.82 / 1.38), 0])
+    weights, hu = random_weights(), images()
+    values = [predict_numpy(weights, hu, STANDARD, kvp) for kvp in (None, 80.0, 120.0)]
+    assert not np.allclose(values[0], values[1]) and not np.allclose(values[1], values[2])

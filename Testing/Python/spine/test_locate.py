@@ -1,0 +1,237 @@
+"""Finding the lumbar levels: real scans, changed copies of them, and bodies without a lumbar spine."""
+
+import json
+
+import numpy as np
+import pytest
+from paths import SHARED_DATA as SHARED
+
+from CTBMDLib.errors import Cancelled
+from CTBMDLib.levels import MEASURED
+from CTBMDLib.reading.reading import read_ct
+from CTBMDLib.spine.grid import block_mean, make_grid, reduce_ct
+from CTBMDLib.spine.locate import find_levels
+from CTBMDLib.spine.numbering import number_vertebrae
+from CTBMDLib.volume import CTVolume
+from training.locator.bodies import EMPTY_BODIES
+from training.locator.cases import crop_s, noisier, respace, restore, turn
+from training.locator.check import judge
+from training.locator.virtual import judge_volume
+from training.virtual.volume import make_volume, random_options
+
+PATHS = {
+    "ct_ts_example": SHARED / "ct_ts_example" / "ct.nii.gz",
+    "ct_acrin_f46": SHARED / "ct_acrin_f46",
+    "ct_sagittal_m42": SHARED / "ct_sagittal_m42",
+    "ct_slices_liver": SHARED / "ct_slices_liver",
+}
+_cache = {}
+
+
+def scan(name):
+    path = PATHS[name]
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    if name not in _cache:
+        truth = json.loads((SHARED / "levels.json").read_text())["levels"].get(name, {})
+        _cache[name] = read_ct(path), {k: np.array(v, float) for k, v in truth.items()}
+    return _cache[name]
+
+
+@pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46", "ct_sagittal_m42"])
+def test_real_scans(name):
+    volume, truth = scan(name)
+    before = volume.hu.copy() if volume.hu.size < 5e6 else None
+    selection = find_levels(volume)
+    for level, centre in truth.items():
+        item = selection[level]
+        assert np.linalg.norm(np.array(item.ras) - centre) < 12.0, level
+        assert item.source == "found"
+        assert 0.0 <= item.confidence <= 1.0
+        assert item.included == (level in MEASURED)
+        assert 18.0 < item.height_mm < 40.0
+        assert item.axis[2] > 0.7 and abs(np.linalg.norm(item.axis) - 1) < 1e-6
+    assert selection.numbering in ("sacrum", "rib", "both")
+    assert selection.series_uid == volume.acquisition.series_uid
+    if before is not None:
+        assert np.array_equal(before, volume.hu)
+
+
+def test_slices_above_the_lumbar_spine_give_none():
+    volume, _ = scan("ct_slices_liver")
+    selection = find_levels(volume)
+    assert len(selection) == 0
+    assert selection.notes
+
+
+def test_storage_order_changes_nothing():
+    volume, truth = scan("ct_ts_example")
+    stored = restore(volume, order=(2, 0, 1), flip=(True, False, True))
+    assert np.allclose(
+        volume.sample(np.array(truth["L2"])), stored.sample(np.array(truth["L2"])), atol=1e-3
+    )
+    selection = find_levels(stored)
+    for level, centre in truth.items():
+        assert np.linalg.norm(np.array(selection[level].ras) - centre) < 12.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v, t: (respace(v, 5), t),
+        lambda v, t: (noisier(v, 3), t),
+        lambda v, t: _turned(v, t, 15, 1),
+        lambda v, t: (crop_s(v, t["L4"][2] - 24, t["L2"][2] + 24), t),
+        lambda v, t: (crop_s(v, t["L3"][2], v.ras_bounds[2, 1]), t),
+        lambda v, t: (crop_s(v, v.ras_bounds[2, 0], t["L3"][2]), t),
+    ],
+    ids=["5 mm", "noise x3", "turned", "only L2-L4", "upper half", "lower half"],
+)
+def test_changed_copies_are_never_wrong_in_silence(change):
+    volume, truth = scan("ct_ts_example")
+    volume, truth = change(volume, truth)
+    assert judge(find_levels(volume), truth)["verdict"] != "wrong"
+
+
+def _turned(volume, truth, degrees, about):
+    turned, move = turn(volume, degrees, about, truth["L3"])
+    return turned, {k: move[:3, :3] @ v + move[:3, 3] for k, v in truth.items()}
+
+
+def test_a_crop_with_nothing_to_count_from_is_said_to_be_uncertain():
+    volume, truth = scan("ct_acrin_f46")
+    selection = find_levels(crop_s(volume, truth["L4"][2] - 22, truth["L2"][2] + 22))
+    assert selection.numbering in (None, "neither")
+    assert all(item.confidence < 0.5 for item in selection)
+
+
+def test_a_chest_without_lumbar_vertebrae_gives_none():
+    volume, truth = scan("ct_acrin_f46")
+    chest = crop_s(volume, truth["L1"][2] + 22, volume.ras_bounds[2, 1])
+    assert len(find_levels(chest)) == 0
+
+
+@pytest.mark.parametrize("seed", [9489, 9532], ids=["marrow like muscle", "beside the aorta"])
+def test_bone_hardly_denser_than_muscle_beside_contrast_agent(seed):
+    options = random_options(seed) | {"spacing_mm": 1.5, "between_mm": 3.0, "width_mm": 200.0}
+    options |= {"arms": "up"}
+    volume, truth = make_volume(seed, **options)
+    selection = find_levels(volume)
+    judged = judge_volume(volume, truth, selection, options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert selection.numbering in ("rib", "sacrum", "both")
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 64, 64), (40, 8, 8)])
+def test_small_and_empty_volumes_give_none(shape):
+    for value in (-1000, 0, np.nan, 3000):
+        hu = np.full(shape, value, np.float32)
+        assert len(find_levels(CTVolume(hu, np.diag([3.0, 3.0, 3.0, 1.0])))) == 0
+
+
+def test_cancel_and_progress():
+    volume = EMPTY_BODIES["water phantom"]()
+    with pytest.raises(Cancelled):
+        find_levels(volume, should_cancel=lambda: True)
+    told = []
+    find_levels(volume, progress=lambda fraction, text: told.append((fraction, text)))
+    assert told and all(0 <= fraction <= 1 and text for fraction, text in told)
+
+
+# -- naming ---------------------------------------------------------------------
+RIB, NO_RIB, UNSEEN = 3.0, -3.0, np.nan
+WING, NO_WING = 3.0, -3.0
+
+
+def name_all(ribs, wings):
+    numbering = number_vertebrae(np.array([ribs, ribs]), np.array(wings))
+    return numbering, [numbering.name(i) for i in range(len(ribs))]
+
+
+def test_names_from_rib_and_sacrum():
+    numbering, names = name_all([RIB] * 2 + [NO_RIB] * 5 + [UNSEEN] * 2, [NO_WING] * 7 + [WING] * 2)
+    assert names[:8] == ["T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1"]
+    assert numbering.decided_by == "both" and numbering.probability > 0.9
+
+
+def test_names_from_rib_alone_and_sacrum_alone():
+    numbering, names = name_all([RIB, RIB, NO_RIB, NO_RIB, NO_RIB], [NO_WING] * 5)
+    assert names == ["T11", "T12", "L1", "L2", "L3"] and numbering.decided_by == "rib"
+    numbering, names = name_all([NO_RIB] * 3 + [UNSEEN] * 2, [NO_WING] * 3 + [WING] * 2)
+    assert names[:4] == ["L3", "L4", "L5", "S1"] and numbering.decided_by == "sacrum"
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_transitional_anatomy_is_reported_and_uncertain(count):
+    ribs = [RIB] * 2 + [NO_RIB] * count + [UNSEEN] * 2
+    numbering, names = name_all(ribs, [NO_WING] * (2 + count) + [WING] * 2)
+    assert numbering.decided_by == "neither" and numbering.probability <= 0.5
+    assert any("transitional" in note for note in numbering.notes)
+    assert names[1 + count] == "L5"
+
+
+def test_neither_rib_nor_sacrum_is_uncertain():
+    numbering, _ = name_all([NO_RIB] * 3, [NO_WING] * 3)
+    assert numbering.decided_by == "neither" and numbering.probability <= 0.35
+    assert any("uncertain" in note for note in numbering.notes)
+
+
+def test_only_ribs_or_only_sacrum_is_no_lumbar_vertebra():
+    assert not name_all([RIB] * 4, [NO_WING] * 4)[0].any_lumbar
+    assert not name_all([UNSEEN] * 2, [WING] * 2)[0].any_lumbar
+
+
+# -- the grid -------------------------------------------------------------------
+def test_grid_keeps_places_and_values():
+    rng = np.random.default_rng(3)
+    smooth = rng.normal(0, 200, (8, 8, 8))
+    from scipy import ndimage
+
+    hu = ndimage.zoom(smooth, 8, order=3).astype(np.int16)
+    tilt = np.deg2rad(12)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array(
+        [[0, -np.cos(tilt), np.sin(tilt)], [-1, 0, 0], [0, np.sin(tilt), np.cos(tilt)]]
+    ) @ np.diag([1.0, 1.0, 1.5])
+    matrix[:3, 3] = (10, -20, 300)
+    volume = CTVolume(hu, matrix)
+    reduced = reduce_ct(volume)
+    points = volume.ras_from_ijk(rng.uniform(12, 50, (200, 3)))
+    there = volume.sample(points)
+    # 3 mm blocks of a field that changes over 8 voxels.
+    assert np.corrcoef(reduced.sample(points), there)[0, 1] > 0.98
+    box = np.stack([points.min(axis=0) - 4, points.max(axis=0) + 4], axis=1)
+    for grid in (make_grid(reduced), make_grid(reduced, box)):
+        found = ndimage.map_coordinates(grid.hu, grid.index(points).T, order=1)
+        assert np.corrcoef(found, there)[0, 1] > 0.95
+    assert np.all(grid.origin >= box[:, 0] - 3) and grid.hu.size < make_grid(reduced).hu.size
+
+
+def test_block_mean_ignores_padding_depth_and_nan():
+    hu = np.full((4, 4, 4), -2000.0)
+    hu[0, 0, 0] = np.nan
+    assert np.all(block_mean(hu, (2, 2, 2)) == -1000.0)
+    assert block_mean(np.arange(27).reshape(3, 3, 3), (3, 3, 3)).item() == 13.0
+
+
+@pytest.mark.parametrize(("depth", "known"), [(34, True), (14, False)])
+def test_the_walls_of_a_body_are_found_off_the_line(depth, known):
+    from CTBMDLib.spine.locate import _walls
+    from CTBMDLib.spine.straightened import Straight
+
+    a = np.arange(100) - 70.0  # mm; the line lies at A -30
+    hu = np.full((60, 100, 80), 40, np.int16)
+    hu[:, (a >= -40) & (a < -40 + depth), 20:60] = 250
+    matrix = np.eye(4)
+    matrix[:3, 3] = -40, -70, -30
+    n = 50
+    centre = np.zeros((n, 3))
+    centre[:, 1], centre[:, 2] = -30.0, 20.0 - np.arange(n)
+    right, front, up = (np.tile(row, (n, 1)) for row in np.eye(3))
+    straight = Straight(None, centre, up, right, front, np.full(n, 25.0))
+    walls = _walls(CTVolume(hu, matrix), straight, 25, 0.0, 50.0)
+    if known:
+        assert walls == pytest.approx((-10, 24), abs=1.6)
+    else:
+        assert walls is None, "too thin for a body"

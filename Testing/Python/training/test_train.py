@@ -1,0 +1,274 @@
+"""Training data, augmentation, the training loop and the figures of the evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from phantoms import CENTRES, STANDARD, phantom
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("training.fitting.dataset")
+
+from CTBMDLib.levels import LevelSlice  # noqa: E402
+from CTBMDLib.model.images import cut_images  # noqa: E402
+from training.evaluation import evaluate  # noqa: E402
+from training.evaluation.baselines import Linear, slice_dxa  # noqa: E402
+from training.fitting.augment import (  # noqa: E402
+    SOFT_HU,
+    Augmentation,
+    augment,
+    gaussian,
+    map_targets,
+    mirror,
+    truncate,
+)
+from training.fitting.dataset import Images, Variation, cache_key, cached_images  # noqa: E402
+from training.fitting.train import Settings, fit, predict  # noqa: E402
+from training.reproduce import mask_bone, split_by_anatomy  # noqa: E402
+
+STILL = Augmentation.none()
+
+
+def record(bone_hu=200.0):
+    """A patient made of the phantom, with an areal BMD that follows its HU."""
+    volume = phantom((3.0, 3.0, 4.0), bone_hu=bone_hu)
+    levels = {x: LevelSlice(x, CENTRES[x]) for x in ("L1", "L2")}
+    return SimpleNamespace(
+        slabs={x: volume for x in levels},
+        slices=levels,
+        bmd={x: bone_hu / 200 for x in levels},
+        bmd_total=bone_hu / 200,
+        anatomy_id="a",
+        sex="F",
+        age_years=60.0,
+        bmi=25.0,
+    )
+
+
+def images(count=6):
+    values = np.linspace(100, 400, count)
+    hu = np.concatenate(
+        [
+            cut_images(phantom((3.0, 3.0, 4.0), v), LevelSlice("L2", CENTRES["L2"]), STANDARD).hu
+            for v in values
+        ]
+    )
+    n = STANDARD.images_per_level
+    return Images(
+        hu.astype(np.int16),
+        np.repeat(values / 200, n).astype(np.float32),
+        np.repeat(np.arange(count), n),
+        np.array(["L2"] * count * n),
+        [str(i) for i in range(count)],
+        np.full(count * n, 120.0),
+    )
+
+
+def test_cached_images_are_kept_and_the_same(tmp_path):
+    calls = []
+
+    def load(path):
+        calls.append(path)
+        return record()
+
+    first = cached_images([Path("p0.npz"), Path("p1.npz")], load, tmp_path, STANDARD, count=2)
+    again = cached_images([Path("p0.npz"), Path("p1.npz")], load, tmp_path, STANDARD, count=2)
+    assert len(calls) == 2
+    assert np.array_equal(first.hu, again.hu)
+    assert first.names == ["p0", "p1"]
+    assert len(first) == 2 * 2 * 3 * 2
+    # Patients differ in their random placement, and a magnified vertebra has a larger label.
+    assert not np.array_equal(first.hu[:12], first.hu[12:])
+    assert first.bmd.std() > 0.01
+
+
+def test_standard_images_are_those_the_panel_sees(tmp_path):
+    got = cached_images([Path("p.npz")], lambda p: record(), tmp_path, STANDARD, variation=None)
+    want = cut_images(record().slabs["L1"], record().slices["L1"], STANDARD).hu
+    assert np.abs(got.hu[:3] - want).max() <= 0.5
+    assert set(got.bmd) == {1.0}
+
+
+def test_the_cache_knows_what_it_depends_on():
+    keys = {
+        cache_key(STANDARD, Variation(), 4),
+        cache_key(STANDARD, Variation(), 5),
+        cache_key(STANDARD, Variation(zoom=0), 4),
+        cache_key(replace(STANDARD, slab_mm=3.0), Variation(), 4),
+    }
+    assert len(keys) == 4
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_no_augmentation_changes_nothing_and_a_mirror_half():
+    x = torch.from_numpy(images().hu).float()
+    y = torch.ones(len(x))
+    out, label = augment(x, y, STILL, generator())
+    assert torch.equal(out, x) and torch.equal(label, y)
+    x = x + torch.arange(64.0)
+    out = mirror(x, generator())
+    same, other = (out == x).all(dim=(1, 2)), (out == x.flip(2)).all(dim=(1, 2))
+    assert bool((same | other).all()) and same.any() and other.any()
+
+
+def test_truncated_images_keep_the_vertebra():
+    x = torch.zeros(300, 64, 64)
+    out = truncate(x, 0.5, generator())
+    cut = (out == -1000).any(dim=(1, 2))
+    assert 0.3 < cut.float().mean() < 0.7
+    assert bool((out[:, :, 13:51] == 0).all())
+
+
+def test_map_targets_are_bone_in_its_place():
+    x = torch.from_numpy(images().hu).float()[-1:]
+    target, weight = map_targets(x, STANDARD)
+    row = int(STANDARD.anterior_mm / STANDARD.spacing_mm)
+    assert target[0, 0, row, 32] == 1 and weight[0, 0, row, 32] == 1
+    # The spinous bar is bone, but not part of the width of the body.
+    bar = int((STANDARD.anterior_mm + 42) / STANDARD.spacing_mm)
+    assert target[0, 0, bar, 32] == 1
+    assert target[0, 1, bar, 32] == 0 and weight[0, 1, bar, 32] == 1
+    assert target[0, :, row, 5].sum() == 0 and bool((weight[0, :, row, 5] == 1).all())
+
+
+def test_mineral_changes_image_and_label_together():
+    x = torch.from_numpy(images().hu).float()
+    settings = replace(STILL, mineral=0.5, share=1.0)
+    out, label = augment(x, torch.ones(len(x)), settings, generator())
+    row = int(STANDARD.anterior_mm / STANDARD.spacing_mm)
+    before, after = x[:, row, 32] - SOFT_HU, out[:, row, 32] - SOFT_HU
+    assert torch.allclose(after / before, label, rtol=1e-4)
+    assert label.min() < 0.8 and label.max() > 1.2
+    # Soft tissue beside the spine stays.
+    assert torch.equal(out[:, row, 12].clamp(max=SOFT_HU), x[:, row, 12].clamp(max=SOFT_HU))
+
+
+def test_noise_and_blur_do_what_they_say():
+    flat = torch.full((200, 64, 64), 50.0)
+    out, _ = augment(flat, torch.ones(200), replace(STILL, noise_hu=40.0, share=1.0), generator())
+    sd = out.std(dim=(1, 2))
+    assert 30 < sd.max() <= 41 and sd.min() < 5
+    assert abs(float(out.mean()) - 50) < 0.5
+    spot = torch.zeros(1, 31, 31)
+    spot[0, 15, 15] = 1
+    blurred = gaussian(spot, torch.full((1, 1, 1), 1.0))
+    assert float(blurred.sum()) == pytest.approx(1.0, abs=1e-4)
+    assert float(blurred[0, 15, 15]) == pytest.approx(1 / (2 * np.pi), rel=0.02)
+
+
+def test_training_learns_and_a_resumed_run_is_the_unbroken_one(tmp_path):
+    data = images()
+    settings = Settings(epochs=10, batch=6, rate=4e-3, average=0.5)
+    common = dict(seed=1, augmentation=STILL)
+    log = []
+    whole = fit(data, data, STANDARD, settings=settings, log=log.append, **common)
+    assert len(log) == 10
+
+    def stop(text):
+        if "epoch 2/" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            data,
+            data,
+            STANDARD,
+            settings=settings,
+            checkpoint=tmp_path / "c.pt",
+            log=stop,
+            **common,
+        )
+    resumed_log = []
+    resumed = fit(
+        data,
+        data,
+        STANDARD,
+        settings=settings,
+        checkpoint=tmp_path / "c.pt",
+        log=resumed_log.append,
+        **common,
+    )
+    assert len(resumed_log) == 8
+    assert all(np.allclose(whole[k], resumed[k], atol=1e-5) for k in whole)
+    from CTBMDLib.model.network import build_torch, predict_numpy
+
+    network = build_torch(STANDARD, 0)
+    network.set_weights(whole)
+    by_torch = predict(network, data)
+    assert np.abs(by_torch - predict_numpy(whole, data.hu, STANDARD, data.kvp)).max() < 1e-4
+    fresh = predict(build_torch(STANDARD, 1), data)
+    assert np.abs(by_torch - data.bmd).mean() < 0.5 * np.abs(fresh - data.bmd).mean()
+
+    # The checkpoint of other labels is not taken for this training's.
+    other_log = []
+    fit(
+        replace(data, bmd=data.bmd + 0.1),
+        data,
+        STANDARD,
+        settings=settings,
+        checkpoint=tmp_path / "c.pt",
+        log=other_log.append,
+        **common,
+    )
+    assert len(other_log) == 10
+
+
+def test_anatomies_are_never_split():
+    paths = [Path(str(i)) for i in range(30)]
+    load = lambda path: SimpleNamespace(anatomy_id=int(str(path)) // 3)  # noqa: E731
+    train, held = split_by_anatomy(paths, load)
+    assert sorted(train + held, key=lambda p: int(str(p))) == paths
+    assert {load(p).anatomy_id for p in train}.isdisjoint(load(p).anatomy_id for p in held)
+    assert held
+
+
+def test_figures_of_known_data():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.6, 1.3, 300)
+    found = evaluate.figures(truth + 0.05, truth, truth < 0.8, draws=50)
+    assert found["r"][0] == pytest.approx(1.0)
+    assert found["bias"][0] == pytest.approx(0.05)
+    assert found["rmse"][0] == pytest.approx(0.05)
+    assert found["auc"][0] == 1.0
+    noisy = evaluate.figures(rng.permutation(truth), truth, truth < 0.8, draws=200)
+    assert abs(noisy["r"][0]) < 0.2 and noisy["r"][1] < noisy["r"][0] < noisy["r"][2]
+    assert 0.35 < noisy["auc"][0] < 0.65
+
+
+def test_auc_counts_ties_half_and_needs_both_classes():
+    assert evaluate.auc([1, 2, 2, 3], [0, 0, 1, 1]) == pytest.approx(0.875)
+    assert np.isnan(evaluate.auc([1, 2], [1, 1]))
+
+
+def test_conformal_intervals_cover():
+    rng = np.random.default_rng(1)
+    inside = []
+    for _ in range(300):
+        score = np.abs(rng.normal(size=60))
+        inside.append(np.abs(rng.normal()) <= evaluate.conformal_quantile(score, 0.9))
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.06)
+
+
+def test_baselines():
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    y = 1 + x @ [2.0, -3.0]
+    assert Linear().fit(x, y).predict(x) == pytest.approx(y)
+    low, high = (
+        slice_dxa(
+            cut_images(phantom(bone_hu=v), LevelSlice("L2", CENTRES["L2"]), STANDARD).hu, STANDARD
+        ).mean()
+        for v in (200.0, 360.0)
+    )
+    assert high / low == pytest.approx(320 / 160, rel=0.1)
+
+
+def test_masking_bone_leaves_soft_tissue():
+    hu = np.array([[-100.0, 50.0, 79.0, 200.0]])
+    assert np.array_equal(mask_bone(hu), [[-100.0, 50.0, 79.0, 50.0]])

@@ -1,0 +1,1 @@
+"""What a bundle is worth on simulated patients: figures, baselines, studies, report."""

@@ -1,0 +1,1 @@
+"""From cohorts to trained networks: images, augmentation, training jobs."""

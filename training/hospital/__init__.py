@@ -1,0 +1,1 @@
+"""Training and testing on a hospital's own CT and DXA."""

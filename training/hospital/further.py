@@ -1,0 +1,271 @@
+"""The same training and report on a hospital's own CT and DXA: `reproduce --cohort patients.csv`."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.cohort.cases import open_case
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.levels import MEASURED
+from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder, save_bundle
+
+from ..evaluation import evaluate
+from ..evaluation.baselines import Linear
+from .cases import Case, check_cases, counted
+
+SHARES = (("train", 0.7), ("validation", 0.85), ("test", 1.0))
+"""Where a patient without a split goes, by a hash of who it is."""
+
+LEAST = {"train": 10, "validation": 9, "test": 5}
+"""Fewest patients of a part. Nine, because the largest of n errors bounds the next one with
+probability n / (n + 1), and the interval is to hold 90 %."""
+
+EPOCHS, RATE = 20, 1e-3
+"""Rounds through the patients' images and peak learning rate, when a trained bundle is the start."""
+
+NAMES = {"internal": "internal test", "external": "other institutions"}
+
+LEAST_CLASS = 5
+"""Fewest patients with and without osteoporosis for an AUC: an interval from one means nothing."""
+
+SCOPE = (
+    "they hold for its scanners, protocols, DXA devices and kind of patients, and were taken from "
+    "its table as it is"
+)
+
+
+@dataclass
+class HospitalRecord:
+    """A patient as `dataset` and `evaluate` read one; see `cohort.PatientRecord`."""
+
+    slabs: dict
+    slices: dict
+    bmd: dict
+    bmd_total: float
+    anatomy_id: str
+    sex: str | None
+    age_years: float | None
+    bmi: None = None
+
+
+def load_case(case: Case) -> HospitalRecord:
+    """Read a CT and put its DXA beside its levels.
+
+    Where only L1-L4 was measured each level is labelled with it. Where the CT lacks a
+    level that was measured, the total is the mean of those in both.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    pair = case.pair
+    volume, selection = open_case(pair.path, levels=pair.levels)
+    bmd = pair.bmd or dict.fromkeys(MEASURED, pair.total)
+    slices = {x.level: x for x in selection if x.level in bmd and x.included}
+    whole = len(slices) == len(bmd)
+    return HospitalRecord(
+        dict.fromkeys(slices, volume),
+        slices,
+        {level: bmd[level] for level in slices},
+        pair.total if whole else float(np.mean([bmd[level] for level in slices])),
+        pair.case,
+        case.sex,
+        case.age,
+    )
+
+
+def split_of(cases: list[Case]) -> dict[str, list[Case]]:
+    """CT by their part; never one person in two.
+
+    A given `split` counts; other institutions than the most frequent one are
+    'external'; the rest is dealt out by a hash of the person, so that adding
+    patients moves nobody. Only where a part would be too small are those of
+    'train' that lie next to it in the hash's order moved over.
+    """
+    named = Counter(case.pair.institution for case in cases if case.pair.institution)
+    home = named.most_common(1)[0][0] if named else None
+    parts: dict[str, list[Case]] = {"train": [], "validation": [], "test": [], "external": []}
+    dealt: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.pair.split:
+            parts[case.pair.split].append(case)
+        elif case.pair.institution not in (None, home):
+            parts["external"].append(case)
+        else:
+            dealt.setdefault(case.person, []).append(case)
+    order = sorted(dealt, key=_place)
+    part_of = {
+        person: next(name for name, limit in SHARES if _place(person) < limit) for person in order
+    }
+    given = {name: len({case.person for case in part}) for name, part in parts.items()}
+    for name in ("validation", "test"):
+        lacking = LEAST[name] - given[name] - sum(x == name for x in part_of.values())
+        spare = [person for person in order if part_of[person] == "train"]
+        free = max(len(spare) + given["train"] - LEAST["train"], 0)
+        if lacking > 0 and given[name] == 0:
+            for person in spare[len(spare) - min(lacking, free, len(spare)) :]:
+                part_of[person] = name
+    for person in order:
+        parts[part_of[person]] += dealt[person]
+    return parts
+
+
+def _place(person: str) -> float:
+    return int(hashlib.sha256(person.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def too_small(parts) -> list[str]:
+    """Faults of parts with too few patients."""
+    faults = []
+    for name, least in LEAST.items():
+        count = len({case.person for case in parts[name]})
+        if count < least:
+            faults.append(
+                f"{count} usable patients fall to '{name}', at least {least} are needed: add patients, "
+                "or set the column 'split' or leave it empty to have them dealt out"
+            )
+    return faults
+
+
+def run_hospital(table, plan, work: Path, results: Path, options, say) -> int:
+    """Train on a hospital's patients, starting from the bundle that comes with CTBMD."""
+    from ..evaluation.report import write_report
+    from ..reproduce import _bar, _device, assess, make_card, train_members, training_images
+
+    started = time.time()
+    reference = getattr(options, "reference", None)
+    if reference:
+        ReferenceTable.load(reference)  # refused now, not after the training
+    cases, faults = check_cases(table, work, _bar)
+    parts = split_of(cases)
+    faults += too_small(parts)
+    if faults:
+        listed = "".join(f"\n- {fault}" for fault in faults)
+        raise CTBMDError(f"The table '{table}' cannot be used; nothing was trained:{listed}")
+    counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+    say(f"CT: {counts}; of {len({case.person for case in cases})} patients")
+    doubts = {case.pair.case: case.doubts for case in cases if case.doubts}
+    for name, text in doubts.items():
+        say(f"check {name}: {text}")
+    if doubts:
+        say(f"the levels that were found, to be corrected: {Path(work) / 'levels'}")
+    index = {case.digest: case for case in cases}
+
+    def load(path):
+        return load_case(index[Path(path).name])
+
+    paths = {name: [Path(case.digest) for case in part] for name, part in parts.items()}
+    start = _start()
+    train, valid = training_images(plan, work, paths["train"], paths["validation"], load)
+    if start:
+        seen = min(plan.images_seen, EPOCHS * len(train))
+        plan = replace(plan, images_seen=seen, settings=replace(plan.settings, rate=RATE))
+    # Other patients, labels or starting weights are another training.
+    weights = start.card["weights_sha256"] if start else ""
+    trained_on = sorted(path.name for name in ("train", "validation") for path in paths[name])
+    key = hashlib.sha256(" ".join([weights, *trained_on]).encode()).hexdigest()[:8]
+    date = time.strftime("%Y-%m-%d")
+    home = Counter(case.pair.institution for case in parts["train"]).most_common(1)[0][0]
+    plan = replace(
+        plan,
+        parts={},
+        studies=None,
+        name=f"ctbmd-site-{home}" if home else "ctbmd-site",
+        version=f"1.0.0+{date.replace('-', '')}.{key}",
+        date=date,
+    )
+    device = _device(getattr(options, "device", "cpu"))
+    say(f"training on {len(train)} images, {device}")
+    processes = getattr(options, "workers", None)
+    folder = work / f"training-{key}"
+    members = train_members(plan, train, valid, folder, device, start and start.members, processes)
+    say("evaluating")
+    keys = {"validation": "validation", "internal": "test", "external": "external"}
+    tables = {
+        name: evaluate.read_table(paths[part], load, plan.standard)
+        for name, part in keys.items()
+        if paths[part]
+    }
+    tested = [name for name in ("internal", "external") if name in tables]
+    report = assess(plan, members, tables, tested, reference, kind="patients")
+    if start:
+        _add_start(report, start, tables, tested, plan)
+    report["patients"] = {"train": len(paths["train"]), **{k: len(v) for k, v in tables.items()}}
+    report["images"] = len(train)
+    report["hours"] = (time.time() - started) / 3600
+    report["range"] = [float(train.bmd.min()), float(train.bmd.max())]
+    report["scope"] = SCOPE
+    report["names"] = NAMES
+    report["cohort"] = {
+        "table": Path(table).name,
+        "institutions": counted(case.pair.institution for case in cases),
+        "scanners": counted(case.scanner for case in cases),
+        "dxa_devices": counted(case.pair.dxa_device for case in cases),
+        "sex": counted(case.sex for case in cases),
+        "only_L1-L4_measured": sum(not case.pair.bmd for case in cases),
+        "remarks": _drop_weak_auc(report),
+    }
+    report["doubts"] = doubts
+    card = make_card(plan, report, "patients")
+    card["cohort"] = report["cohort"]
+    card["scanners"] = list(report["cohort"]["scanners"])
+    card["dxa_devices"] = list(report["cohort"]["dxa_devices"])
+    if start:
+        keep = ("name", "version", "population", "weights_sha256")
+        card["training"]["started_from"] = {name: start.card[name] for name in keep}
+    card["reproduce"] = f"python -m training.reproduce --cohort {Path(table).name}"
+    folder = options.bundle or work / "bundle"
+    save_bundle(folder, card, members, overwrite=True)
+    write_report(results, report, tables, title="the hospital's own patients")
+    say(f"bundle in {folder}, report in {results}")
+    return 0
+
+
+def _drop_weak_auc(report) -> list[str]:
+    """Take out the AUC of parts with too few of a class; sentences that say so."""
+    remarks = []
+    for name, entry in report["tested"].items():
+        low = entry["osteoporosis"]
+        if low is None or min(low, entry["patients"] - low) >= LEAST_CLASS:
+            continue
+        for values in entry.values():
+            if isinstance(values, dict):
+                values.pop("auc", None)
+        remarks.append(
+            f"No AUC for {NAMES[name]}: {low} of {entry['patients']} patients have T <= -2.5, and at "
+            f"least {LEAST_CLASS} with and without are needed."
+        )
+    return remarks
+
+
+def _start() -> ModelBundle | None:
+    try:
+        return ModelBundle.load(default_bundle_folder())
+    except CTBMDError:
+        return None
+
+
+def _add_start(report, start: ModelBundle, tables, tested, plan) -> None:
+    """Figures of the bundle that the training started from: as it is, and calibrated."""
+    from ..reproduce import predictor
+
+    predict = predictor(start.members, start.standard)
+    answers = {name: evaluate.predict_table(predict, table).total for name, table in tables.items()}
+    line = Linear().fit(answers["validation"][:, None], tables["validation"].total)
+    for name in tested:
+        entry, table = report["tested"][name], tables[name]
+        reference = report["reference"] and ReferenceTable.load(report["reference"])
+        low = evaluate.osteoporosis(table, reference)
+        title = f"{start.name} {start.version}"
+        for label, guess in (
+            (f"{title}, not trained further", answers[name]),
+            (f"{title}, scale and offset only", line.predict(answers[name][:, None])),
+        ):
+            entry[label] = evaluate.figures(guess, table.total, low, draws=plan.draws)

@@ -1,0 +1,1 @@
+"""Making and checking the finder's two small networks."""
