@@ -167,7 +167,7 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
 
     # Labels are the same whether a lumbar vertebra more or less lies out of view.
     def l1_of(first, count):
-        return first if 0 < first else first + count - 5
+        return first if first > 0 else first + count - 5
 
     weights = {}
     for score, f, c in options:
@@ -215,7 +215,7 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
         probability = min(probability, 0.5)
     elif decided == "neither" and not notes:
         run = range(max(first, 0), min(end, m))
-        if len(run) and not ribs_in_view and not sacrum_in_view:
+        if run and not ribs_in_view and not sacrum_in_view:
             # Nothing to count from: the names that put the run in the middle of L1-L5.
             label = max(first, 0) - (5 - len(run)) // 2
         notes.append(

@@ -11,9 +11,20 @@ from ..errors import CTBMDError
 from ..levels import LUMBAR, MEASURED, ORDER, LevelSelection, LevelSlice
 
 _WANTED = (*LUMBAR, "T11", "T12", "S1")
-_ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
-)
+_ORDINALS = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+]
 _REGIONS = {"thoracic": "T", "lumbar": "L", "sacral": "S", "cervical": "C", "dorsal": "T"}
 _NOT_A_VERTEBRA = re.compile(
     r"\b(disc|disk|discs|rib|ribs|nerve|root|muscle|artery|foramen|pedicle|canal|cord|process|"

@@ -135,7 +135,7 @@ def meet() -> None:
     """Wait for the other processes of `torchrun`, which may be making a cohort for hours."""
     if ranks()[1] == 1:
         return
-    import torch.distributed as distributed
+    from torch import distributed
 
     if not distributed.is_initialized():
         distributed.init_process_group("gloo", timeout=timedelta(hours=12))

@@ -286,7 +286,7 @@ def print_grid(copies) -> Limits:
             limits = replace(best, **{name: value})
             _print_row(limits, table[limits], limits == best)
     print("-- as committed")
-    _print_row(LIMITS, count_verdicts(copies, LIMITS), LIMITS == best)
+    _print_row(LIMITS, count_verdicts(copies, LIMITS), best == LIMITS)
     # With a limit of 0 the numberings that it limits are those of probability 0.
     right, given = names_right(copies, replace(best, one_witness=0.0), high=1e-9)
     print(f"\none witness sure, the other leaning to other names: {right} of {given} names right")

@@ -19,9 +19,26 @@ import numpy as np
 TABLES = Path(__file__).parent / "tables"
 ENERGIES_KEV = np.arange(20, 142, 2)
 KVP = (80, 90, 100, 110, 120, 130, 140)
-ELEMENTS = (
-    "H C N O Na Mg Al P S Cl K Ca Ti Fe Cu I Cs Gd".split()
-)  # body, filters, implants, contrast agent, detector
+ELEMENTS = [
+    "H",
+    "C",
+    "N",
+    "O",
+    "Na",
+    "Mg",
+    "Al",
+    "P",
+    "S",
+    "Cl",
+    "K",
+    "Ca",
+    "Ti",
+    "Fe",
+    "Cu",
+    "I",
+    "Cs",
+    "Gd",
+]  # body, filters, implants, contrast agent, detector
 
 
 def attenuation_rows() -> list[str]:
@@ -45,7 +62,7 @@ def spectrum_rows() -> list[str]:
         spectrum.filter("Al", 7.0)
         k, phi = spectrum.get_spectrum(edges=False)
         binned = np.array([phi[np.abs(k - e) <= 1.0].sum() for e in ENERGIES_KEV])
-        binned[ENERGIES_KEV > kvp] = 0.0
+        binned[kvp < ENERGIES_KEV] = 0.0
         columns.append(binned / binned.sum())
     rows = ["energy_kev," + ",".join(f"kvp{k}" for k in KVP)]
     for i, energy in enumerate(ENERGIES_KEV):

@@ -324,10 +324,9 @@ def test_messages_are_asked_and_recorded(slicer):
 
 
 def test_try_with_error_display_shows_and_raises(slicer):
-    with gui_helpers.answering("Ok") as shown:
-        with pytest.raises(ValueError):
-            with slicer.util.tryWithErrorDisplay("Could not do it.", waitCursor=True):
-                raise ValueError("no such file")
+    with gui_helpers.answering("Ok") as shown, pytest.raises(ValueError):
+        with slicer.util.tryWithErrorDisplay("Could not do it.", waitCursor=True):
+            raise ValueError("no such file")
     assert shown[0].text == "Could not do it.\n\nno such file"
     assert "Traceback" in shown[0].details
 
@@ -401,10 +400,9 @@ def test_errors_in_observers_and_overridden_methods_are_noticed(slicer, capfd):
             raise ValueError("the event failed")
 
     widget = Bad()
-    with pytest.raises(AssertionError, match="the event failed"):
-        with gui_helpers.no_slot_errors():
-            widget.show()
-            gui_helpers.process()
+    with pytest.raises(AssertionError, match="the event failed"), gui_helpers.no_slot_errors():
+        widget.show()
+        gui_helpers.process()
     widget.hide()
     assert "the observer failed" in capfd.readouterr().err
 

@@ -107,7 +107,7 @@ def test_nothing_but_what_slicer_brings_is_imported_at_file_scope():
 
 def test_every_named_widget_is_in_the_ui_file_and_every_name_is_used():
     import re
-    import xml.etree.ElementTree as ElementTree
+    from xml.etree import ElementTree
 
     tree = ElementTree.parse(MODULE.parent / "Resources" / "UI" / "CTBMD.ui")
     named = {widget.get("name") for widget in tree.iter("widget")}

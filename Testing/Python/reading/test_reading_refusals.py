@@ -368,4 +368,4 @@ def test_a_multi_frame_image_that_is_no_enhanced_ct(tmp_path):
     data.PixelData = data.PixelData * 4
     write_file(tmp_path / "m.dcm", data)
     assert "only one slice" in refused(tmp_path / "m.dcm")
-    assert AXIAL == tuple(data.ImageOrientationPatient)
+    assert tuple(data.ImageOrientationPatient) == AXIAL

@@ -144,7 +144,7 @@ def _exec(self, *args):
 
 
 def _delete_later(self):
-    """deleteLater of a dialog.
+    """DeleteLater of a dialog.
 
     slicer.util calls it before exec_(). Below Slicer's own event loop that
     deletes the dialog when it is closed; where no event loop runs (a test) Qt

@@ -48,7 +48,7 @@ def test_hits_labels_and_silent_errors_are_told_apart(capsys):
     assert "0.6-0.8           2  0 of 2 (0.0 %)" in text
     assert "0.9-1.0           2  1 of 2 (50.0 %)" in text
     metal = next(line for line in text.splitlines() if line.startswith("metal"))
-    assert metal.split()[1:] == "1 1 of 1 (100.0 %) 0 of 1 (0.0 %)".split()
+    assert metal.split()[1:] == ["1", "1", "of", "1", "(100.0", "%)", "0", "of", "1", "(0.0", "%)"]
 
 
 def test_an_empty_answer_counts_as_missed(capsys):
