@@ -242,8 +242,8 @@ def _estimate(arguments, screen) -> None:
 
 
 def _levels(arguments, screen) -> None:
-    from .bmd.export import write_text
     from .cohort.cases import not_found, open_case
+    from .safefile import write_text
 
     output = arguments.output and Path(arguments.output)
     if output:

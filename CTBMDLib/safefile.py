@@ -1,152 +1,86 @@
-"""What reading a NIfTI and an NRRD file have in common: bytes in, a checked volume out."""
+"""Files written whole or not at all: the only place that writes what a user keeps."""
 
 from __future__ import annotations
 
-import zlib
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
-import numpy as np
-
-from .errors import Cancelled, CTBMDError
-
-MAX_RATIO = 1200
-"""No deflate stream grows by more (its limit is 1032); a header that asks for more is false."""
-
-_CHUNK = 8 << 20
-_BROKEN = (OSError, EOFError, zlib.error, ValueError)
+from .errors import CTBMDError
 
 
-def stem(path: Path) -> str:
-    """File name without .nii, .nii.gz, .nrrd and the like."""
-    name = path.name
-    return path.with_suffix("").stem if name.lower().endswith(".gz") else path.stem
-
-
-def cut(path: Path) -> CTBMDError:
-    """The error for a file that ends too early or does not unpack."""
-    return CTBMDError(f"'{path.name}' is cut off or damaged; copy it again from where it came.")
-
-
-def zipped(path: Path) -> bool:
-    """Whether a file starts as a gzip stream."""
-    with open(path, "rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
-
-
-def read_bytes(stream, count: int, path: Path, exact: bool = True) -> bytes:
-    """`count` bytes from a stream; fewer only where `exact` is False.
+def write_bytes(path: str | os.PathLike[str], content: bytes, overwrite: bool = False) -> Path:
+    """Write a file whole or not at all.
 
     Raises
     ------
     CTBMDError
+        See `write_with`.
     """
-    parts, left = [], count
-    try:
-        while left:
-            part = stream.read(min(left, _CHUNK))
-            if not part:
-                break
-            parts.append(part)
-            left -= len(part)
-    except _BROKEN:
-        raise cut(path) from None
-    if exact and left:
-        raise cut(path)
-    return b"".join(parts)
+    return write_with(path, lambda file: file.write(content), overwrite)
 
 
-def read_array(stream, shape_kji, dtype, path: Path, should_cancel=None) -> np.ndarray:
-    """An array straight from a stream, in the machine's byte order.
+def write_text(
+    path: str | os.PathLike[str], text: str, overwrite: bool = False, encoding: str = "utf-8"
+) -> Path:
+    """Write a text file whole or not at all; line ends stay as they are.
+
+    Raises
+    ------
+    CTBMDError
+        See `write_with`.
+    """
+    return write_bytes(path, text.encode(encoding), overwrite)
+
+
+def write_with(
+    path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any], overwrite: bool = False
+) -> Path:
+    """Let `write` fill a file beside `path`, then put it in its place in one step.
+
+    What is on the disk when the power fails is the old file or the new one.
 
     Parameters
     ----------
-    stream : binary stream with `readinto`
-    shape_kji : tuple of 3 int
-    dtype : numpy.dtype
-        With the byte order of the file.
+    path : path-like
+    write : callable(file)
+        Gets a file opened for binary writing; what it raises passes on, but for
+        an OSError.
+    overwrite : bool
+        Whether a file of that name may be replaced.
 
     Returns
     -------
-    ndarray, shape (K, J, I)
-
-    Raises
-    ------
-    CTBMDError, Cancelled
-    """
-    try:
-        values = np.empty(shape_kji, dtype)
-    except (MemoryError, ValueError):
-        raise CTBMDError(f"'{path.name}' does not fit into the memory of this computer.") from None
-    view = memoryview(values.reshape(-1).view(np.uint8))
-    done = 0
-    while done < len(view):
-        if should_cancel and should_cancel():
-            raise Cancelled
-        try:
-            got = stream.readinto(view[done : done + _CHUNK])
-        except _BROKEN:
-            got = 0
-        if not got:
-            raise cut(path)
-        done += got
-    try:
-        stream.read(1)  # lets a packed stream compare its checksum
-    except _BROKEN:
-        raise cut(path) from None
-    if not values.dtype.isnative:
-        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder())
-    return values
-
-
-def checked_matrix(matrix: np.ndarray, path: Path) -> np.ndarray:
-    """An IJK-to-RAS matrix with plausible spacing and axes at right angles.
+    Path
 
     Raises
     ------
     CTBMDError
+        Where `path` is a folder, exists and may not be replaced, or cannot be written.
     """
-    with np.errstate(all="ignore"):
-        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-        fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
-    if not fine:
+    path = Path(path)
+    if path.is_dir():
+        raise CTBMDError(f"'{path}' is a folder; name a file.", "output-is-folder")
+    if path.exists() and not overwrite:
         raise CTBMDError(
-            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again."
+            f"'{path}' exists already; choose another name or allow overwriting (--overwrite).",
+            "output-exists",
         )
-    directions = matrix[:3, :3] / spacing
-    if np.abs(directions.T @ directions - np.eye(3)).max() > 0.01:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        why = error.strerror or str(error)
         raise CTBMDError(
-            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first."
-        )
-    return matrix
-
-
-def check_shape(sizes, path: Path) -> tuple[int, int, int]:
-    """Three sizes along i, j, k that make a volume.
-
-    Raises
-    ------
-    CTBMDError
-        For 2-D and 4-D content and fewer than 3 slices.
-    """
-    sizes = [int(n) for n in sizes]
-    if min(sizes) < 1:
-        raise cut(path)
-    volumes = 1
-    for n in sizes[3:]:
-        volumes *= n
-    if volumes > 1:
-        raise CTBMDError(
-            f"'{path.name}' is a series of {volumes} volumes (4-D); export one of them as a 3-D file."
-        )
-    shape = (sizes + [1, 1, 1])[:3]
-    if min(shape) == 1:
-        raise CTBMDError(f"'{path.name}' is a single 2-D image; a CT volume is needed.")
-    if min(shape) < 3:
-        raise CTBMDError(f"'{path.name}' has only {min(shape)} slices; at least 3 are needed.")
-    return tuple(shape)
-
-
-def check_size(nbytes: int, available: int, path: Path) -> None:
-    """Refuse a header that promises more than the file can hold, before memory is taken."""
-    if nbytes > available:
-        raise cut(path)
+            f"'{path}' could not be written ({why}); choose another folder.", "output-not-written"
+        ) from None
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path

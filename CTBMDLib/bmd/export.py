@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 
 from ..errors import CTBMDError
+from ..safefile import write_text
 from .estimate import BMDResult, LevelResult
 
 COLUMNS = tuple(item.name for item in fields(LevelResult) if item.name != "included")
@@ -115,35 +115,6 @@ def write_result(result, path, overwrite: bool = False) -> Path:
     # Spreadsheet programs take UTF-8 for granted only with its mark.
     encoding = "utf-8" if suffix == ".json" or text.isascii() else "utf-8-sig"
     return write_text(path, text, overwrite, encoding)
-
-
-def write_text(path, text: str, overwrite: bool = False, encoding: str = "utf-8") -> Path:
-    """Write a text file whole or not at all.
-
-    Raises
-    ------
-    CTBMDError
-        Where the file exists and `overwrite` is False, or it cannot be written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise CTBMDError(f"'{path}' is a folder; name a file.")
-    if path.exists() and not overwrite:
-        raise CTBMDError(
-            f"'{path}' exists already; choose another name or allow overwriting (--overwrite)."
-        )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w", encoding=encoding, newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        why = error.strerror or str(error)
-        raise CTBMDError(f"'{path}' could not be written ({why}); choose another folder.") from None
-    return path
 
 
 def format_table(result: BMDResult) -> str:

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..bmd.estimate import BMDResult, estimate
-from ..bmd.export import SUFFIXES, write_result, write_text
+from ..bmd.export import SUFFIXES, write_result
 from ..errors import Cancelled, CTBMDError
 from ..model.bundle import ModelBundle
 from ..reading.series import files_below, scan
-from ..safefile import stem
+from ..reading.streams import stem
+from ..safefile import write_text
 from .cases import open_case
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")

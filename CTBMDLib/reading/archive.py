@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import Cancelled, CTBMDError
-from ..safefile import MAX_RATIO, cut
+from .streams import MAX_RATIO, cut
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 

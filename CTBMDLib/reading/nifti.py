@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CTBMDError
-from ..safefile import (
+from ..volume import Acquisition, CTVolume
+from .hounsfield import compact
+from .streams import (
     MAX_RATIO,
     check_shape,
     check_size,
@@ -25,8 +27,6 @@ from ..safefile import (
     stem,
     zipped,
 )
-from ..volume import Acquisition, CTVolume
-from .hounsfield import compact
 
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
           1024: "i8", 1280: "u8"}  # fmt: skip

@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CTBMDError
-from ..safefile import (
+from ..volume import Acquisition, CTVolume
+from .headers import text
+from .hounsfield import compact
+from .streams import (
     MAX_RATIO,
     check_shape,
     check_size,
@@ -25,9 +28,6 @@ from ..safefile import (
     read_bytes,
     stem,
 )
-from ..volume import Acquisition, CTVolume
-from .headers import text
-from .hounsfield import compact
 
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),

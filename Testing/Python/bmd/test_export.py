@@ -82,7 +82,7 @@ def test_a_failed_write_leaves_nothing(result, tmp_path, monkeypatch):
 
     path = tmp_path / "out.csv"
     path.write_text("mine")
-    monkeypatch.setattr("CTBMDLib.bmd.export.os.fsync", fail)
+    monkeypatch.setattr("CTBMDLib.safefile.os.fsync", fail)
     with pytest.raises(CTBMDError, match="No space left"):
         write_result(result, path, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]

@@ -1,0 +1,152 @@
+"""What reading a NIfTI and an NRRD file have in common: bytes in, a checked volume out."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import Cancelled, CTBMDError
+
+MAX_RATIO = 1200
+"""No deflate stream grows by more (its limit is 1032); a header that asks for more is false."""
+
+_CHUNK = 8 << 20
+_BROKEN = (OSError, EOFError, zlib.error, ValueError)
+
+
+def stem(path: Path) -> str:
+    """File name without .nii, .nii.gz, .nrrd and the like."""
+    name = path.name
+    return path.with_suffix("").stem if name.lower().endswith(".gz") else path.stem
+
+
+def cut(path: Path) -> CTBMDError:
+    """The error for a file that ends too early or does not unpack."""
+    return CTBMDError(f"'{path.name}' is cut off or damaged; copy it again from where it came.")
+
+
+def zipped(path: Path) -> bool:
+    """Whether a file starts as a gzip stream."""
+    with open(path, "rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def read_bytes(stream, count: int, path: Path, exact: bool = True) -> bytes:
+    """`count` bytes from a stream; fewer only where `exact` is False.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    parts, left = [], count
+    try:
+        while left:
+            part = stream.read(min(left, _CHUNK))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+    except _BROKEN:
+        raise cut(path) from None
+    if exact and left:
+        raise cut(path)
+    return b"".join(parts)
+
+
+def read_array(stream, shape_kji, dtype, path: Path, should_cancel=None) -> np.ndarray:
+    """An array straight from a stream, in the machine's byte order.
+
+    Parameters
+    ----------
+    stream : binary stream with `readinto`
+    shape_kji : tuple of 3 int
+    dtype : numpy.dtype
+        With the byte order of the file.
+
+    Returns
+    -------
+    ndarray, shape (K, J, I)
+
+    Raises
+    ------
+    CTBMDError, Cancelled
+    """
+    try:
+        values = np.empty(shape_kji, dtype)
+    except (MemoryError, ValueError):
+        raise CTBMDError(f"'{path.name}' does not fit into the memory of this computer.") from None
+    view = memoryview(values.reshape(-1).view(np.uint8))
+    done = 0
+    while done < len(view):
+        if should_cancel and should_cancel():
+            raise Cancelled
+        try:
+            got = stream.readinto(view[done : done + _CHUNK])
+        except _BROKEN:
+            got = 0
+        if not got:
+            raise cut(path)
+        done += got
+    try:
+        stream.read(1)  # lets a packed stream compare its checksum
+    except _BROKEN:
+        raise cut(path) from None
+    if not values.dtype.isnative:
+        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder())
+    return values
+
+
+def checked_matrix(matrix: np.ndarray, path: Path) -> np.ndarray:
+    """An IJK-to-RAS matrix with plausible spacing and axes at right angles.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    with np.errstate(all="ignore"):
+        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+        fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
+    if not fine:
+        raise CTBMDError(
+            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again."
+        )
+    directions = matrix[:3, :3] / spacing
+    if np.abs(directions.T @ directions - np.eye(3)).max() > 0.01:
+        raise CTBMDError(
+            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first."
+        )
+    return matrix
+
+
+def check_shape(sizes, path: Path) -> tuple[int, int, int]:
+    """Three sizes along i, j, k that make a volume.
+
+    Raises
+    ------
+    CTBMDError
+        For 2-D and 4-D content and fewer than 3 slices.
+    """
+    sizes = [int(n) for n in sizes]
+    if min(sizes) < 1:
+        raise cut(path)
+    volumes = 1
+    for n in sizes[3:]:
+        volumes *= n
+    if volumes > 1:
+        raise CTBMDError(
+            f"'{path.name}' is a series of {volumes} volumes (4-D); export one of them as a 3-D file."
+        )
+    shape = (sizes + [1, 1, 1])[:3]
+    if min(shape) == 1:
+        raise CTBMDError(f"'{path.name}' is a single 2-D image; a CT volume is needed.")
+    if min(shape) < 3:
+        raise CTBMDError(f"'{path.name}' has only {min(shape)} slices; at least 3 are needed.")
+    return tuple(shape)
+
+
+def check_size(nbytes: int, available: int, path: Path) -> None:
+    """Refuse a header that promises more than the file can hold, before memory is taken."""
+    if nbytes > available:
+        raise cut(path)
