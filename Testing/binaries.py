@@ -42,6 +42,7 @@ def too_large(root: Path, names: list[str]) -> list[str]:
 
 
 def main() -> int:
+    """Name what is too large; the exit code."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
