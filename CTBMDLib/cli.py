@@ -202,8 +202,7 @@ def _reference(arguments):
 
 def _estimate(arguments, screen) -> None:
     from .bmd.estimate import estimate
-    from .bmd.export import format_table, write_result
-    from .cohort.batch import check_output
+    from .bmd.export import check_output, format_table, write_result
     from .cohort.cases import not_found, open_case
 
     if arguments.levels and arguments.segmentation:
