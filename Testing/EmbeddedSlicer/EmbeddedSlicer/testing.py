@@ -138,7 +138,8 @@ def choose(combo, text):
     view = target.view()
     index = target.model().index(row, target.modelColumn())
     view.scrollTo(index)
-    place = view.visualRect(index).center()
+    # In a narrow box the list is narrower than its entries.
+    place = (view.visualRect(index) & view.viewport().rect()).center()
     QtTest.QTest.mouseMove(view.viewport(), place)
     QtTest.QTest.mouseClick(view.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
     process()
