@@ -158,6 +158,18 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
 
         return ReferenceTable.load(name) if name else None
 
+    def referenceTables(self):
+        """The reference tables that come with the module."""
+        from CTBMDLib.bmd.reference import list_tables
+
+        return list_tables()
+
+    def checkVolume(self, volumeNode):
+        """The findings about a volume node that need no levels."""
+        from CTBMDLib.bmd.quality import check_volume
+
+        return check_volume(self.volume(volumeNode))
+
     def findLevels(self, volumeNode, progress=None, shouldCancel=None):
         """Find the lumbar levels of a volume node; returns a LevelSelection."""
         return self.findWork(volumeNode)(progress, shouldCancel)
@@ -226,7 +238,7 @@ class CTBMDTest(ScriptedLoadableModuleTest):
     def test_nothingLoaded(self):
         from CTBMDPanel import selftest
 
-        selftest.nothingLoaded(self)
+        selftest.nothingLoaded(self, CTBMDLogic())
 
     def test_transform(self):
         from CTBMDPanel import selftest
@@ -236,7 +248,7 @@ class CTBMDTest(ScriptedLoadableModuleTest):
     def test_wholePath(self):
         from CTBMDPanel import selftest
 
-        selftest.wholePath(self)
+        selftest.wholePath(self, CTBMDLogic())
 
     def test_panel(self):
         from CTBMDPanel import selftest

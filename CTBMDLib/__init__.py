@@ -4,6 +4,8 @@ Research use only; not a medical device. Plain Python: no Slicer, no Qt, and
 torch only inside functions that can do without it.
 """
 
-__version__ = "0.1.0"
+from .disclaimers import RESEARCH_USE
 
-RESEARCH_USE = "Research use only, not a medical device."
+__all__ = ["RESEARCH_USE", "__version__"]
+
+__version__ = "0.1.0"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
 from pathlib import Path
 
-from . import RESEARCH_USE, __version__
+from . import __version__
+from .disclaimers import RESEARCH_USE, disclaimer, trained_on
 from .errors import Cancelled, CTBMDError
 
 
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ctbmd",
         description="Areal bone mineral density from an unenhanced abdominal CT, by a model trained on "
-        f"simulated CT unless another is named. {RESEARCH_USE}",
+        f"{trained_on('simulated')} unless another is named. {RESEARCH_USE}",
     )
     parser.add_argument("--version", action="version", version=f"ctbmd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -202,8 +202,7 @@ def _reference(arguments):
 
 def _estimate(arguments, screen) -> None:
     from .bmd.estimate import estimate
-    from .bmd.export import format_table, write_result
-    from .cohort.batch import check_output
+    from .bmd.export import check_output, format_table, write_result
     from .cohort.cases import not_found, open_case
 
     if arguments.levels and arguments.segmentation:
@@ -317,8 +316,7 @@ def _batch(arguments, screen) -> None:
     screen.say(f"{_count(len(report.results))} written to {report.output}")
     if report.failures:
         screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
-    use = " The model was trained on simulated CT." if bundle.simulated else ""
-    screen.say(f"{RESEARCH_USE}{use}")
+    screen.say(disclaimer(bundle.population))
 
 
 def _count(number) -> str:
@@ -326,28 +324,12 @@ def _count(number) -> str:
 
 
 def _model_show(arguments, screen) -> None:
+    from .model.card import card_text
+
     bundle = _bundle(arguments)
     screen.say(f"folder: {bundle.folder}")
-    for line in _lines(bundle.card):
-        screen.say(line)
+    screen.say(card_text(bundle.card))
     screen.say(RESEARCH_USE)
-
-
-def _lines(card, indent=0):
-    """A card as indented 'key: value' lines."""
-    pad = "  " * indent
-    for key, value in card.items():
-        if isinstance(value, dict):
-            yield f"{pad}{key}:"
-            yield from _lines(value, indent + 1)
-        elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-            yield f"{pad}{key}:"
-            for item in value:
-                yield f"{pad}  {json.dumps(item, ensure_ascii=False)}"
-        elif isinstance(value, list):
-            yield f"{pad}{key}: {', '.join(str(item) for item in value)}"
-        else:
-            yield f"{pad}{key}: {'unknown' if value is None else value}"
 
 
 def _model_check(arguments, screen) -> None:

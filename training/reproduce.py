@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.bundle import MAX_BYTES, save_bundle
 from CTBMDLib.model.network import ARCHITECTURE, parameter_shapes, predict_numpy
@@ -358,7 +359,7 @@ def make_card(plan: Plan, report: dict, population: str) -> dict:
         "date": plan.date,
         "population": population,
         "title": "Areal BMD of a lumbar vertebra from one axial CT image",
-        "use": "Research use only, not a medical device.",
+        "use": RESEARCH_USE,
         "image": plan.standard.to_dict(),
         "interval": report["interval"],
         "bmd_range_g_cm2": report.get("range"),

@@ -1,4 +1,4 @@
-"""Makes the widgets of CTBMD.ui show a panel's state; writes nothing to the scene."""
+"""Makes the widgets of CTBMD.ui show the panel's state; writes nothing to the scene."""
 
 import logging
 import math
@@ -6,31 +6,34 @@ import math
 import qt
 from slicer.i18n import tr as _
 
-from CTBMDLib.bmd import quality
-from CTBMDLib.bmd.reference import list_tables
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import ORDER
 
 from . import leveltable, modelcard, pytorch, results, views, volumes
 from .words import setText
 
-STEPS_PER_MM = 10
-"""Steps of the slice slider, which counts in whole numbers."""
-
 
 class Display:
-    """Shows a `panel.Panel`.
+    """The view of everything but the level table.
 
-    Attributes
+    Parameters
     ----------
-    updating : bool
-        True while widgets are being set, so that their signals are no user's doing.
+    ui : object
+        The named widgets of CTBMD.ui.
+    state : PanelState
+        Read, never written.
+    logic : CTBMDLogic
+        Asked for the volume's facts, the reference tables and the model's card.
+    runner : Runner
+        Asked whether it is busy, and for which button.
+    levelTable : LevelTable
+        Asked which level is selected.
     """
 
-    def __init__(self, panel):
-        self.panel = panel
-        self.ui = panel.ui
-        self.updating = False
+    def __init__(self, ui, state, logic, runner, levelTable):
+        self.ui, self.state, self.logic = ui, state, logic
+        self.runner, self.levelTable = runner, levelTable
+        self._updating = False
         self._closed = False
         self._model = None
         self._volumeState = None
@@ -51,7 +54,7 @@ class Display:
         ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
         self.torch()
         ui.referenceCombo.addItem(_("none (no T-score)"), "")
-        for table in installedTables():
+        for table in self._installedTables():
             ui.referenceCombo.addItem(table.title, table.name)
             index = ui.referenceCombo.findData(table.name)
             ui.referenceCombo.setItemData(index, table.title, qt.Qt.ToolTipRole)
@@ -63,19 +66,19 @@ class Display:
 
     def update(self):
         """Show everything anew."""
-        if self.updating or self._closed:
+        if self._updating or self._closed:
             return
-        self.updating = True
+        self._updating = True
         try:
             self._volume()
             self._notes()
             self._settings()
             self._result()
             self._modelCard()
-            self.buttons()
-            self.slider()
+            self._buttons()
+            self._slider()
         finally:
-            self.updating = False
+            self._updating = False
 
     def close(self):
         """Touch no widget any more."""
@@ -85,71 +88,66 @@ class Display:
         """Look at the volume again at the next update."""
         self._volumeState = None
 
-    def volumeChanged(self):
-        """Whether what is known of the volume is another than what is shown."""
-        return volumes.identity(self.panel.volumeNode) != self._volumeState
-
     def _volume(self):
-        node, ui = self.panel.volumeNode, self.ui
+        node, ui = self.state.volumeNode, self.ui
         ui.sampleButton.setVisible(node is None)
-        if not self.volumeChanged() and node is not None:
+        identity = volumes.identity(node)
+        if identity == self._volumeState and node is not None:
             return
-        self._volumeState = volumes.identity(node)
+        self._volumeState = identity
         line, warning = _("Choose the CT to measure, or load the sample."), ""
         if node is not None:
             try:
-                volume = self.panel.logic.volume(node)
-                line = volumes.facts(volume)
-                found = [x.text for x in quality.check_volume(volume) if x.severity == "warning"]
-                warning = "\n".join(found)
+                line = volumes.facts(self.logic.volume(node))
+                found = self.logic.checkVolume(node)
+                warning = "\n".join(x.text for x in found if x.severity == "warning")
             except CTBMDError as error:
                 line, warning = "", str(error)
         setText(ui.factsLabel, line)
         setText(ui.volumeWarningLabel, warning)
 
     def _notes(self):
-        selection = self.panel.controller.selection
+        selection = self.state.controller.selection
         lines = [leveltable.numbering(selection), *selection.notes]
         setText(self.ui.levelNotesLabel, "\n".join(line for line in lines if line))
 
-    def slider(self):
+    def _slider(self):
         """The slider of the selected level."""
-        slider, box, level = self.ui.sliceSlider, self.ui.sliceSpinBox, self.panel.levelTable.level
-        selection = self.panel.controller.selection
-        limits = views.sRange(self.panel.volumeNode)
+        slider, box, level = self.ui.sliceSlider, self.ui.sliceSpinBox, self.levelTable.level
+        selection = self.state.controller.selection
+        limits = views.sRange(self.state.volumeNode)
         there = level is not None and level in selection and limits is not None
         text = _("Slice of {level}:").format(level=level) if there else _("Slice:")
         setText(self.ui.sliceLabel, text)
         for widget in (slider, box):
-            widget.setEnabled(there and not self.panel.runner.busy)
+            widget.setEnabled(there and not self.runner.busy)
         s_mm = selection[level].ras[2] if there else 0.0
         limits = limits or (0.0, 0.0)
         low, high = min(limits[0], s_mm), max(limits[1], s_mm)
-        blocked = slider.blockSignals(True), box.blockSignals(True)
-        box.setRange(low, high)
-        if abs(box.value - s_mm) >= 0.5 / STEPS_PER_MM:  # as near as it can show
-            box.setValue(s_mm)
-        slider.setRange(math.floor(STEPS_PER_MM * low), math.ceil(STEPS_PER_MM * high))
-        slider.setValue(round(STEPS_PER_MM * s_mm))
-        slider.blockSignals(blocked[0])
-        box.blockSignals(blocked[1])
+        steps = views.STEPS_PER_MM
+        quietly(box, box.setRange, low, high)
+        if abs(box.value - s_mm) >= 0.5 / steps:  # as near as it can show
+            quietly(box, box.setValue, s_mm)
+        quietly(slider, slider.setRange, math.floor(steps * low), math.ceil(steps * high))
+        quietly(slider, slider.setValue, round(steps * s_mm))
 
     def _settings(self):
-        ui, parameters = self.ui, self.panel.parameterNode
+        ui, parameters = self.ui, self.state.parameterNode
         if parameters is None:
             return
         wanted = parameters.referenceTable
         index = ui.referenceCombo.findData(wanted)
         if index < 0:
-            ui.referenceCombo.addItem(wanted.replace("\\", "/").split("/")[-1], wanted)
+            name = wanted.replace("\\", "/").split("/")[-1]
+            quietly(ui.referenceCombo, ui.referenceCombo.addItem, name, wanted)
             index = ui.referenceCombo.findData(wanted)
         if ui.referenceCombo.currentIndex != index:
-            ui.referenceCombo.setCurrentIndex(index)
+            quietly(ui.referenceCombo, ui.referenceCombo.setCurrentIndex, index)
         if ui.modelPathEdit.currentPath != parameters.modelFolder:
-            ui.modelPathEdit.setCurrentPath(parameters.modelFolder)
+            quietly(ui.modelPathEdit, ui.modelPathEdit.setCurrentPath, parameters.modelFolder)
 
     def _result(self):
-        ui, result, parameters = self.ui, self.panel.result, self.panel.parameterNode
+        ui, result, parameters = self.ui, self.state.result, self.state.parameterNode
         table = parameters.resultTable if parameters is not None else None
         shown = result is not None
         if ui.resultView.mrmlTableNode() is not table:
@@ -160,7 +158,7 @@ class Display:
             ui.resultView.verticalHeader().setDefaultSectionSize(leveltable.ROW_HEIGHT)
         if shown and table is not None:
             self._fitTable(table)
-        stale = self.panel.staleReason()
+        stale = self.state.staleReason()
         ui.resultView.setVisible(shown)
         ui.resultView.setEnabled(not stale)
         ui.summaryLabel.setEnabled(not stale)
@@ -182,27 +180,27 @@ class Display:
         view.setFixedHeight(height + leveltable.ROW_HEIGHT * table.GetNumberOfRows())
 
     def _modelCard(self):
-        parameters = self.panel.parameterNode
+        parameters = self.state.parameterNode
         folder = parameters.modelFolder if parameters is not None else ""
         if folder == self._model:
             return
         self._model = folder
         try:
-            card = self.panel.logic.bundle(folder).card
+            card = self.logic.bundle(folder).card
             self.ui.modelCardBrowser.setPlainText(modelcard.cardText(card))
         except CTBMDError as error:
             card = None
             self.ui.modelCardBrowser.setPlainText(str(error))
         setText(self.ui.researchUseLabel, modelcard.researchUse(card))
 
-    def buttons(self):
+    def _buttons(self):
         """Texts and enabled states of everything that can be pressed."""
-        ui, panel = self.ui, self.panel
-        parameters, runner = panel.parameterNode, panel.runner
+        ui, state, runner = self.ui, self.state, self.runner
+        parameters = state.parameterNode
         there = parameters is not None
         idle = there and not runner.busy
-        ready = there and panel.volumeNode is not None
-        selection, level = panel.controller.selection, panel.levelTable.level
+        ready = there and state.volumeNode is not None
+        selection, level = state.controller.selection, self.levelTable.level
         chosen = ready and idle and level is not None
         name = ui.levelCombo.currentText
 
@@ -210,7 +208,7 @@ class Display:
         find = _("Take slices from the segmentation") if segmentation else _("Find lumbar slices")
         for button, text, possible in (
             (ui.findButton, find, ready),
-            (ui.estimateButton, _("Estimate BMD"), ready and panel.controller.measurable()),
+            (ui.estimateButton, _("Estimate BMD"), ready and state.controller.measurable()),
         ):
             mine = runner.busy and button is runner.button
             button.setText(_("Cancel") if mine else text)
@@ -220,7 +218,7 @@ class Display:
             widget.setEnabled(chosen)
         ui.renameButton.setEnabled(chosen and name != level)
         ui.addButton.setEnabled(ready and idle and name not in selection)
-        ui.undoButton.setEnabled(ready and idle and panel.controller.canUndo)
+        ui.undoButton.setEnabled(ready and idle and state.controller.canUndo)
         for widget in (
             ui.inputSelector,
             ui.sampleButton,
@@ -236,13 +234,21 @@ class Display:
         ):
             widget.setEnabled(idle)
         for widget in (ui.exportButton, ui.copyButton):
-            widget.setEnabled(idle and panel.result is not None)
+            widget.setEnabled(idle and state.result is not None)
+
+    def _installedTables(self):
+        """The reference tables that come with the module; a damaged one is left out and logged."""
+        try:
+            return self.logic.referenceTables()
+        except CTBMDError as error:
+            logging.warning("CTBMD: %s", error)
+            return []
 
 
-def installedTables():
-    """The reference tables that come with the module; a damaged one is left out and logged."""
+def quietly(widget, setter, *values):
+    """Set something of a widget without its signals, which tell of a person's doing."""
+    blocked = widget.blockSignals(True)
     try:
-        return list_tables()
-    except CTBMDError as error:
-        logging.warning("CTBMD: %s", error)
-        return []
+        setter(*values)
+    finally:
+        widget.blockSignals(blocked)

@@ -7,7 +7,6 @@ from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR
 
 from . import views
-from .display import STEPS_PER_MM
 
 
 class LevelActions:
@@ -15,14 +14,18 @@ class LevelActions:
 
     Parameters
     ----------
-    panel : panel.Panel
+    ui : object
+        The named widgets of CTBMD.ui.
+    state : PanelState
+    logic : CTBMDLogic
+    runner : Runner
+    levelTable : LevelTable
     """
 
-    def __init__(self, panel):
-        self.panel = panel
-        self.ui = ui = panel.ui
-        self.controller = panel.controller
-        self.levelTable = panel.levelTable
+    def __init__(self, ui, state, logic, runner, levelTable):
+        self.ui, self.state, self.logic = ui, state, logic
+        self.runner, self.levelTable = runner, levelTable
+        self.controller = state.controller
         ui.findButton.clicked.connect(self.onFind)
         ui.useSliceButton.clicked.connect(self.onUseSlice)
         ui.undoButton.clicked.connect(self.onUndo)
@@ -35,27 +38,27 @@ class LevelActions:
         ui.sliceSlider.valueChanged.connect(self.onSlider)
         ui.sliceSlider.sliderMoved.connect(self.onSliderMoving)
         ui.sliceSpinBox.valueChanged.connect(self.onSpinBox)
-        self.levelTable.picked.connect(self.onLevelPicked)
-        self.levelTable.included.connect(self.onIncluded)
+        levelTable.picked.connect(self.onLevelPicked)
+        levelTable.included.connect(self.onIncluded)
         self.controller.changed.connect(self.onSelectionChanged)
         self.controller.dragging.connect(self.onDragging)
 
     def onFind(self):
-        if self.panel.runner.cancelledBy(self.ui.findButton):
+        """Begin the search, or cancel the one that is under way."""
+        if self.runner.cancelledBy(self.ui.findButton):
             return
-        parameters = self.panel.parameterNode
+        parameters = self.state.parameterNode
         try:
             with slicer.util.WaitCursor():
-                work = self.panel.logic.findWork(parameters.inputVolume, parameters.segmentation)
+                work = self.logic.findWork(parameters.inputVolume, parameters.segmentation)
         except CTBMDError as error:
-            self.panel.showError(str(error))
+            self.state.refused.emit(str(error))
             return
         ui = self.ui
-        self.panel.runner.start(
-            work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel
-        )
+        self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
 
     def onFound(self, selection):
+        """Take the levels that were found and show the first lumbar one."""
         if not selection.levels and not selection.notes:
             selection.notes = (_("No lumbar vertebra was found in this volume."),)
         self.controller.replace(selection)
@@ -65,45 +68,54 @@ class LevelActions:
             self._pick(first)
 
     def onSelectionChanged(self):
+        """The levels are others than before."""
         self.levelTable.show(self.controller.selection)
-        self.panel.display.update()
+        self.state.changed.emit()
 
     def _pick(self, level):
         self.levelTable.show(self.controller.selection, level)
         self.onLevelPicked(level)
 
     def onLevelPicked(self, level):
+        """Show the slice of a level."""
         views.jumpTo(self.controller.selection[level].ras)
-        self.panel.display.update()
+        self.state.changed.emit()
 
     def onIncluded(self, level, included):
+        """A level's check box was changed."""
         self.controller.edit("include", level, included)
 
     def onDragging(self, level, ras):
+        """Follow a point that is being dragged."""
         self.levelTable.showPosition(level, ras[2])
         views.jumpTo(ras, axialOnly=True)
 
     def onSlider(self, value):
-        self.onSlice(value / STEPS_PER_MM)
+        """The slider was let go."""
+        self.onSlice(value / views.STEPS_PER_MM)
 
     def onSpinBox(self, value=None):
+        """A position was typed."""
         # Read from the box: in Qt 5 the signal exists with a number and with a text.
         self.onSlice(self.ui.sliceSpinBox.value)
 
     def onSlice(self, s_mm):
+        """Take another slice for the selected level."""
         level = self.levelTable.level
-        if self.panel.display.updating or level is None:
+        if level is None:
             return
         if self.controller.edit("use_slice", level, float(s_mm)):
             views.jumpTo(self.controller.selection[level].ras)
 
     def onSliderMoving(self, value):
+        """Show the slice that the slider is at."""
         level = self.levelTable.level
         if level is not None:
             r, a, _s = self.controller.selection[level].ras
-            views.jumpTo((r, a, value / STEPS_PER_MM), axialOnly=True)
+            views.jumpTo((r, a, value / views.STEPS_PER_MM), axialOnly=True)
 
     def onUseSlice(self):
+        """Take the slice that is shown for the selected level."""
         s_mm, level = self._shownS(), self.levelTable.level
         if s_mm is not None and level is not None:
             self.controller.edit("use_slice", level, s_mm)
@@ -111,44 +123,51 @@ class LevelActions:
     def _shownS(self):
         s_mm = views.axialS()
         if s_mm is None:
-            self.panel.showError(_("No axial slice is shown; set the red slice view to axial."))
+            self.state.refused.emit(_("No axial slice is shown; set the red slice view to axial."))
         return s_mm
 
     def onUndo(self):
+        """Take the last change back."""
         self.controller.undo()
 
     def onShiftUp(self):
+        """Every level takes the name above its own."""
         self._shift(-1)
 
     def onShiftDown(self):
+        """Every level takes the name below its own."""
         self._shift(1)
 
     def _shift(self, steps):
         row = self.levelTable.row
         if self.controller.edit("shift", steps):
             self.levelTable.selectRow(row)
-            self.panel.display.update()
+            self.state.changed.emit()
 
     def onRename(self):
+        """Give the selected level the name in the list."""
         level, name = self.levelTable.level, self.ui.levelCombo.currentText
         if level is not None and level != name and self.controller.edit("relabel", level, name):
             self._pick(name)
 
     def onAdd(self):
+        """Add the level named in the list at the slice that is shown."""
         s_mm = self._shownS()
         if s_mm is None:
             return
         bounds = [0.0] * 6
-        self.panel.volumeNode.GetRASBounds(bounds)
+        self.state.volumeNode.GetRASBounds(bounds)
         middle = [(bounds[2 * i] + bounds[2 * i + 1]) / 2 for i in range(3)]
         name = self.ui.levelCombo.currentText
         if self.controller.edit("add", name, self.controller.positionAt(s_mm, middle)):
             self._pick(name)
 
     def onRemove(self):
+        """Take the selected level out."""
         if self.levelTable.level is not None:
             self.controller.edit("remove", self.levelTable.level)
 
     def onNameChosen(self, index=None):
+        """Another name is chosen in the list."""
         self.controller.wishedName = self.ui.levelCombo.currentText
-        self.panel.display.buttons()
+        self.state.changed.emit()

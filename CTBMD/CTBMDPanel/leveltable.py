@@ -143,12 +143,17 @@ def confidence(item):
 
 def source(item):
     """How a level was chosen, in words."""
+    return sourceWords(item.source)
+
+
+def sourceWords(source):
+    """One of `levels.SOURCES`, in words."""
     return {
         "found": _("found"),
         "moved": _("moved"),
         "added": _("added"),
         "segment": _("segmentation"),
-    }[item.source]
+    }[source]
 
 
 def numbering(selection):

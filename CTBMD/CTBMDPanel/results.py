@@ -7,8 +7,11 @@ import vtk
 from slicer.i18n import tr as _
 
 from CTBMDLib.bmd import export
-from CTBMDLib.bmd.estimate import TOTAL, BMDResult
+from CTBMDLib.bmd.result import MEAN, TOTAL, BMDResult
 from CTBMDLib.errors import CTBMDError
+from CTBMDLib.levels import SOURCES
+
+from .leveltable import sourceWords
 
 
 def columns():
@@ -34,6 +37,8 @@ def columns():
         ("slice_s_mm", _("Slice S"), "mm", _("Position of the middle image along the patient")),
         ("images", _("Images"), "", _("Axial images that were read")),
         ("selection", _("Chosen by"), "", _("How the slice was chosen")),
+        ("included", _("In the mean"), "", _("Whether the vertebra counts in the L1-L4 mean")),
+        ("levels", _("Mean of"), "", _("Vertebrae that the L1-L4 value is the mean of")),
         ("bmd_low", _("Low"), "g/cm2", _("Lower end of the 90 % interval")),
         ("bmd_high", _("High"), "g/cm2", _("Upper end of the 90 % interval")),
         ("findings", _("Findings"), "", _("What to know before using the value")),
@@ -88,13 +93,21 @@ def _text(name, row):
     if name == "interval":
         return f"{_text('bmd_low', row)} - {_text('bmd_high', row)}"
     value = row[name]
-    if name == "level" and value == TOTAL:
-        return _("L1-L4 mean")
     if value is None:
         return _("unknown") if name == "trabecular_hu" else ""
     if name not in _DECIMALS:
-        return str(value)
+        return _words(name, str(value))
     return export.fixed(value, _DECIMALS[name])
+
+
+def _words(name, value):
+    """A text of the table in the user's language, where it is one of a few."""
+    words = {
+        "level": {TOTAL: _("L1-L4 mean")},
+        "selection": {MEAN: _("mean"), **{x: sourceWords(x) for x in SOURCES}},
+        "included": {"yes": _("yes"), "no": _("no")},
+    }
+    return words.get(name, {}).get(value, value)
 
 
 def shownColumns(node):
@@ -118,7 +131,7 @@ def summary(result):
         "<b>{level} ({how}): {bmd:.3f} g/cm²</b>, 90 % interval {low:.3f} to {high:.3f}."
     ).format(
         level=TOTAL,
-        how=total.selection,
+        how=_("mean of {levels}").format(levels=total.levels),
         bmd=total.bmd_g_cm2,
         low=total.bmd_low,
         high=total.bmd_high,

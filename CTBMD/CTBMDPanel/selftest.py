@@ -1,8 +1,8 @@
 """The module's own test, on the sample CT; runs in Slicer and in EmbeddedSlicer."""
 
 import csv
-import os
 import tempfile
+from pathlib import Path
 
 import slicer
 import vtk
@@ -17,9 +17,8 @@ from .job import waitFor
 PATIENCE_S = 300
 
 
-def nothingLoaded(test):
+def nothingLoaded(test, logic):
     """An empty scene gives sentences, not tracebacks."""
-    logic = _logic()
     with test.assertRaises(CTBMDError) as caught:
         logic.findLevels(None)
     test.assertIn("No CT volume is chosen", str(caught.exception))
@@ -30,9 +29,8 @@ def nothingLoaded(test):
     test.assertIn("Research use only, not a medical device", panel.ui.researchUseLabel.text)
 
 
-def wholePath(test):
+def wholePath(test, logic):
     """From the sample CT to a file, through the logic alone."""
-    logic = _logic()
     node = sample.load()
     selection = logic.findLevels(node)
     for level in MEASURED:
@@ -54,9 +52,9 @@ def wholePath(test):
     test.assertEqual(table.GetColumnUnitLabel("bmd_g_cm2"), "g/cm2")
 
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "results.csv")
+        path = Path(folder) / "results.csv"
         logic.export(result, path)
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
         test.assertEqual(list(rows[0]), list(COLUMNS))
         test.assertEqual(rows[-1]["level"], "L1-L4")
@@ -102,7 +100,7 @@ def panelPath(test):
 
     # A saved scene reopens as it was.
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "scene.mrb")
+        path = str(Path(folder) / "scene.mrb")
         test.assertTrue(slicer.util.saveScene(path))
         slicer.mrmlScene.Clear()
         _panel()
@@ -125,12 +123,6 @@ def underTransform(test):
     before = volumes.ijkToWorld(node)
     node.SetAndObserveTransformNodeID(transform.GetID())
     test.assertAlmostEqual(volumes.ijkToWorld(node)[2, 3], before[2, 3] + 25.0, places=6)
-
-
-def _logic():
-    import CTBMD
-
-    return CTBMD.CTBMDLogic()
 
 
 def _panel():

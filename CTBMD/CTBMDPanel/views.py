@@ -3,6 +3,9 @@
 import slicer
 import vtk
 
+STEPS_PER_MM = 10
+"""Steps of the panel's slice slider, which counts in whole numbers."""
+
 
 def axialS(scene=None):
     """S in mm of the axial slice shown now, or None where none is axial.
@@ -37,6 +40,12 @@ def jumpTo(ras, axialOnly=False):
     slicer.vtkMRMLSliceNode.JumpAllSlices(
         slicer.mrmlScene, ras[0], ras[1], ras[2], slicer.vtkMRMLSliceNode.OffsetJumpSlice
     )
+
+
+def showVolume(node):
+    """Show a volume in the slice views; None changes nothing."""
+    if node is not None:
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
 
 
 def sRange(volumeNode):

@@ -75,6 +75,22 @@ def ijkToWorld(node):
     return result
 
 
+def idOf(node):
+    """ID of a node, None for no node."""
+    return None if node is None else node.GetID()
+
+
+def firstVolume():
+    """The first volume that the selector lists, to save a click; None where there is none."""
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
+        node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+        # By class, labels and colour images are scalar volumes as well.
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
+            return node
+    return None
+
+
 def identity(node):
     """What the facts about a volume node hang on, None for no node."""
     if node is None:

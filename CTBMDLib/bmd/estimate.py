@@ -2,142 +2,137 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from .. import RESEARCH_USE
-from ..errors import Cancelled, CTBMDError
-from ..levels import MEASURED, LevelSelection
+from ..disclaimers import disclaimer, row_disclaimer
+from ..errors import CTBMDError
+from ..levels import MEASURED, LevelSelection, LevelSlice
 from ..model.bundle import ModelBundle
-from ..model.images import LevelImages, cut_images
+from ..model.images import ImageStandard, LevelImages, cut_images
+from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import quality
+from .interval import image_spread, interval_half_width
 from .quality import Finding
 from .reference import ReferenceTable, category
+from .result import MEAN, TOTAL, BMDResult, LevelResult
 from .roi import trabecular_hu
 
-TOTAL = "L1-L4"
-SIMULATED_USE = "model trained on simulated CT; research use only"
+MIN_LEVELS = 2
+"""Included levels of L1-L4 below which there is no L1-L4 value, as ISCD asks for DXA."""
+MAX_AGE = 130.0
 
 
-@dataclass
-class LevelResult:
-    """One row of the table; the fields are its columns, in order.
+@dataclass(frozen=True)
+class Cut:
+    """One vertebra as it is looked at.
 
     Attributes
     ----------
-    case, series_uid, level : str or None
-    slice_s_mm : float or None
-        S of the middle image plane; None in the L1-L4 row.
-    images : int
-    bmd_g_cm2, bmd_low, bmd_high : float
-        Estimate and its 90 % interval, g/cm2.
-    t_score : float or None
-    category : str or None
+    item : LevelSlice
+    images : LevelImages
     trabecular_hu : float or None
-    selection : str
-        How the level was chosen; in the L1-L4 row the levels that count.
-    findings : str
-        Sentences, joined by '; '.
-    model, model_version, model_population : str
-    included : bool
-        Whether the level counts in the L1-L4 mean (no column).
     """
+
+    item: LevelSlice
+    images: LevelImages
+    trabecular_hu: float | None
+
+    @property
+    def level(self) -> str:
+        """Name of the vertebra."""
+        return self.item.level
+
+    @property
+    def counted(self) -> bool:
+        """Whether the vertebra counts in the L1-L4 mean."""
+        return self.item.included and self.level in MEASURED
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network says of one row's images.
+
+    Attributes
+    ----------
+    members : ndarray, shape (members,)
+        Each member's estimate, g/cm2.
+    image_variance : float
+        Variance of the mean over the images, (g/cm2)^2.
+    images : int
+    """
+
+    members: np.ndarray
+    image_variance: float
+    images: int
+
+    @property
+    def bmd(self) -> float:
+        """Mean over the members, g/cm2."""
+        return float(np.mean(self.members))
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all rows of one case share."""
 
     case: str
     series_uid: str | None
-    level: str
-    slice_s_mm: float | None
-    images: int
-    bmd_g_cm2: float
-    bmd_low: float
-    bmd_high: float
-    t_score: float | None
-    category: str | None
-    trabecular_hu: float | None
-    selection: str
-    findings: str
-    model: str
-    model_version: str
-    model_population: str
-    included: bool = True
-
-
-@dataclass
-class BMDResult:
-    """What `estimate` answers.
-
-    Attributes
-    ----------
-    levels : list of LevelResult
-        One per measured vertebra, from head to feet.
-    total : LevelResult or None
-        The L1-L4 row.
-    total_reason : str or None
-        Why there is no L1-L4 row.
-    findings : list of Finding
-    disclaimer : str
-    sex, age, reference : str, float, str or None
-        What the T-score was computed with; None where not known or chosen.
-    images : dict of str to LevelImages
-        What the network saw; empty after `from_dict`.
-    """
-
-    levels: list[LevelResult]
-    total: LevelResult | None
-    total_reason: str | None
+    sex: str | None
+    reference: ReferenceTable | None
+    bundle: ModelBundle
     findings: list[Finding]
-    disclaimer: str
-    sex: str | None = None
-    age: float | None = None
-    reference: str | None = None
-    images: dict[str, LevelImages] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def rows(self) -> list[LevelResult]:
-        """The levels, then the L1-L4 row where there is one."""
-        return [*self.levels, *([self.total] if self.total else [])]
+    def row(
+        self,
+        level: str,
+        answer: Answer,
+        selection: str,
+        *,
+        slice_s_mm: float | None = None,
+        trabecular: float | None = None,
+        included: bool = True,
+        levels: str | None = None,
+    ) -> LevelResult:
+        """One row of the table, of a vertebra or of their mean (`TOTAL`)."""
+        bundle = self.bundle
+        bmd = answer.bmd
+        half = interval_half_width(
+            bundle.card["interval"],
+            answer.members,
+            answer.image_variance,
+            "total" if level == TOTAL else "level",
+        )
+        t_score = self.reference.t_score(bmd, level, self.sex) if self.reference else None
+        about = None if level == TOTAL else level
+        texts = [x.text for x in self.findings if x.level == about]
+        return LevelResult(
+            case=self.case,
+            series_uid=self.series_uid,
+            level=level,
+            slice_s_mm=slice_s_mm,
+            images=answer.images,
+            bmd_g_cm2=bmd,
+            # Density is not negative; a senseless estimate below zero keeps its interval.
+            bmd_low=max(bmd - half, min(bmd, 0.0)),
+            bmd_high=bmd + half,
+            t_score=t_score,
+            # One vertebra alone is never diagnosed, a simulated model never diagnoses.
+            category=category(t_score) if level == TOTAL and not bundle.simulated else None,
+            trabecular_hu=trabecular,
+            selection=selection,
+            included=included,
+            levels=levels,
+            findings="; ".join(x.rstrip(".") for x in [*texts, row_disclaimer(bundle.population)]),
+            model=bundle.name,
+            model_version=bundle.version,
+            model_population=bundle.population,
+        )
 
-    def to_dict(self) -> dict:
-        """A JSON-ready dict of everything but the images."""
-        return {
-            "levels": [asdict(row) for row in self.levels],
-            "total": asdict(self.total) if self.total else None,
-            "total_reason": self.total_reason,
-            "findings": [item.to_dict() for item in self.findings],
-            "disclaimer": self.disclaimer,
-            "sex": self.sex,
-            "age": self.age,
-            "reference": self.reference,
-        }
 
-    @classmethod
-    def from_dict(cls, data: dict) -> BMDResult:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        CTBMDError
-            Where the content is no stored result.
-        """
-        try:
-            return cls(
-                [LevelResult(**row) for row in data["levels"]],
-                LevelResult(**data["total"]) if data["total"] else None,
-                data["total_reason"],
-                [Finding(**item) for item in data["findings"]],
-                data["disclaimer"],
-                data["sex"],
-                data["age"],
-                data["reference"],
-            )
-        except (TypeError, KeyError):
-            raise CTBMDError("The stored result cannot be read; estimate again.") from None
-
-
-def estimate(
+def estimate(  # noqa: PLR0913  the library's one call; all but three are keywords
     volume: CTVolume,
     selection: LevelSelection,
     bundle: ModelBundle,
@@ -148,8 +143,8 @@ def estimate(
     reference: ReferenceTable | None = None,
     device: str = "auto",
     backend: str | None = None,
-    progress=None,
-    should_cancel=None,
+    progress: Report | None = None,
+    should_cancel: ShouldCancel | None = None,
 ) -> BMDResult:
     """Estimate the areal BMD of the chosen lumbar levels.
 
@@ -180,13 +175,80 @@ def estimate(
         the selection belongs to another series.
     Cancelled
     """
+    work = Progress(progress, should_cancel)
     facts = volume.acquisition
-    if selection.series_uid and facts.series_uid and selection.series_uid != facts.series_uid:
-        raise CTBMDError("The chosen levels belong to another CT series; find them again.")
+    check_person(sex, age)
+    chosen = choose(volume, selection)
+    findings = quality.check_volume(volume) + quality.check_selection(selection)
+    if sex and facts.sex and sex != facts.sex:
+        text = f"The sex given ({sex}) is not the one in the header ({facts.sex})."
+        findings.append(Finding("sex", None, text))
+    cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
+    for part in cuts:
+        findings += quality.check_images(part.images, bundle.standard)
+
+    work.step(0.8, "Estimating bone density")
+    answers = predict(bundle, cuts, facts.kvp, device, backend)
+    means = {level: float(x.mean()) for level, x in answers.items()}
+    findings += quality.check_neighbours({k: v for k, v in means.items() if k in MEASURED})
+    findings += quality.check_range(means, bundle.card.get("bmd_range_g_cm2"))
+
+    # The header's sex and age are facts of the scan; nothing is assumed beyond them.
+    sex = sex or facts.sex
+    common = Common(
+        case=case or facts.patient_id or volume.name,
+        series_uid=facts.series_uid,
+        sex=sex,
+        reference=reference,
+        bundle=bundle,
+        findings=findings,
+    )
+    levels = [level_row(common, part, answers[part.level]) for part in cuts]
+    total, reason = total_row(common, [part for part in cuts if part.counted], answers)
+    if reference and sex is None:
+        findings.append(
+            Finding("no-sex", None, "The sex is unknown, so there is no T-score.", "note")
+        )
+    work.step(1.0, "Done")
+    return BMDResult(
+        levels,
+        total,
+        reason,
+        findings,
+        disclaimer(bundle.population),
+        sex,
+        facts.age_years if age is None else age,
+        reference.name if reference else None,
+        {part.level: part.images for part in cuts},
+    )
+
+
+def check_person(sex: str | None, age: float | None) -> None:
+    """Refuse what nobody's sex or age can be.
+
+    Raises
+    ------
+    CTBMDError
+    """
     if sex not in (None, "F", "M"):
-        raise CTBMDError(f"The sex must be 'F' or 'M' or left out, not '{sex}'.")
-    if age is not None and not 0 <= age <= 130:
-        raise CTBMDError(f"An age of {age:g} years is not possible.")
+        raise CTBMDError(f"The sex must be 'F' or 'M' or left out, not '{sex}'.", "sex")
+    if age is not None and not 0 <= age <= MAX_AGE:
+        raise CTBMDError(f"An age of {age:g} years is not possible.", "age")
+
+
+def choose(volume: CTVolume, selection: LevelSelection) -> list[LevelSlice]:
+    """The levels that are measured: L1-L4 in any case, L5 where it is included.
+
+    Raises
+    ------
+    CTBMDError
+        Where the selection belongs to another series or names none of them.
+    """
+    uid = volume.acquisition.series_uid
+    if selection.series_uid and uid and selection.series_uid != uid:
+        raise CTBMDError(
+            "The chosen levels belong to another CT series; find them again.", "other-series"
+        )
     chosen = [
         item
         for item in selection
@@ -194,185 +256,88 @@ def estimate(
     ]
     if not chosen:
         raise CTBMDError(
-            "No lumbar level is chosen; find the lumbar slices or add a point for L1-L4."
+            "No lumbar level is chosen; find the lumbar slices or add a point for L1-L4.",
+            "no-level-chosen",
         )
+    return chosen
 
-    findings = quality.check_volume(volume) + quality.check_selection(selection)
-    if sex and facts.sex and sex != facts.sex:
-        findings.append(
-            Finding(
-                "sex", None, f"The sex given ({sex}) is not the one in the header ({facts.sex})."
-            )
-        )
-    images, trabecular = {}, {}
+
+def cut(
+    volume: CTVolume, chosen: list[LevelSlice], standard: ImageStandard, progress: Progress
+) -> list[Cut]:
+    """The images of each level and the HU of its trabecular bone.
+
+    Raises
+    ------
+    CTBMDError
+        Where a point lies outside the volume.
+    Cancelled
+    """
+    cuts = []
     for index, item in enumerate(chosen):
-        _step(progress, should_cancel, 0.8 * index / len(chosen), f"Cutting images of {item.level}")
-        images[item.level] = cut_images(volume, item, bundle.standard)
-        trabecular[item.level] = trabecular_hu(volume, item)
-        findings += quality.check_images(images[item.level], bundle.standard)
+        progress.step(index / len(chosen), f"Cutting images of {item.level}")
+        cuts.append(Cut(item, cut_images(volume, item, standard), trabecular_hu(volume, item)))
+    return cuts
 
-    _step(progress, should_cancel, 0.8, "Estimating bone density")
-    stack = np.concatenate([x.hu for x in images.values()])
-    values = bundle.predict(stack, device, backend, kvp=facts.kvp)
-    parts = np.split(values, np.cumsum([len(x.hu) for x in images.values()])[:-1], axis=1)
-    values = dict(zip(images, parts, strict=True))
-    means = {level: float(x.mean()) for level, x in values.items()}
-    findings += quality.check_neighbours({k: v for k, v in means.items() if k in MEASURED})
-    findings += _check_range(means, bundle)
 
-    # The header's sex and age are facts of the scan; nothing is assumed beyond them.
-    sex = sex or facts.sex
-    age = facts.age_years if age is None else age
-    use = SIMULATED_USE if bundle.simulated else RESEARCH_USE.rstrip(".").lower()
-    case = case or facts.patient_id or volume.name
+def predict(
+    bundle: ModelBundle,
+    cuts: list[Cut],
+    kvp: float | None,
+    device: str = "auto",
+    backend: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Each member's answer to each image, by level; shape (members, images), g/cm2."""
+    stack = np.concatenate([part.images.hu for part in cuts])
+    values = bundle.predict(stack, device, backend, kvp=kvp)
+    ends = np.cumsum([len(part.images.hu) for part in cuts])[:-1]
+    parts = np.split(values, ends, axis=1)
+    return {part.level: value for part, value in zip(cuts, parts, strict=True)}
 
-    def row(level, s_mm, count, members, image_variance, kind, hu, how, included, about):
-        bmd = float(np.mean(members))
-        half = interval_half_width(bundle.card["interval"], members, image_variance, kind)
-        t_score = reference.t_score(bmd, level, sex) if reference else None
-        texts = [x.text for x in findings if about(x)]
-        return LevelResult(
-            case=case,
-            series_uid=facts.series_uid,
-            level=level,
-            slice_s_mm=s_mm,
-            images=count,
-            bmd_g_cm2=bmd,
-            # Density is not negative; a senseless estimate below zero keeps its interval.
-            bmd_low=max(bmd - half, min(bmd, 0.0)),
-            bmd_high=bmd + half,
-            t_score=t_score,
-            # One vertebra alone is never diagnosed, a simulated model never diagnoses.
-            category=category(t_score) if level == TOTAL and not bundle.simulated else None,
-            trabecular_hu=hu,
-            selection=how,
-            findings="; ".join([x.rstrip(".") for x in [*texts, use]]),
-            model=bundle.name,
-            model_version=bundle.version,
-            model_population=bundle.population,
-            included=included,
-        )
 
-    rows = []
-    for item in chosen:
-        value = values[item.level]
-        counted = item.included and item.level in MEASURED
-        rows.append(
-            row(
-                item.level,
-                float(item.ras[2]),
-                value.shape[1],
-                value.mean(axis=1),
-                image_spread(value),
-                "level",
-                trabecular[item.level],
-                item.source if counted else f"{item.source}, not in the mean",
-                counted,
-                lambda x, level=item.level: x.level == level,
-            )
-        )
-    counted = [r.level for r in rows if r.included]
-    total = reason = None
-    if len(counted) >= 2:
-        hus = [trabecular[level] for level in counted]
-        total = row(
-            TOTAL,
-            None,
-            sum(values[level].shape[1] for level in counted),
-            np.mean([values[level].mean(axis=1) for level in counted], axis=0),
-            sum(image_spread(values[level]) for level in counted) / len(counted) ** 2,
-            "total",
-            None if None in hus else float(np.mean(hus)),
-            "mean of " + " ".join(counted),
-            True,
-            lambda x: x.level is None,
-        )
-        doubtful = [
-            level
-            for level in counted
-            if any(x.level == level and x.severity == "warning" for x in findings)
-        ]
-        if doubtful:
-            # Whoever keeps this row alone must know that there is more to read.
-            total.findings = f"see the findings of {' '.join(doubtful)}; {total.findings}"
-        if len(counted) < 4:
-            missing = " ".join(level for level in MEASURED if level not in counted)
-            findings.append(
-                Finding("incomplete", None, f"The L1-L4 mean is without {missing}.", "note")
-            )
-            total.findings = f"The L1-L4 mean is without {missing}; {total.findings}"
-    else:
+def level_row(common: Common, part: Cut, values: np.ndarray) -> LevelResult:
+    """The row of one vertebra; `values` has the shape (members, images)."""
+    return common.row(
+        part.level,
+        Answer(values.mean(axis=1), image_spread(values), values.shape[1]),
+        part.item.source,
+        slice_s_mm=float(part.item.ras[2]),
+        trabecular=part.trabecular_hu,
+        included=part.counted,
+    )
+
+
+def total_row(
+    common: Common, counted: list[Cut], answers: dict[str, np.ndarray]
+) -> tuple[LevelResult | None, str | None]:
+    """The L1-L4 row, or None and the reason why there is none.
+
+    Adds to `common.findings` what is to be said of the mean.
+    """
+    findings = common.findings
+    if len(counted) < MIN_LEVELS:
         reason = "An L1-L4 value needs at least two included levels of L1-L4."
         findings.append(Finding("no-total", None, reason, "note"))
-    if reference and sex is None:
-        findings.append(
-            Finding("no-sex", None, "The sex is unknown, so there is no T-score.", "note")
-        )
-    if progress:
-        progress(1.0, "Done")
-    disclaimer = f"{RESEARCH_USE} " + (
-        "The model was trained on simulated CT." if bundle.simulated else ""
+        return None, reason
+    names = [part.level for part in counted]
+    values = [answers[name] for name in names]
+    hus = [part.trabecular_hu for part in counted]
+    answer = Answer(
+        np.mean([x.mean(axis=1) for x in values], axis=0),
+        sum(image_spread(x) for x in values) / len(values) ** 2,
+        sum(x.shape[1] for x in values),
     )
-    return BMDResult(
-        rows,
-        total,
-        reason,
-        findings,
-        disclaimer.strip(),
-        sex,
-        age,
-        reference.name if reference else None,
-        images,
-    )
-
-
-def image_spread(values) -> float:
-    """Variance of a level's mean over its images, shape (members, n) in, (g/cm2)^2 out."""
-    n = values.shape[1]
-    return float(values.mean(axis=0).var(ddof=1) / n) if n > 1 else 0.0
-
-
-def interval_half_width(interval: dict, members, image_variance: float, kind: str) -> float:
-    """Half width of the prediction interval, g/cm2.
-
-    Split conformal prediction with a normalised score: training divides held-out
-    patients' errors by the same spread and stores their quantile in the card.
-
-    Parameters
-    ----------
-    interval : dict
-        The card's `interval`.
-    members : array_like, shape (members,)
-        Each member's estimate.
-    image_variance : float
-        Variance of the mean over images.
-    kind : {'level', 'total'}
-    """
-    spread = math.sqrt(
-        interval["floor_g_cm2"] ** 2 + float(np.var(members)) + max(image_variance, 0.0)
-    )
-    return interval[f"quantile_{kind}"] * spread
-
-
-def _check_range(means, bundle):
-    """Values outside what the model was trained on."""
-    bounds = bundle.card.get("bmd_range_g_cm2")
-    if not bounds:
-        return []
-    return [
-        Finding(
-            "outside-training",
-            level,
-            f"{level}: {value:.2f} g/cm2 lies outside the values the model was trained on "
-            f"({bounds[0]:.2f}-{bounds[1]:.2f}).",
-        )
-        for level, value in means.items()
-        if not bounds[0] <= value <= bounds[1]
-    ]
-
-
-def _step(progress, should_cancel, fraction, text):
-    if should_cancel and should_cancel():
-        raise Cancelled
-    if progress:
-        progress(fraction, text)
+    known = [hu for hu in hus if hu is not None]
+    trabecular = float(np.mean(known)) if len(known) == len(hus) else None
+    total = common.row(TOTAL, answer, MEAN, trabecular=trabecular, levels=" ".join(names))
+    warned = [x.level for x in findings if x.severity == "warning"]
+    telling = [name for name in names if name in warned]
+    if telling:
+        # Whoever keeps this row alone must know that there is more to read.
+        total.findings = f"see the findings of {' '.join(telling)}; {total.findings}"
+    missing = [name for name in MEASURED if name not in names]
+    if missing:
+        text = f"The L1-L4 mean is without {' '.join(missing)}"
+        findings.append(Finding("incomplete", None, f"{text}.", "note"))
+        total.findings = f"{text}; {total.findings}"
+    return total, None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import fields
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ..errors import CTBMDError
 from ..safefile import write_text
-from .estimate import BMDResult, LevelResult
+from .result import MEAN, BMDResult, LevelResult
 
-COLUMNS = tuple(item.name for item in fields(LevelResult) if item.name != "included")
+COLUMNS = tuple(item.name for item in fields(LevelResult))
 """The columns of every table, in order."""
 
 SUFFIXES = (".csv", ".tsv", ".json")
@@ -27,13 +30,18 @@ _DECIMALS = {
 }
 
 
-def to_rows(result: BMDResult) -> list[dict]:
-    """One dict a row with the keys `COLUMNS`; numbers rounded, unknown is None."""
+def to_rows(result: BMDResult) -> list[dict[str, Any]]:
+    """One dict a row with the keys `COLUMNS`; numbers rounded, unknown is None.
+
+    `included` is 'yes' or 'no', as in every file.
+    """
     rows = []
     for item in result.rows:
-        row = {}
+        row: dict[str, Any] = {}
         for name in COLUMNS:
             value = getattr(item, name)
+            if name == "included":
+                value = "yes" if value else "no"
             if name in _DECIMALS and value is not None:
                 # Adding 0.0 turns the -0.0 of rounding into 0.0.
                 value = round(float(value), _DECIMALS[name]) + 0.0
@@ -44,19 +52,18 @@ def to_rows(result: BMDResult) -> list[dict]:
 
 def to_json(results: list[BMDResult]) -> str:
     """JSON of one or several results, with findings and disclaimer."""
-    cases = []
-    for result in results:
-        cases.append(
-            {
-                "disclaimer": result.disclaimer,
-                "sex": result.sex,
-                "age": result.age,
-                "reference": result.reference,
-                "total_reason": result.total_reason,
-                "findings": [item.to_dict() for item in result.findings],
-                "rows": to_rows(result),
-            }
-        )
+    cases = [
+        {
+            "disclaimer": result.disclaimer,
+            "sex": result.sex,
+            "age": result.age,
+            "reference": result.reference,
+            "total_reason": result.total_reason,
+            "findings": [item.to_dict() for item in result.findings],
+            "rows": to_rows(result),
+        }
+        for result in results
+    ]
     content = cases[0] if len(cases) == 1 else {"results": cases}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -72,7 +79,7 @@ def to_delimited(results: list[BMDResult], delimiter: str) -> str:
     return out.getvalue()
 
 
-def _cell(name, value):
+def _cell(name: str, value: Any) -> Any:
     if value is None:
         return ""
     if name in _DECIMALS:
@@ -85,7 +92,41 @@ def _cell(name, value):
     return value
 
 
-def write_result(result, path, overwrite: bool = False) -> Path:
+def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
+    """Refuse an output that could not be written, before the work is done.
+
+    Raises
+    ------
+    CTBMDError
+        Where the suffix is unknown, the folder does not exist, or the file does
+        and may not be replaced.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    if path.is_dir():
+        raise CTBMDError(f"'{path}' is a folder; name a file.", "output-is-folder")
+    if path.exists() and not overwrite:
+        raise CTBMDError(
+            f"'{path}' exists already; choose another name or allow overwriting (--overwrite).",
+            "output-exists",
+        )
+    if not path.parent.is_dir():
+        raise CTBMDError(
+            f"The folder '{path.parent}' does not exist; make it or choose another.",
+            "output-no-folder",
+        )
+
+
+def _check_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise CTBMDError(f"'{path.name}' must end in {', '.join(SUFFIXES)}.", "output-suffix")
+    return suffix
+
+
+def write_result(
+    result: BMDResult | Sequence[BMDResult], path: str | PathLike[str], overwrite: bool = False
+) -> Path:
     """Write a result, or a list of results, by the file's suffix.
 
     The file is written whole or not at all.
@@ -105,9 +146,7 @@ def write_result(result, path, overwrite: bool = False) -> Path:
     """
     results = [result] if isinstance(result, BMDResult) else list(result)
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise CTBMDError(f"'{path.name}' must end in {', '.join(SUFFIXES)}.")
+    suffix = _check_suffix(path)
     if suffix == ".json":
         text = to_json(results)
     else:
@@ -117,25 +156,31 @@ def write_result(result, path, overwrite: bool = False) -> Path:
     return write_text(path, text, overwrite, encoding)
 
 
+def selection_words(row: LevelResult) -> str:
+    """How a row came about, for people: 'found, not in the mean', 'mean of L1 L2'."""
+    if row.selection == MEAN:
+        return f"mean of {row.levels}"
+    return row.selection if row.included else f"{row.selection}, not in the mean"
+
+
 def format_table(result: BMDResult) -> str:
     """The result as a table to read: levels, L1-L4, findings, disclaimer."""
     head = ("level", "slice S mm", "BMD g/cm2", "90 % interval", "T-score", "trabec. HU", "chosen")
-    lines = []
-    for item in result.rows:
-        lines.append(
-            (
-                item.level,
-                _number(item.slice_s_mm, 1, ""),
-                _number(item.bmd_g_cm2, 3),
-                f"{item.bmd_low:.3f} - {item.bmd_high:.3f}",
-                _number(item.t_score, 1, "-"),
-                _number(item.trabecular_hu, 0),
-                item.selection,
-            )
+    lines = [
+        (
+            item.level,
+            _number(item.slice_s_mm, 1, ""),
+            _number(item.bmd_g_cm2, 3),
+            f"{item.bmd_low:.3f} - {item.bmd_high:.3f}",
+            _number(item.t_score, 1, "-"),
+            _number(item.trabecular_hu, 0),
+            selection_words(item),
         )
+        for item in result.rows
+    ]
     widths = [max(len(row[i]) for row in (head, *lines)) for i in range(len(head))]
 
-    def line(row):
+    def line(row: Sequence[str]) -> str:
         cells = [
             text.ljust(width) if i in (0, len(head) - 1) else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
@@ -164,7 +209,7 @@ def report_text(result: BMDResult) -> str:
     return f"{title}\n{'=' * len(title)}\n\n{format_table(result)}"
 
 
-def _number(value, decimals, unknown="unknown"):
+def _number(value: float | None, decimals: int, unknown: str = "unknown") -> str:
     return unknown if value is None else fixed(value, decimals)
 
 

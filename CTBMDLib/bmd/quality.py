@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from ..levels import MEASURED, LevelSelection
 from ..model.images import ImageStandard, LevelImages
@@ -14,11 +15,21 @@ from ..volume import CTVolume
 SEVERITIES = ("note", "warning")
 
 KVP_RANGE = (80.0, 140.0)
-THICK_MM = 5.5
-NOISY_HU = 30.0
+"""kV that the network has learned from, and that CT of the abdomen is taken with."""
+MAX_THICKNESS_MM = 5.5
+"""Advised are 5 mm; the half is for headers that round."""
+MAX_PIXEL_MM = 3.2
+"""Advised are 3 mm."""
+MAX_NOISE_HU = 30.0
 METAL_HU = 2000.0
-SURE = 0.5
-NEIGHBOUR_G_CM2 = 0.25
+MIN_METAL_PIXELS = 3
+"""A pixel or two an image may be a dense facet or an osteophyte."""
+MIN_INSIDE, MIN_INSIDE_SURE = 0.97, 0.85
+"""Shares of the images that the scan covers, below which that is told, and told as a warning."""
+MIN_CONFIDENCE = 0.5
+BODY_RANGE_HU = (0.0, 700.0)
+"""Median HU around the middle of a vertebral body."""
+MAX_NEIGHBOUR_G_CM2 = 0.25
 """Healthy neighbours differ by up to 0.10 g/cm2 (women's L1 and L2); that much plus one
 young-adult SD (0.12) and a margin is worth a look."""
 
@@ -44,15 +55,16 @@ class Finding:
     text: str
     severity: str = "warning"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON knows them."""
         return asdict(self)
 
 
 def check_volume(volume: CTVolume) -> list[Finding]:
     """What the header and the sampling say about the scan."""
-    found = []
+    found: list[Finding] = []
 
-    def add(code, text, severity="warning"):
+    def add(code: str, text: str, severity: str = "warning") -> None:
         found.append(Finding(code, None, text, severity))
 
     facts = volume.acquisition
@@ -65,12 +77,15 @@ def check_volume(volume: CTVolume) -> list[Finding]:
     if facts.kvp is None:
         add("kvp-unknown", "The tube voltage is unknown.", "note")
     elif not KVP_RANGE[0] <= facts.kvp <= KVP_RANGE[1]:
-        add("kvp", f"The tube voltage of {facts.kvp:g} kV lies outside 80-140 kV.")
+        add(
+            "kvp",
+            f"The tube voltage of {facts.kvp:g} kV lies outside {KVP_RANGE[0]:g}-{KVP_RANGE[1]:g} kV.",
+        )
     steps = volume.spacing_mm[[2 - axis for axis in volume.axis_kji_of_ras]]
     thickness = max(facts.slice_thickness_mm or 0.0, steps[2])
-    if thickness > THICK_MM:
+    if thickness > MAX_THICKNESS_MM:
         add("thick-slices", f"The slices are {thickness:.1f} mm thick; up to 5 mm is advised.")
-    if max(steps[0], steps[1]) > 3.2:
+    if max(steps[0], steps[1]) > MAX_PIXEL_MM:
         add(
             "coarse",
             f"The pixels are {max(steps[0], steps[1]):.1f} mm wide; up to 3 mm is advised.",
@@ -80,22 +95,22 @@ def check_volume(volume: CTVolume) -> list[Finding]:
 
 def check_images(images: LevelImages, standard: ImageStandard) -> list[Finding]:
     """What the images of one level show."""
-    found = []
+    found: list[Finding] = []
     level = images.level
 
-    def add(code, text, severity="warning"):
+    def add(code: str, text: str, severity: str = "warning") -> None:
         found.append(Finding(code, level, text, severity))
 
-    if images.inside < 0.97:
+    if images.inside < MIN_INSIDE:
         add(
             "outside",
             f"{level}: {100 * (1 - images.inside):.0f} % of the image lies outside the scan.",
-            "warning" if images.inside < 0.85 else "note",
+            "warning" if images.inside < MIN_INSIDE_SURE else "note",
         )
-    if (images.hu > METAL_HU).sum() >= 3 * len(images.hu):
+    if (images.hu > METAL_HU).sum() >= MIN_METAL_PIXELS * len(images.hu):
         add("metal", f"{level}: metal or very dense material is in the image.")
     noise = image_noise(images.hu)
-    if noise is not None and noise > NOISY_HU:
+    if noise is not None and noise > MAX_NOISE_HU:
         add("noise", f"{level}: the image is noisy (SD {noise:.0f} HU in soft tissue).")
     vessel = _enhanced(images.hu, standard)
     if vessel is not None:
@@ -104,7 +119,7 @@ def check_images(images: LevelImages, standard: ImageStandard) -> list[Finding]:
             f"{level}: {vessel:.0f} HU in front of the spine suggests contrast agent.",
         )
     body = _body(images.hu, standard)
-    if body < 0 or body > 700:
+    if not BODY_RANGE_HU[0] <= body <= BODY_RANGE_HU[1]:
         add(
             "not-bone",
             f"{level}: the chosen point ({body:.0f} HU around it) does not look like a vertebral "
@@ -119,6 +134,8 @@ def image_noise(hu: np.ndarray) -> float | None:
     From the difference of neighbouring pixels in smooth soft tissue, so that
     anatomy counts little.
     """
+    from scipy import ndimage
+
     smooth = ndimage.uniform_filter(hu, size=(0, 5, 5))
     soft = (smooth > -20) & (smooth < 90)
     # Away from bone and fat: the neighbourhood's own mean must be soft tissue too.
@@ -129,8 +146,10 @@ def image_noise(hu: np.ndarray) -> float | None:
     return float(1.4826 * np.median(np.abs(residue[soft])))
 
 
-def _enhanced(hu, standard):
+def _enhanced(hu: np.ndarray, standard: ImageStandard) -> float | None:
     """Mean HU of a homogeneous disc over 110 HU in front of the body, or None."""
+    from scipy import ndimage
+
     rows = int((standard.anterior_mm - 24) / standard.spacing_mm)
     front = hu[:, : max(rows, 0)]
     if front.shape[1] < 7:
@@ -146,7 +165,7 @@ def _enhanced(hu, standard):
     return float(np.median(mean[bright]))
 
 
-def _body(hu, standard):
+def _body(hu: np.ndarray, standard: ImageStandard) -> float:
     """Median HU within 8 mm of the body's centre."""
     row = standard.anterior_mm / standard.spacing_mm
     column = standard.size_px / 2
@@ -166,15 +185,15 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
                 "The vertebra numbers are uncertain; check the labels before you use the values.",
             )
         )
-    for item in selection:
-        if item.confidence is not None and item.confidence < SURE:
-            found.append(
-                Finding(
-                    "unsure-level",
-                    item.level,
-                    f"{item.level}: found with low confidence ({item.confidence:.2f}); check the slice.",
-                )
-            )
+    found += [
+        Finding(
+            "unsure-level",
+            item.level,
+            f"{item.level}: found with low confidence ({item.confidence:.2f}); check the slice.",
+        )
+        for item in selection
+        if item.confidence is not None and item.confidence < MIN_CONFIDENCE
+    ]
     found += [Finding("selection", None, note, "note") for note in selection.notes]
     return found
 
@@ -197,13 +216,30 @@ def check_neighbours(bmd: dict[str, float]) -> list[Finding]:
             continue
         # An end level beside an odd one is not odd itself: it agrees with the rest.
         rest = float(np.median([x for other, x in bmd.items() if other != level]))
-        if min(abs(bmd[level] - x) for x in [*near, rest]) > NEIGHBOUR_G_CM2:
+        if min(abs(bmd[level] - x) for x in [*near, rest]) > MAX_NEIGHBOUR_G_CM2:
             found.append(
                 Finding(
                     "differs",
                     level,
-                    f"{level} differs by more than {NEIGHBOUR_G_CM2:.2f} g/cm2 from its neighbours; "
+                    f"{level} differs by more than {MAX_NEIGHBOUR_G_CM2:.2f} g/cm2 from its neighbours; "
                     "look for fracture, degeneration or a wrong slice.",
                 )
             )
     return found
+
+
+def check_range(bmd: dict[str, float], bounds: Sequence[float] | None) -> list[Finding]:
+    """Values outside what the model was trained on; `bounds` are the card's, g/cm2."""
+    if not bounds:
+        return []
+    low, high = bounds
+    return [
+        Finding(
+            "outside-training",
+            level,
+            f"{level}: {value:.2f} g/cm2 lies outside the values the model was trained on "
+            f"({low:.2f}-{high:.2f}).",
+        )
+        for level, value in bmd.items()
+        if not low <= value <= high
+    ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ..errors import CTBMDError
 
@@ -38,11 +40,11 @@ class ReferenceTable:
     source: str
     device: str
     note: str
-    rows: tuple[dict, ...]
+    rows: tuple[dict[str, Any], ...]
     path: Path
 
     @classmethod
-    def load(cls, path) -> ReferenceTable:
+    def load(cls, path: str | PathLike[str]) -> ReferenceTable:
         """Read a table by its path, or one that comes with CTBMD by its name.
 
         Raises
@@ -55,26 +57,33 @@ class ReferenceTable:
         if not path.is_file():
             have = ", ".join(item.stem for item in sorted(FOLDER.glob("*.json"))) or "none"
             raise CTBMDError(
-                f"There is no reference table '{given}'; installed are: {have}; or name a JSON file."
+                f"There is no reference table '{given}'; installed are: {have}; or name a JSON file.",
+                "no-reference-table",
             )
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise CTBMDError(
-                f"The reference table '{path}' is not readable as JSON; correct it, or choose an installed one."
+                f"The reference table '{path}' is not readable as JSON; correct it, or choose an installed one.",
+                "reference-json",
             ) from None
         if not isinstance(data, dict) or not isinstance(data.get("rows"), list):
-            raise CTBMDError(f"The reference table '{path}' has no list 'rows'.")
+            raise CTBMDError(f"The reference table '{path}' has no list 'rows'.", "reference-rows")
         for key in ("name", "title", "source", "device"):
             if not isinstance(data.get(key), str) or not data[key]:
-                raise CTBMDError(f"The reference table '{path}' does not state its '{key}'.")
+                raise CTBMDError(
+                    f"The reference table '{path}' does not state its '{key}'.", "reference-entry"
+                )
         rows = tuple(_row(row, number, path) for number, row in enumerate(data["rows"], start=1))
         young = [(row["region"], row["sex"]) for row in rows if row["young"]]
         if not young:
-            raise CTBMDError(f"The reference table '{path}' marks no row as 'young': true.")
+            raise CTBMDError(
+                f"The reference table '{path}' marks no row as 'young': true.", "reference-young"
+            )
         if len(set(young)) != len(young):
             raise CTBMDError(
-                f"The reference table '{path}' has two young rows for one region and sex."
+                f"The reference table '{path}' has two young rows for one region and sex.",
+                "reference-young",
             )
         return cls(
             data["name"],
@@ -101,27 +110,29 @@ class ReferenceTable:
             return None
         for row in self.rows:
             if row["young"] and row["region"] == level and row["sex"] == sex:
-                return (bmd - row["mean"]) / row["sd"]
+                return float((bmd - row["mean"]) / row["sd"])
         return None
 
 
-def _row(row, number, path) -> dict:
-    fault = f"Row {number} of the reference table '{path}'"
+def _row(row: Any, number: int, path: Path) -> dict[str, Any]:
+    where = f"Row {number} of the reference table '{path}'"
     if not isinstance(row, dict):
-        raise CTBMDError(f"{fault} is no record.")
+        raise CTBMDError(f"{where} is no record.", "reference-row")
     if row.get("sex") not in ("F", "M"):
-        raise CTBMDError(f"{fault} must have the sex 'F' or 'M'.")
+        raise CTBMDError(f"{where} must have the sex 'F' or 'M'.", "reference-row")
     if row.get("region") not in ("L1", "L2", "L3", "L4", "L5", "L1-L4", "L2-L4"):
-        raise CTBMDError(f"{fault} has an unknown region '{row.get('region')}'.")
+        raise CTBMDError(f"{where} has an unknown region '{row.get('region')}'.", "reference-row")
     for key, high in (("mean", 3.0), ("sd", 1.0)):
         value = row.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < high:
-            raise CTBMDError(f"{fault} needs a '{key}' in g/cm2 between 0 and {high:g}.")
+            raise CTBMDError(
+                f"{where} needs a '{key}' in g/cm2 between 0 and {high:g}.", "reference-row"
+            )
     age = row.get("age")
     if age is not None and not (
         isinstance(age, list) and len(age) == 2 and all(isinstance(x, (int, float)) for x in age)
     ):
-        raise CTBMDError(f"{fault} has an 'age' that is not [from, to].")
+        raise CTBMDError(f"{where} has an 'age' that is not [from, to].", "reference-row")
     return {
         "region": row["region"],
         "sex": row["sex"],

@@ -15,8 +15,9 @@ import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..bmd.estimate import BMDResult, estimate
-from ..bmd.export import SUFFIXES, write_result
+from ..bmd.estimate import estimate
+from ..bmd.export import check_output, write_result
+from ..bmd.result import BMDResult
 from ..errors import Cancelled, CTBMDError
 from ..model.bundle import ModelBundle
 from ..reading.series import files_below, scan
@@ -183,26 +184,6 @@ def run_batch(
     write_result(results, output, overwrite)
     journal.remove()
     return BatchReport(output, results, failures, failures_file if failures else None, resumed)
-
-
-def check_output(path, overwrite: bool) -> None:
-    """Refuse an output that could not be written, before the work is done.
-
-    Raises
-    ------
-    CTBMDError
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise CTBMDError(f"'{path.name}' must end in {', '.join(SUFFIXES)}.")
-    if path.is_dir():
-        raise CTBMDError(f"'{path}' is a folder; name a file.")
-    if path.exists() and not overwrite:
-        raise CTBMDError(
-            f"'{path}' exists already; choose another name or allow overwriting (--overwrite)."
-        )
-    if not path.parent.is_dir():
-        raise CTBMDError(f"The folder '{path.parent}' does not exist; make it or choose another.")
 
 
 class Journal:

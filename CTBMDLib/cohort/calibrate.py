@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from ..bmd.estimate import BMDResult, estimate
+from ..bmd.estimate import estimate
+from ..bmd.interval import QUANTILES, conformal_quantile, rescaled_half_widths
+from ..bmd.result import BMDResult
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle, save_bundle
 from .pairs import doubts_of, read_pairs, table_error
@@ -197,14 +198,9 @@ def calibrate(
             "agree; calibrate to each of them by itself."
         )
     # Split conformal on the leave-one-out errors: the factor that makes the
-    # interval hold 90 % of them. The scale stretches what members and images
-    # differ by, as it does in estimate(), but not the floor.
-    quantile, floor = interval["quantile_total"], interval["floor_g_cm2"]
-    varied = (np.array(half_widths) / quantile) ** 2 - floor**2
-    half_widths = quantile * np.sqrt(floor**2 + calibration.scale**2 * np.maximum(varied, 0))
-    score = np.sort(np.abs(errors) / half_widths)
-    rank = min(math.ceil((len(score) + 1) * interval["level"]), len(score))
-    ratio = float(score[rank - 1])
+    # interval hold 90 % of them.
+    stretched = rescaled_half_widths(interval, half_widths, calibration.scale)
+    ratio = conformal_quantile(np.abs(errors) / stretched, interval["level"])
     calibration = Calibration(
         **{**calibration.__dict__, "quantile_ratio": ratio, "remarks": tuple(remarks)}
     )
@@ -258,7 +254,7 @@ def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
     old = card.pop("calibration", None)
     if old:
         card.update(old.get("of", {}))
-        for key in ("quantile_level", "quantile_total"):
+        for key in QUANTILES:
             card["interval"][key] /= old.get("interval_ratio", 1.0)
     return ModelBundle(card, bundle.members, bundle.folder)
 
@@ -274,7 +270,7 @@ def _calibrated_card(plain: dict, calibration: Calibration) -> dict:
     card["date"] = date
     if plain.get("bmd_range_g_cm2"):
         card["bmd_range_g_cm2"] = [scale * x + offset for x in plain["bmd_range_g_cm2"]]
-    for key in ("quantile_level", "quantile_total"):
+    for key in QUANTILES:
         card["interval"][key] *= calibration.quantile_ratio
     card["calibration"] = {
         "scale": scale,

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bmd.estimate import TOTAL
+from ..bmd.result import TOTAL
 from ..errors import CTBMDError
 from ..levels import MEASURED
 from .cases import load_levels

@@ -6,15 +6,18 @@ import hashlib
 import importlib.util
 import io
 import json
-import os
 import sys
-import zipfile
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import CTBMDError
 from ..resources import resource_folder
+from ..safefile import write_bytes
+from ..weights import CARD, MAX_BYTES, WEIGHTS, read_weights
+from ..weights import read_card as read_model_card
 from .images import ImageStandard
 from .network import (
     ARCHITECTURE,
@@ -24,13 +27,24 @@ from .network import (
     scanner_features,
 )
 
-CARD = "card.json"
-WEIGHTS = "weights.npz"
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "MAX_BYTES",
+    "WEIGHTS",
+    "ModelBundle",
+    "default_bundle_folder",
+    "read_card",
+    "save_bundle",
+]
+
 FORMAT = "ctbmd-bundle-1"
-MAX_BYTES = 5_000_000
 POPULATIONS = ("simulated", "patients")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BACKENDS = (None, "numpy", "torch")
+MAX_MEMBERS = 10
+
+Weights = dict[str, np.ndarray]
 
 _REQUIRED = {
     "format": str,
@@ -67,14 +81,15 @@ def default_bundle_folder() -> Path:
     if found:
         return found[-1]
     raise CTBMDError(
-        "No BMD model is installed beside CTBMD; name the folder of a model bundle instead."
+        "No BMD model is installed beside CTBMD; name the folder of a model bundle instead.",
+        "no-model-installed",
     )
 
 
 def _is_bundle(card: Path) -> bool:
     # Models of other kinds, such as the level finder's, may lie beside the BMD bundles.
     try:
-        return json.loads(card.read_text(encoding="utf-8")).get("format") == FORMAT
+        return bool(json.loads(card.read_text(encoding="utf-8")).get("format") == FORMAT)
     except (ValueError, AttributeError, OSError):
         return False
 
@@ -95,32 +110,37 @@ class ModelBundle:
         Geometry of the images the network was trained on.
     """
 
-    def __init__(self, card: dict, members: list[dict], folder: Path | None = None):
+    def __init__(
+        self, card: dict[str, Any], members: list[Weights], folder: Path | None = None
+    ) -> None:
         self.card = card
         self.members = members
         self.folder = folder
         self.standard = ImageStandard.from_dict(card["image"])
-        self._torch = {}
+        self._torch: dict[str, list[Any]] = {}
 
     @property
     def name(self) -> str:
-        return self.card["name"]
+        """Name of the bundle."""
+        return str(self.card["name"])
 
     @property
     def version(self) -> str:
-        return self.card["version"]
+        """Version of the bundle, with the site's addition where it is calibrated."""
+        return str(self.card["version"])
 
     @property
     def population(self) -> str:
         """'simulated' or 'patients': what the network was trained on."""
-        return self.card["population"]
+        return str(self.card["population"])
 
     @property
     def simulated(self) -> bool:
+        """Whether the network was trained on simulated CT."""
         return self.population == "simulated"
 
     @classmethod
-    def load(cls, folder) -> ModelBundle:
+    def load(cls, folder: str | PathLike[str]) -> ModelBundle:
         """Read and check a bundle.
 
         Raises
@@ -131,26 +151,15 @@ class ModelBundle:
         """
         folder = Path(folder)
         card = read_card(folder)
-        path = folder / WEIGHTS
-        if not path.is_file():
-            raise CTBMDError(
-                f"The model bundle '{folder}' has no {WEIGHTS}; copy the whole folder."
-            )
-        if path.stat().st_size > MAX_BYTES:
-            raise CTBMDError(
-                f"The weights in '{folder}' are larger than {MAX_BYTES // 1_000_000} MB, which no "
-                "CTBMD model is."
-            )
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
-            raise CTBMDError(
-                f"The weights in '{folder}' are not those its card describes (damaged or changed); "
-                "copy the bundle again."
-            )
-        return cls(card, _read_members(data, card["members"], folder), folder)
+        arrays = read_weights(folder, card["weights_sha256"], _member_shapes(card["members"]))
+        members = [
+            {name: arrays[f"member{m}/{name}"] for name in parameter_shapes()}
+            for m in range(card["members"])
+        ]
+        return cls(card, members, folder)
 
     def predict(
-        self, images_hu, device: str = "auto", backend: str | None = None, *, kvp=None
+        self, images_hu: Any, device: str = "auto", backend: str | None = None, *, kvp: Any = None
     ) -> np.ndarray:
         """Areal BMD of images by every member.
 
@@ -177,10 +186,13 @@ class ModelBundle:
             raise ValueError(f"images must have shape (n, {size}, {size}), not {hu.shape}")
         if device not in DEVICES or backend not in BACKENDS:
             raise CTBMDError(
-                f"Unknown device '{device}' or backend '{backend}'; use one of {', '.join(DEVICES)}."
+                f"Unknown device '{device}' or backend '{backend}'; use one of {', '.join(DEVICES)}.",
+                "device",
             )
         if backend == "numpy" and device in ("cuda", "mps"):
-            raise CTBMDError(f"NumPy cannot run on '{device}'; choose the device 'cpu' or 'auto'.")
+            raise CTBMDError(
+                f"NumPy cannot run on '{device}'; choose the device 'cpu' or 'auto'.", "device"
+            )
         if backend is None:
             wants_torch = device in ("cuda", "mps") or (device == "auto" and "torch" in sys.modules)
             backend = "torch" if wants_torch else "numpy"
@@ -194,10 +206,11 @@ class ModelBundle:
             values = calibration["scale"] * values + calibration["offset_g_cm2"]
         return values
 
-    def _predict_torch(self, hu, kvp, device):
+    def _predict_torch(self, hu: np.ndarray, kvp: Any, device: str) -> np.ndarray:
         if importlib.util.find_spec("torch") is None:
             raise CTBMDError(
-                "PyTorch is not installed, so only the device 'cpu' or 'auto' can be used."
+                "PyTorch is not installed, so only the device 'cpu' or 'auto' can be used.",
+                "no-pytorch",
             )
         import torch
 
@@ -217,17 +230,19 @@ class ModelBundle:
             )
 
 
-def _torch_device(torch, device):
+def _torch_device(torch: Any, device: str) -> str:
     cuda = torch.cuda.is_available()
     mps = hasattr(torch.backends, "mps") and torch.backends.mps.is_available()
     if device == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
     if (device == "cuda" and not cuda) or (device == "mps" and not mps):
-        raise CTBMDError(f"This computer has no '{device}' device; use 'cpu' or 'auto'.")
+        raise CTBMDError(
+            f"This computer has no '{device}' device; use 'cpu' or 'auto'.", "no-device"
+        )
     return device
 
 
-def read_card(folder) -> dict:
+def read_card(folder: str | PathLike[str]) -> dict[str, Any]:
     """The card of a bundle, its entries checked.
 
     Raises
@@ -237,43 +252,39 @@ def read_card(folder) -> dict:
     """
     folder = Path(folder)
     path = folder / CARD
-    if not folder.exists():
-        raise CTBMDError(f"The model '{folder}' does not exist; check the path.")
-    if not path.is_file():
-        raise CTBMDError(
-            f"'{folder}' is no model bundle: name the folder that holds {CARD} and weights.npz."
-        )
-    if path.stat().st_size > 1_000_000:
-        raise CTBMDError(f"'{path}' is too large to be the card of a CTBMD model.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise CTBMDError(
-            f"'{path}' cannot be read as JSON; the bundle is damaged, copy it again."
-        ) from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise CTBMDError(f"'{path}' is not the card of a CTBMD model this version can read.")
+    card = read_model_card(folder, FORMAT)
     for key, kind in _REQUIRED.items():
         if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool):
-            raise CTBMDError(f"The model card '{path}' lacks '{key}'; the bundle is damaged.")
+            raise CTBMDError(
+                f"The model card '{path}' lacks '{key}'; the bundle is damaged.", "card-entry"
+            )
     if card["architecture"] != ARCHITECTURE:
         raise CTBMDError(
             f"The model in '{folder}' is a network of type '{card['architecture']}', which this "
-            f"version does not know; it runs '{ARCHITECTURE}'."
+            f"version does not know; it runs '{ARCHITECTURE}'.",
+            "card-architecture",
         )
     if card["population"] not in POPULATIONS:
         raise CTBMDError(
             f"The model card '{path}' names the population '{card['population']}'; it must be one "
-            f"of {', '.join(POPULATIONS)}."
+            f"of {', '.join(POPULATIONS)}.",
+            "card-population",
         )
-    if not 1 <= card["members"] <= 10:
+    if not 1 <= card["members"] <= MAX_MEMBERS:
         raise CTBMDError(
-            f"The model card '{path}' names {card['members']} members; 1 to 10 can be."
+            f"The model card '{path}' names {card['members']} members; 1 to {MAX_MEMBERS} can be.",
+            "card-members",
         )
+    _check_numbers(card, path)
+    ImageStandard.from_dict(card["image"])
+    return card
+
+
+def _check_numbers(card: dict[str, Any], path: Path) -> None:
     for key in ("level", "floor_g_cm2", "quantile_level", "quantile_total"):
         value = card["interval"].get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e3:
-            raise CTBMDError(f"The model card '{path}' lacks 'interval.{key}'.")
+            raise CTBMDError(f"The model card '{path}' lacks 'interval.{key}'.", "card-interval")
     calibration = card.get("calibration")
     if calibration is not None and not (
         isinstance(calibration, dict)
@@ -282,42 +293,26 @@ def read_card(folder) -> dict:
             for key in ("scale", "offset_g_cm2")
         )
     ):
-        raise CTBMDError(f"The site calibration in '{path}' lacks its scale or offset.")
-    ImageStandard.from_dict(card["image"])
-    return card
-
-
-def _read_members(data: bytes, count: int, folder) -> list[dict]:
-    shapes = parameter_shapes()
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            names = set(archive.files)
-            wanted = {f"member{m}/{name}" for m in range(count) for name in shapes}
-            if names != wanted:
-                raise CTBMDError(
-                    f"The weights in '{folder}' belong to another network than its card says."
-                )
-            members = [
-                {name: archive[f"member{m}/{name}"] for name in shapes} for m in range(count)
-            ]
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
-        if isinstance(error, CTBMDError):
-            raise
         raise CTBMDError(
-            f"The weights in '{folder}' cannot be read; the bundle is damaged, copy it again."
-        ) from None
-    for weights in members:
-        for name, shape in shapes.items():
-            value = weights[name]
-            if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
-                raise CTBMDError(
-                    f"The weights in '{folder}' do not fit the network ('{name}'); the bundle is "
-                    "damaged or foreign."
-                )
-    return members
+            f"The site calibration in '{path}' lacks its scale or offset.", "card-calibration"
+        )
 
 
-def save_bundle(folder, card: dict, members: list[dict], overwrite: bool = False) -> ModelBundle:
+def _member_shapes(members: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every array of a bundle's weights."""
+    return {
+        f"member{m}/{name}": shape
+        for m in range(members)
+        for name, shape in parameter_shapes().items()
+    }
+
+
+def save_bundle(
+    folder: str | PathLike[str],
+    card: dict[str, Any],
+    members: list[Weights],
+    overwrite: bool = False,
+) -> ModelBundle:
     """Write a bundle: weights first, then the card that names their SHA-256.
 
     Parameters
@@ -338,7 +333,9 @@ def save_bundle(folder, card: dict, members: list[dict], overwrite: bool = False
     """
     folder = Path(folder)
     if (folder / CARD).exists() and not overwrite:
-        raise CTBMDError(f"'{folder}' holds a model bundle already; choose another folder.")
+        raise CTBMDError(
+            f"'{folder}' holds a model bundle already; choose another folder.", "output-exists"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     arrays = {
@@ -346,7 +343,8 @@ def save_bundle(folder, card: dict, members: list[dict], overwrite: bool = False
         for m, weights in enumerate(members)
         for name in parameter_shapes()
     }
-    np.savez_compressed(buffer, **arrays)
+    # numpy's own types take the names of arrays for its keyword allow_pickle.
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     data = buffer.getvalue()
     card = {
         **card,
@@ -355,11 +353,6 @@ def save_bundle(folder, card: dict, members: list[dict], overwrite: bool = False
         "members": len(members),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
-    for name, content in (
-        (WEIGHTS, data),
-        (CARD, (json.dumps(card, indent=1) + "\n").encode("utf-8")),
-    ):
-        part = folder / f".{name}.part"
-        part.write_bytes(content)
-        os.replace(part, folder / name)
+    write_bytes(folder / WEIGHTS, data, overwrite=True)
+    write_bytes(folder / CARD, (json.dumps(card, indent=1) + "\n").encode("utf-8"), overwrite=True)
     return ModelBundle.load(folder)

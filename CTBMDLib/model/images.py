@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -49,11 +51,12 @@ class ImageStandard:
     hu_low: float = -200.0
     hu_high: float = 1500.0
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, float]:
+        """The fields as a model card holds them."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict) -> ImageStandard:
+    def from_dict(cls, data: Any) -> ImageStandard:
         """Read what `to_dict` wrote.
 
         Raises
@@ -63,14 +66,21 @@ class ImageStandard:
         """
         names = {item.name for item in fields(cls)}
         if not isinstance(data, dict) or set(data) != names:
-            raise CTBMDError("The model card does not state the image geometry this CTBMD expects.")
-        values = {}
+            raise CTBMDError(
+                "The model card does not state the image geometry this CTBMD expects.",
+                "card-image",
+            )
+        values: dict[str, Any] = {}
         for name in names:
             value = data[name]
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise CTBMDError(f"The model card's image geometry has no number for '{name}'.")
+                raise CTBMDError(
+                    f"The model card's image geometry has no number for '{name}'.", "card-image"
+                )
             if name != "hu_low" and not 0 < value < 1e5:
-                raise CTBMDError(f"The model card's image geometry has an impossible '{name}'.")
+                raise CTBMDError(
+                    f"The model card's image geometry has an impossible '{name}'.", "card-image"
+                )
             values[name] = int(value) if name in ("size_px", "images_per_level") else float(value)
         return cls(**values)
 
@@ -118,7 +128,7 @@ def plane_positions(level_slice: LevelSlice, standard: ImageStandard) -> np.ndar
     return level_slice.ras[2] + offsets
 
 
-def body_centre(level_slice: LevelSlice, s_mm) -> np.ndarray:
+def body_centre(level_slice: LevelSlice, s_mm: Any) -> np.ndarray:
     """R and A of the body's axis at planes S = `s_mm`; shape (n, 2), mm."""
     r, a, s = level_slice.ras
     step = np.atleast_1d(np.asarray(s_mm, dtype=float)) - s
@@ -130,7 +140,14 @@ def body_centre(level_slice: LevelSlice, s_mm) -> np.ndarray:
     return centre
 
 
-def cut_plane(volume, centre, s_mm, standard, rotation_deg=0.0, shift_mm=(0.0, 0.0)) -> np.ndarray:
+def cut_plane(
+    volume: CTVolume,
+    centre: Sequence[float] | np.ndarray,
+    s_mm: float,
+    standard: ImageStandard,
+    rotation_deg: float = 0.0,
+    shift_mm: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
     """One image of a plane of constant S, averaged over the slab; NaN outside the volume.
 
     Parameters
@@ -177,7 +194,7 @@ def cut_plane(volume, centre, s_mm, standard, rotation_deg=0.0, shift_mm=(0.0, 0
     plane = np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1)
     plane[count == 0] = np.nan
     blocks = plane.reshape(size, sub, size, sub).mean(axis=(1, 3))
-    return blocks.astype(np.float32)
+    return np.asarray(blocks, np.float32)
 
 
 def cut_images(volume: CTVolume, level_slice: LevelSlice, standard: ImageStandard) -> LevelImages:
@@ -191,7 +208,8 @@ def cut_images(volume: CTVolume, level_slice: LevelSlice, standard: ImageStandar
     if not volume.contains(level_slice.ras):
         raise CTBMDError(
             f"The point chosen for {level_slice.level} lies outside the CT volume; move it into the "
-            "vertebral body."
+            "vertebral body.",
+            "point-outside",
         )
     s_mm = plane_positions(level_slice, standard)
     low, high = volume.ras_bounds[2]

@@ -15,7 +15,15 @@ without torch, and torch, for training and for GPUs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+
+from .images import ImageStandard
+
+Array = Any
+"""An ndarray of float32; numpy's own types know no more of what becomes of one."""
 
 ARCHITECTURE = "mineral-sum-1"
 CHANNELS = (8, 16, 32, 48)
@@ -43,7 +51,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight, in a fixed order."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def conv(name, inputs, outputs, kernel=3, norm=True):
+    def conv(name: str, inputs: int, outputs: int, kernel: int = 3, norm: bool = True) -> None:
         shapes[f"{name}.weight"] = (outputs, inputs, kernel, kernel)
         shapes[f"{name}.bias"] = (outputs,)
         if norm:
@@ -72,7 +80,15 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def forward(ops, weights: dict, hu, scanner, spacing_mm: float, hu_low: float, hu_high: float):
+def forward(
+    ops: Any,
+    weights: dict[str, Any],
+    hu: Any,
+    scanner: Any,
+    spacing_mm: float,
+    hu_low: float,
+    hu_high: float,
+) -> tuple[Any, Any]:
     """Areal BMD of each image.
 
     Parameters
@@ -97,7 +113,7 @@ def forward(ops, weights: dict, hu, scanner, spacing_mm: float, hu_low: float, h
         width 0 to 1, muscle and fat attention summing to 1 over the image.
     """
 
-    def block(name, x):
+    def block(name: str, x: Any) -> Any:
         x = ops.conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
         x = ops.group_norm(x, weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"])
         return ops.relu(x)
@@ -157,15 +173,18 @@ class NumpyOps:
     tanh = staticmethod(np.tanh)
 
     @staticmethod
-    def stack_channels(parts):
+    def stack_channels(parts: Sequence[Array]) -> Array:
+        """Maps of shape (n, rows, columns) as channels of (n, channels, rows, columns)."""
         return np.stack(parts, axis=1)
 
     @staticmethod
-    def concatenate(parts):
+    def concatenate(parts: Sequence[Array]) -> Array:
+        """The channels of several arrays behind each other."""
         return np.concatenate(parts, axis=1)
 
     @staticmethod
-    def conv(x, weight, bias):
+    def conv(x: Array, weight: Array, bias: Array) -> Array:
+        """Convolution with a rim of zeros, kernel 3 x 3 or 1 x 1; same rows and columns."""
         n, c, h, w = x.shape
         outputs, _, kernel, _ = weight.shape
         if kernel == 1:
@@ -190,7 +209,8 @@ class NumpyOps:
         return y.reshape(n, outputs, h, wide)[..., :w]
 
     @staticmethod
-    def group_norm(x, weight, bias):
+    def group_norm(x: Array, weight: Array, bias: Array) -> Array:
+        """Mean 0 and variance 1 over each group of channels, then a weight and a bias each."""
         n, c, h, w = x.shape
         x = np.array(x, order="C")  # all that follows is done in its place
         grouped = x.reshape(n, GROUPS, -1)
@@ -203,62 +223,75 @@ class NumpyOps:
         return x
 
     @staticmethod
-    def relu(x):
+    def relu(x: Array) -> Array:
+        """Values below 0 become 0."""
         return np.maximum(x, 0)
 
     @staticmethod
-    def sigmoid(x):
+    def sigmoid(x: Array) -> Array:
+        """1 / (1 + exp(-x)), without overflow."""
         return (1 / (1 + np.exp(-np.clip(x, -60, 60)))).astype(x.dtype)
 
     @staticmethod
-    def pool(x):
+    def pool(x: Array) -> Array:
+        """Mean of blocks of 2 x 2 pixels."""
         return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
 
     @staticmethod
-    def upsample(x):
+    def upsample(x: Array) -> Array:
+        """Each pixel becomes 2 x 2 of its value."""
         return x.repeat(2, axis=2).repeat(2, axis=3)
 
     @staticmethod
-    def box(x):
+    def box(x: Array) -> Array:
+        """Mean of 3 x 3 pixels, edges repeated; shape (n, rows, columns)."""
         p = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
         rows = p[:, :-2] + p[:, 1:-1] + p[:, 2:]
         return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
 
     @staticmethod
-    def attention(x):
+    def attention(x: Array) -> Array:
+        """Softmax over an image; shape (n, rows, columns)."""
         e = np.exp(x - x.max(axis=(1, 2), keepdims=True))
         return e / e.sum(axis=(1, 2), keepdims=True)
 
     @staticmethod
-    def total(x):
+    def total(x: Array) -> Array:
+        """Sum over an image; shape (n,)."""
         return x.sum(axis=(1, 2))
 
     @staticmethod
-    def max_over_rows(x):
+    def max_over_rows(x: Array) -> Array:
+        """Largest value of each column; shape (n, columns)."""
         return x.max(axis=1)
 
     @staticmethod
-    def total_over_columns(x):
+    def total_over_columns(x: Array) -> Array:
+        """Sum over columns; shape (n,)."""
         return x.sum(axis=1)
 
     @staticmethod
-    def mean_over_image(x):
+    def mean_over_image(x: Array) -> Array:
+        """Mean of each channel; shape (n, channels)."""
         return x.mean(axis=(2, 3))
 
     @staticmethod
-    def concatenate_features(x, columns):
+    def concatenate_features(x: Array, columns: Sequence[Array]) -> Array:
+        """Further features, shape (n,) each, behind those of shape (n, features)."""
         return np.concatenate([x, np.stack(columns, axis=1)], axis=1)
 
     @staticmethod
-    def linear(x, weight, bias):
+    def linear(x: Array, weight: Array, bias: Array) -> Array:
+        """The features times the weights, plus the bias."""
         return x @ weight.T + bias
 
     @staticmethod
-    def column(x):
+    def column(x: Array) -> Array:
+        """Shape (n,) to (n, 1, 1)."""
         return x[:, None, None]
 
 
-def scanner_features(kvp, count: int) -> np.ndarray:
+def scanner_features(kvp: Any, count: int) -> np.ndarray:
     """Tube voltage as the network reads it.
 
     HU per mineral depend on the tube voltage. Where it is unknown the network is
@@ -281,7 +314,9 @@ def scanner_features(kvp, count: int) -> np.ndarray:
     return np.stack([known, np.log(contrast)], axis=1).astype(np.float32)
 
 
-def predict_numpy(weights: dict, hu, standard, kvp=None) -> np.ndarray:
+def predict_numpy(
+    weights: dict[str, np.ndarray], hu: Any, standard: ImageStandard, kvp: Any = None
+) -> np.ndarray:
     """BMD of images by NumPy alone; shape (n,), g/cm2."""
     hu = np.ascontiguousarray(hu, dtype=np.float32)
     scanner = scanner_features(kvp, len(hu))
@@ -292,15 +327,18 @@ def predict_numpy(weights: dict, hu, standard, kvp=None) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-def maps_numpy(weights: dict, hu, standard, kvp=None) -> np.ndarray:
+def maps_numpy(
+    weights: dict[str, np.ndarray], hu: Any, standard: ImageStandard, kvp: Any = None
+) -> np.ndarray:
     """The four maps the network draws; shape (n, 4, rows, columns)."""
     hu = np.ascontiguousarray(hu, dtype=np.float32)
     scanner = scanner_features(kvp, len(hu))
     window = (standard.spacing_mm, standard.hu_low, standard.hu_high)
-    return forward(NumpyOps, weights, hu, scanner, *window)[1]
+    maps: np.ndarray = forward(NumpyOps, weights, hu, scanner, *window)[1]
+    return maps
 
 
-def torch_ops():
+def torch_ops() -> Any:  # noqa: C901  a class of one-line operations
     """The operations of `forward` in torch."""
     import torch
     from torch.nn import functional
@@ -314,66 +352,87 @@ def torch_ops():
         linear = staticmethod(functional.linear)
 
         @staticmethod
-        def stack_channels(parts):
+        def stack_channels(parts: Any) -> Any:
             return torch.stack(parts, dim=1)
 
         @staticmethod
-        def concatenate(parts):
+        def concatenate(parts: Any) -> Any:
             return torch.cat(parts, dim=1)
 
         @staticmethod
-        def conv(x, weight, bias):
+        def conv(x: Any, weight: Any, bias: Any) -> Any:
             return functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
 
         @staticmethod
-        def group_norm(x, weight, bias):
+        def group_norm(x: Any, weight: Any, bias: Any) -> Any:
             return functional.group_norm(x, GROUPS, weight, bias, EPSILON)
 
         @staticmethod
-        def pool(x):
+        def pool(x: Any) -> Any:
             return functional.avg_pool2d(x, 2)
 
         @staticmethod
-        def upsample(x):
+        def upsample(x: Any) -> Any:
             return functional.interpolate(x, scale_factor=2, mode="nearest")
 
         @staticmethod
-        def box(x):
+        def box(x: Any) -> Any:
             padded = functional.pad(x[:, None], (1, 1, 1, 1), mode="replicate")
             return functional.avg_pool2d(padded, 3, stride=1)[:, 0]
 
         @staticmethod
-        def attention(x):
+        def attention(x: Any) -> Any:
             return torch.softmax(x.flatten(1), dim=1).reshape(x.shape)
 
         @staticmethod
-        def total(x):
+        def total(x: Any) -> Any:
             return x.sum(dim=(1, 2))
 
         @staticmethod
-        def max_over_rows(x):
+        def max_over_rows(x: Any) -> Any:
             return x.amax(dim=1)
 
         @staticmethod
-        def total_over_columns(x):
+        def total_over_columns(x: Any) -> Any:
             return x.sum(dim=1)
 
         @staticmethod
-        def mean_over_image(x):
+        def mean_over_image(x: Any) -> Any:
             return x.mean(dim=(2, 3))
 
         @staticmethod
-        def concatenate_features(x, columns):
+        def concatenate_features(x: Any, columns: Any) -> Any:
             return torch.cat([x, torch.stack(columns, dim=1)], dim=1)
 
         @staticmethod
-        def column(x):
+        def column(x: Any) -> Any:
             return x[:, None, None]
 
     return TorchOps
 
 
-def build_torch(standard, seed: int | None = None):
+def _initial(name: str, shape: tuple[int, ...], generator: Any) -> Any:
+    """Where training starts from: what a weight is before it has seen anything."""
+    import torch
+
+    if name.endswith("norm.weight"):
+        return torch.ones(shape)
+    if name == "scale":
+        return torch.full(shape, 1.5)
+    if len(shape) > 1:
+        fan_in = int(np.prod(shape[1:]))
+        value = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
+        if name in ("maps.weight", "factor2.weight"):
+            value *= 0.3
+        return value
+    value = torch.zeros(shape)
+    if name == "maps.bias":
+        # Most of an image is not bone.
+        value[:2] = -2.0
+    return value
+
+
+def build_torch(standard: ImageStandard, seed: int | None = None) -> Any:
     """The network as a torch module with fresh weights.
 
     Parameters
@@ -394,42 +453,29 @@ def build_torch(standard, seed: int | None = None):
     generator = torch.Generator().manual_seed(seed if seed is not None else torch.seed() % 2**31)
 
     class MineralSum(torch.nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.names = list(parameter_shapes())
-            values = []
-            for name, shape in parameter_shapes().items():
-                if name.endswith("norm.weight"):
-                    value = torch.ones(shape)
-                elif name == "scale":
-                    value = torch.full(shape, 1.5)
-                elif len(shape) > 1:
-                    fan_in = int(np.prod(shape[1:]))
-                    value = torch.randn(shape, generator=generator) * (2 / fan_in) ** 0.5
-                    if name in ("maps.weight", "factor2.weight"):
-                        value *= 0.3
-                else:
-                    value = torch.zeros(shape)
-                    if name == "maps.bias":
-                        # Most of an image is not bone.
-                        value[:2] = -2.0
-                values.append(torch.nn.Parameter(value))
+            values = [
+                torch.nn.Parameter(_initial(name, shape, generator))
+                for name, shape in parameter_shapes().items()
+            ]
             self.values = torch.nn.ParameterList(values)
 
-        def named(self):
+        def named(self) -> Any:
             return dict(zip(self.names, self.values, strict=True))
 
-        def forward(self, hu, scanner, with_maps=False):
+        def forward(self, hu: Any, scanner: Any, with_maps: bool = False) -> Any:
             window = (standard.spacing_mm, standard.hu_low, standard.hu_high)
             bmd, maps = forward(ops, self.named(), hu, scanner, *window)
             return (bmd, maps) if with_maps else bmd
 
-        def set_weights(self, weights):
+        def set_weights(self, weights: Any) -> Any:
             with torch.no_grad():
                 for name, parameter in self.named().items():
                     parameter.copy_(torch.as_tensor(np.asarray(weights[name])))
 
-        def get_weights(self):
+        def get_weights(self) -> Any:
             return {
                 name: parameter.detach().cpu().numpy().astype(np.float32).copy()
                 for name, parameter in self.named().items()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,12 +10,17 @@ import numpy as np
 from ..errors import CTBMDError
 from ..resources import resource_folder
 from ..volume import CTVolume
+from ..weights import read_card, read_weights
 from .ribs import BEHIND, OUT
 from .straightened import AHEAD, LATERAL, Straight, sample_planes
 
 DISC_STEP, SIDE_STEP = 2, 4
 """Planes (mm) averaged into one step of the two networks."""
 DILATIONS = {"disc": (1, 2, 4, 8), "side": (1, 2)}
+LAYERS = {"disc": (32, 2), "side": (24, 3)}
+"""Width and outputs of each network; `TAPS` is how many steps a layer's kernel spans."""
+TAPS = 5
+FORMAT = "ctbmd-locator"
 SIDE_NAMES = ("rib", "none", "wing")
 _LATERAL_BANDS = (-51, -37.5, -25.5, -16.5, -7.5, 7.5, 16.5, 25.5, 37.5, 51.1)
 _AHEAD_BANDS = (-45.1, -34, -24, -16, -9, -2, 5, 12, 22.6)
@@ -173,8 +175,27 @@ def see_sides(straight: Straight, reduced: CTVolume, tissue_hu: float):
     return np.stack(logits), central[:, 1, -2:].T
 
 
+def parameter_shapes() -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight of both networks."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    blocks = (len(_AHEAD_BANDS) - 1, len(_LATERAL_BANDS) - 1)
+    beside = (len(_OUT_BANDS) - 1) * (2 * (len(_BEHIND_BANDS) - 1) + 1)
+    inputs = {
+        "disc": blocks[0] * (blocks[1] + 2),
+        "side": blocks[0] * (blocks[1] // 2 + 1) + 2 + beside,
+    }
+    for name, (width, outputs) in LAYERS.items():
+        last = len(DILATIONS[name]) + 1
+        shapes |= {f"{name}.mean": (inputs[name],), f"{name}.scale": (inputs[name],)}
+        kernels = [(inputs[name], width), *[(TAPS, width, width)] * (last - 1), (width, outputs)]
+        for number, kernel in enumerate(kernels):
+            shapes[f"{name}.{number}.weight"] = kernel
+            shapes[f"{name}.{number}.bias"] = (kernel[-1],)
+    return shapes
+
+
 @lru_cache(maxsize=2)
-def load_weights(folder: Path | None = None) -> dict:
+def load_weights(folder: Path | None = None) -> dict[str, np.ndarray]:
     """Weights of both networks by name, float32.
 
     Parameters
@@ -189,16 +210,10 @@ def load_weights(folder: Path | None = None) -> dict:
     """
     folder = folder or resource_folder("Models") / "ctbmd-locator"
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        content = (folder / "weights.npz").read_bytes()
-    except (OSError, ValueError) as error:
+        card = read_card(folder, FORMAT)
+        return read_weights(folder, card.get("weights_sha256"), parameter_shapes())
+    except CTBMDError as error:
+        why = str(error).split(";", maxsplit=1)[0].rstrip(".")
         raise CTBMDError(
-            f"The level finder's model in '{folder}' is missing or unreadable; install CTBMD again."
-        ) from error
-    if hashlib.sha256(content).hexdigest() != card.get("weights_sha256"):
-        raise CTBMDError(
-            f"The level finder's weights in '{folder}' are not those its card describes; "
-            "install CTBMD again."
-        )
-    with np.load(io.BytesIO(content), allow_pickle=False) as data:
-        return {name: data[name].astype(np.float32) for name in data.files}
+            f"The level finder's model cannot be used; install CTBMD again ({why}).", error.code
+        ) from None

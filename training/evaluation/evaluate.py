@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from CTBMDLib.bmd.estimate import image_spread
+from CTBMDLib.bmd.interval import conformal_quantile, image_spread, spread
 from CTBMDLib.levels import MEASURED
 
 from .baselines import patient_hu, slice_dxa
@@ -120,12 +120,12 @@ class Predictions:
 
     def spread(self, floor):
         """SD before the conformal factor, (levels (n, 4), totals (n,))."""
-        level = np.sqrt(floor**2 + self.level_members.var(axis=0) + self.image_variance)
+        level = spread(floor, self.level_members.var(axis=0), self.image_variance)
         count = np.isfinite(self.levels).sum(axis=1)
-        total = np.sqrt(
-            floor**2
-            + np.nanmean(self.level_members, axis=2).var(axis=0)
-            + np.nansum(self.image_variance, axis=1) / count**2
+        total = spread(
+            floor,
+            np.nanmean(self.level_members, axis=2).var(axis=0),
+            np.nansum(self.image_variance, axis=1) / count**2,
         )
         return level, total
 
@@ -225,13 +225,6 @@ def osteoporosis(table: Table, reference) -> np.ndarray | None:
         for bmd, sex in zip(table.total, table.sex, strict=True)
     ]
     return np.array([x is not None and x <= -2.5 for x in t])
-
-
-def conformal_quantile(score, level=0.9) -> float:
-    """Quantile of held-out scores that makes intervals hold `level` of new patients."""
-    score = np.sort(np.asarray(score))
-    rank = int(np.ceil((len(score) + 1) * level))
-    return float(score[min(rank, len(score)) - 1])
 
 
 def interval_of(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.disclaimers import RESEARCH_USE
 
 from .studies import PRIORS, SCANNERS, SHUFFLED, SOURCES
 
@@ -39,8 +40,7 @@ def to_markdown(report: dict, title: str) -> str:
     out = [
         f"# Evaluation on {title}",
         "",
-        "Research use only, not a medical device. All figures below were measured on "
-        f"{title}; {report.get('scope', 'they say nothing about the accuracy on patients')}.",
+        f"{RESEARCH_USE} All figures below were measured on {title}; {report.get('scope', 'they say nothing about the accuracy on patients')}.",
         "",
         f"Trained on {patients['train']} patients ({report['images']} images), ensemble of "
         f"{len(report['plan']['seeds'])}. In brackets: 95 % bootstrap interval over patients.",

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.levels import MEASURED, LevelSlice
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 from CTBMDLib.model.images import body_centre, cut_plane, plane_positions
@@ -169,7 +170,7 @@ def _by_factor(results, form, key):
 def to_text(results, bundle):
     """The figures as Markdown."""
     out = [
-        "Research use only, not a medical device.",
+        RESEARCH_USE,
         "",
         f"Model {bundle.name} {bundle.version} (population: {bundle.population}). Real CT, nothing",
         "trained on it; no DXA exists for these people.",

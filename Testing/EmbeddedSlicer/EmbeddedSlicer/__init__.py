@@ -15,11 +15,12 @@ from __future__ import annotations
 import atexit
 import ctypes
 import sys
+import types
 from pathlib import Path
 
 from . import display, rendering
 
-_app = None
+_running = types.SimpleNamespace(app=None)
 
 
 def start(*, main_window=True, testing=False, settings_folder=None):
@@ -46,9 +47,8 @@ def start(*, main_window=True, testing=False, settings_folder=None):
     EmbeddedSlicer.rendering.MissingLibrary
         Where Qt or VTK lack a system library.
     """
-    global _app
-    if _app is not None:
-        return _app
+    if _running.app is not None:
+        return _running.app
     _keep_singletons()
     try:
         problem = display.choose_platform()
@@ -65,17 +65,17 @@ def start(*, main_window=True, testing=False, settings_folder=None):
     _publish_python()
     from . import application
 
-    _app = application.qSlicerApplication(settings_folder, testing)
-    application.publish(_app)
+    app = _running.app = application.qSlicerApplication(settings_folder, testing)
+    application.publish(app)
     if main_window:
         from .layout import qSlicerLayoutManager
         from .window import qSlicerMainWindow
 
-        _app._layout_manager = qSlicerLayoutManager(_app.applicationLogic(), parent=_app)
-        _app._main_window = qSlicerMainWindow(_app)
-        _app._main_window.show()
-    atexit.register(_app._close)
-    return _app
+        app._layout_manager = qSlicerLayoutManager(app.applicationLogic(), parent=app)
+        app._main_window = qSlicerMainWindow(app)
+        app._main_window.show()
+    atexit.register(app._close)
+    return app
 
 
 def _keep_singletons():
@@ -117,16 +117,16 @@ def open_module(path):
     object
         The module's Python widget (an instance of its `<Name>Widget`).
     """
-    path = Path(path).resolve()
-    module = _app.moduleManager().module(path.stem)
+    app, path = _running.app, Path(path).resolve()
+    module = app.moduleManager().module(path.stem)
     if module is None:
-        module = _app.moduleManager()._load(path)
+        module = app.moduleManager()._load(path)
         module.widgetRepresentation()
-        _app._complete_startup()
+        app._complete_startup()
     elif Path(module.path) != path:
         raise ValueError(f"Another module {path.stem} is loaded, from {module.path}.")
-    if _app._main_window is not None:
-        _app._main_window._open(module.name)
+    if app._main_window is not None:
+        app._main_window._open(module.name)
     return module.widgetRepresentation().self()
 
 
@@ -134,8 +134,9 @@ def screenshot(path, widget=None):
     """Save the main window (or a widget) as a PNG, after letting it draw."""
     from . import pythonqt
 
-    target = pythonqt.unwrap(widget) if widget is not None else _app._main_window
+    app = _running.app
+    target = pythonqt.unwrap(widget) if widget is not None else app._main_window
     for _ in range(3):
-        _app.processEvents()
+        app.processEvents()
     if not target.grab().save(str(path)):
         raise OSError(f"Cannot write the picture {path}")

@@ -1,7 +1,9 @@
-"""Stand-ins for CTK's containers and buttons.
+"""Stand-ins for the CTK widgets that are needed: a section, a path to type, message boxes.
 
 Properties, signals and slots carry CTK's names and types; what is not here
-raises. Sources for the behaviour: the headers of CTK's Libs/Widgets.
+raises. CTK's plain C++ methods (setCollapsed, setFilters ...) are not seen from
+Slicer's Python, so they are not here either. Sources for the behaviour: the
+headers of CTK's Libs/Widgets.
 """
 
 from __future__ import annotations
@@ -9,6 +11,10 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 from PySide6.QtCore import Qt as _Qt
+
+from . import dialogs
+
+_COLLAPSED_HEIGHT = 14  # CTK's collapsedHeight
 
 
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
@@ -20,9 +26,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         text = args[0] if args and isinstance(args[0], str) else ""
         parent = next((a for a in args if isinstance(a, QtWidgets.QWidget)), None)
         super().__init__(parent)
-        self._collapsed_height = 14
         self._hidden_here = []
-        self._flat = False
         self._quiet = False
         self.setText(text)
         self.setCheckable(True)
@@ -40,19 +44,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def _set_collapsed(self, collapsed):
         self.setChecked(not collapsed)
 
-    def _set_collapsed_height(self, height):
-        self._collapsed_height = height
-        self.updateGeometry()
-
-    def _set_flat(self, flat):
-        self._flat = flat
-        self.update()
-
     collapsed = Property(
         bool, lambda self: not self.isChecked(), _set_collapsed, notify=contentsCollapsed
     )
-    collapsedHeight = Property(int, lambda self: self._collapsed_height, _set_collapsed_height)
-    flat = Property(bool, lambda self: self._flat, _set_flat)
 
     def _on_toggled(self, checked):
         self._quiet = True
@@ -73,7 +67,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(not checked)
 
     def _height_when_collapsed(self):
-        return self._button_height() + self._collapsed_height
+        return self._button_height() + _COLLAPSED_HEIGHT
 
     def childEvent(self, event):
         super().childEvent(event)
@@ -123,7 +117,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         option.state &= ~QtWidgets.QStyle.StateFlag.State_HasFocus
         if self.isDown():
             option.state |= QtWidgets.QStyle.StateFlag.State_Sunken
-        elif not self._flat:
+        else:
             option.state |= QtWidgets.QStyle.StateFlag.State_Raised
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButtonBevel, option)
         arrow = QtWidgets.QStyleOption()
@@ -148,125 +142,65 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         )
 
 
-class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
-    """A group box that hides its contents when unchecked."""
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """A path to type or to browse for; its history in the settings is not made."""
 
-    def __init__(self, *args):
-        super().__init__(*args)
-        self._hidden_here = []
-        self._collapsed_height = 14
-        self.setCheckable(True)
-        self.setChecked(True)
-        self.toggled.connect(self._expand)
+    currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
 
-    def _set_collapsed(self, collapsed):
-        self.setChecked(not collapsed)
-
-    def _set_collapsed_height(self, height):
-        self._collapsed_height = height
-
-    collapsed = Property(bool, lambda self: not self.isChecked(), _set_collapsed)
-    collapsedHeight = Property(int, lambda self: self._collapsed_height, _set_collapsed_height)
-
-    def _expand(self, expand):
-        if expand:
-            for child in self._hidden_here:
-                child.show()
-            self._hidden_here = []
-            self.setMaximumHeight(16777215)
-            return
-        for child in self.findChildren(
-            QtWidgets.QWidget, options=_Qt.FindChildOption.FindDirectChildrenOnly
-        ):
-            if not child.isHidden():
-                self._hidden_here.append(child)
-                child.hide()
-        self.setMaximumHeight(QtGui.QFontMetrics(self.font()).height() + self._collapsed_height)
-
-
-class ctkPushButton(QtWidgets.QPushButton):
-    """A push button whose text can stand left, right or centred."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self._alignment = _Qt.AlignmentFlag.AlignHCenter | _Qt.AlignmentFlag.AlignVCenter
-
-    def _set_alignment(self, alignment):
-        self._alignment = alignment
-        side = "left" if alignment & _Qt.AlignmentFlag.AlignLeft else "center"
-        if alignment & _Qt.AlignmentFlag.AlignRight:
-            side = "right"
-        self.setStyleSheet(f"text-align: {side};")
-
-    buttonTextAlignment = Property(_Qt.AlignmentFlag, lambda self: self._alignment, _set_alignment)
-
-
-class ctkMenuButton(ctkPushButton):
-    """A push button with an arrow for its menu, as QPushButton.setMenu makes it."""
-
-
-class ctkCheckBox(QtWidgets.QCheckBox):
-    """A check box that can show an icon as its indicator."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self._indicator = QtGui.QIcon()
-
-    def _set_indicator(self, icon):
-        self._indicator = icon
-        self.setIcon(icon)
-
-    indicatorIcon = Property(QtGui.QIcon, lambda self: self._indicator, _set_indicator)
-
-
-class ctkExpandableWidget(QtWidgets.QFrame):
-    """A frame with a size grip at its lower edge."""
+    # bits of `filters`
+    _FILTERS = {"Dirs": 0x001, "Files": 0x002, "Readable": 0x010}
+    Dirs, Files, Readable = _FILTERS.values()
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._grip = QtWidgets.QSizeGrip(self)
-
-    def resizeEvent(self, event):
-        super().resizeEvent(event)
-        hint = self._grip.sizeHint()
-        self._grip.setGeometry(
-            self.width() - hint.width(), self.height() - hint.height(), hint.width(), hint.height()
+        self._filters = 0x007 | 0x6000
+        self._valid = False
+        self._edit = QtWidgets.QLineEdit(self)
+        self._button = QtWidgets.QToolButton(self)
+        self._button.setText("...")
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._edit, 1)
+        row.addWidget(self._button)
+        self.setSizePolicy(
+            QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed
         )
+        self._edit.textChanged.connect(self._on_text)
+        self._button.clicked.connect(self.browse)
 
+    def setCurrentPath(self, path):
+        self._edit.setText(path)
 
-class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
-    """A text browser as high as its text."""
+    def browse(self):
+        """Ask for a file, or for a folder where `filters` has no Files."""
+        if self._filters & 0x002:
+            name, title = "getOpenFileName", "Select a file"
+        else:
+            name, title = "getExistingDirectory", "Select a directory"
+        path = dialogs.run_file_dialog(name, [self, title, self.currentPath])
+        if path:
+            self.setCurrentPath(path)
 
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self.setVerticalScrollBarPolicy(_Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.textChanged.connect(self._fit)
+    def _on_text(self, text):
+        # CTK's validator asks for something, not for a path that exists; about input
+        # that it does not accept currentPathChanged is silent.
+        valid = bool(text)
+        if valid:
+            self.currentPathChanged.emit(text)
+        if valid != self._valid:
+            self._valid = valid
+            self.validInputChanged.emit(valid)
 
-    def _fit(self):
-        document = self.document().clone()
-        document.setTextWidth(self.viewport().width())
-        self.setFixedHeight(round(document.size().height()) + 2 * self.frameWidth())
+    def _set_filters(self, filters):
+        self._filters = filters
 
-    def resizeEvent(self, event):
-        super().resizeEvent(event)
-        self._fit()
+    currentPath = Property(str, lambda self: self._edit.text(), setCurrentPath)
+    filters = Property(int, lambda self: self._filters, _set_filters)
 
 
 class ctkMessageBox(QtWidgets.QMessageBox):
-    """A message box with CTK's 'Don't show again'."""
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._key = ""
-
-    def _set_key(self, key):
-        self._key = key
-
-    def _get_dont(self):
-        return bool(self._key) and QtCore.QSettings().contains(self._key)
-
-    dontShowAgainSettingsKey = Property(str, lambda self: self._key, _set_key)
-    dontShowAgain = Property(bool, _get_dont)
+    """The message box of slicer.util; CTK's 'Don't show again' is not made."""
 
 
 CLASSES = {

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6 import QtCore, QtWidgets
 
 nobody = False
 _answers: list = []
 _shown: list = []
+_memory = {"folder": ""}
 
 
 class NobodyAnswers(RuntimeError):
@@ -27,12 +29,13 @@ class NobodyAnswers(RuntimeError):
 
 @dataclass(frozen=True)
 class Shown:
-    """A dialog that was opened: its kind, text, title and details."""
+    """A dialog that was opened: its kind, text, title and details; a file dialog's first folder."""
 
     kind: str
     text: str
     title: str = ""
     details: str = ""
+    folder: str = ""
 
 
 @contextmanager
@@ -43,7 +46,7 @@ def answering(*answers):
     ----------
     *answers
         For a message box the name of a button ('Ok', 'Cancel', 'Yes' ...); for
-        a file dialog the path, '' for Cancel; for a text dialog the text or None.
+        a file dialog the path, '' for Cancel.
 
     Yields
     ------
@@ -111,23 +114,30 @@ def run_message(name, args):
 
 
 def run_file_dialog(name, args):
-    """The static QFileDialog functions: a path ('' for Cancel), or a list of them."""
-    if not is_answered():
-        result = getattr(QtWidgets.QFileDialog, name)(*args)
-        return result[0] if isinstance(result, tuple) else result
-    texts = [arg for arg in args if isinstance(arg, str)] + [""]
-    answer = _answer(Shown("file dialog", texts[0], name))
-    return list(answer) if isinstance(answer, (list, tuple)) else str(answer)
+    """The static QFileDialog functions: a path ('' for Cancel), or a list of them.
+
+    A dialog that is told no folder opens in the one where the last path was
+    chosen, as Qt's own does.
+    """
+    if is_answered():
+        texts = [arg for arg in args if isinstance(arg, str)] + ["", ""]
+        folder = _folder_of(texts[1]) or _memory["folder"]
+        chosen = _answer(Shown("file dialog", texts[0], name, folder=folder))
+        chosen = list(chosen) if isinstance(chosen, (list, tuple)) else str(chosen)
+    else:
+        chosen = getattr(QtWidgets.QFileDialog, name)(*args)
+        chosen = chosen[0] if isinstance(chosen, tuple) else chosen
+    first = chosen[0] if isinstance(chosen, list) and chosen else chosen
+    if first:
+        _memory["folder"] = str(first) if name == "getExistingDirectory" else _folder_of(str(first))
+    return chosen
 
 
-def run_text_dialog(parent, title, label, text):
-    """A name asked for: the text, or None for Cancel."""
-    if not is_answered():
-        answer, accepted = QtWidgets.QInputDialog.getText(
-            parent, title, label, QtWidgets.QLineEdit.EchoMode.Normal, text
-        )
-        return answer if accepted else None
-    return _answer(Shown("text dialog", label, title))
+def _folder_of(path):
+    """The folder that a dialog opens on: the path itself, or that of the file it names."""
+    if not path or Path(path).is_dir():
+        return path
+    return str(Path(path).parent)
 
 
 def run_dialog(dialog):

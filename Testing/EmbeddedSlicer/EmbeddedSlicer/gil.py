@@ -13,43 +13,55 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 
-_open = threading.Event()
-_depth = 0
-_active = False
+
+class _Gate:
+    """Open while the main thread is in a slot, or always where nobody asked for Slicer's way."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.active = False
+        self.depth = 0
+
+    def enter(self):
+        self.depth += 1
+        self.open.set()
+
+    def leave(self):
+        self.depth -= 1
+        if self.depth == 0 and self.active:
+            self.open.clear()
+
+
+_gate = _Gate()
 
 
 @contextmanager
 def as_in_slicer():
     """Hold threads started from here on as Slicer does."""
-    global _active
-    _active = True
-    _open.clear()
+    _gate.active = True
+    _gate.open.clear()
     threading.setprofile(_wait)
     try:
         yield
     finally:
         threading.setprofile(None)
-        _active = False
-        _open.set()
+        _gate.active = False
+        _gate.open.set()
 
 
 @contextmanager
 def slot():
     """Around every slot that Qt calls."""
-    global _depth
-    if not _active:
+    if not _gate.active:
         yield
         return
-    _depth += 1
-    _open.set()
+    _gate.enter()
     try:
         yield
     finally:
-        _depth -= 1
-        if _depth == 0 and _active:
-            _open.clear()
+        _gate.leave()
 
 
 def _wait(_frame, _event, _argument):
     if threading.current_thread() is not threading.main_thread():
-        _open.wait()
+        _gate.open.wait()

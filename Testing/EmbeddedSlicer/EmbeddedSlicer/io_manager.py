@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import slicer
 from PySide6 import QtCore
@@ -11,33 +11,24 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkStringArray
 # ending -> file type, by Slicer's names
 _TYPES = (
     ((".mrb", ".mrml"), "SceneFile"),
-    ((".mrk.json", ".fcsv"), "MarkupsFile"),
     ((".seg.nrrd", ".seg.nii.gz"), "SegmentationFile"),
     ((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"), "VolumeFile"),
-    ((".csv", ".tsv"), "TableFile"),
-    ((".txt", ".json", ".xml"), "TextFile"),
 )
-_NODES = {
-    "MarkupsFile": "vtkMRMLMarkupsFiducialNode",
-    "SegmentationFile": "vtkMRMLSegmentationNode",
-    "TableFile": "vtkMRMLTableNode",
-    "TextFile": "vtkMRMLTextNode",
-}
 
 
 class qSlicerIOManager(QtCore.QObject):
-    """Volumes, scenes, markups, tables, texts and segmentations; other types fail by name."""
+    """Scenes, volumes and segmentations; other types fail by name."""
 
     def __init__(self, scene, application_logic, parent=None):
         super().__init__(parent)
         self._scene, self._logic = scene, application_logic
         # Reading an .mrb unpacks it into the cache folder that this logic knows.
-        self._cache = os.path.join(application_logic.GetTemporaryPath(), "cache")
-        os.makedirs(self._cache, exist_ok=True)
+        self._cache = Path(application_logic.GetTemporaryPath()) / "cache"
+        self._cache.mkdir(parents=True, exist_ok=True)
         self._remote = slicer.vtkMRMLRemoteIOLogic()
         self._remote.SetMRMLScene(scene)
         self._remote.SetMRMLApplicationLogic(application_logic)
-        self._remote.GetCacheManager().SetRemoteCacheDirectory(self._cache)
+        self._remote.GetCacheManager().SetRemoteCacheDirectory(str(self._cache))
         self._data = slicer.vtkDataIOManagerLogic()
         self._data.SetMRMLScene(scene)
         self._data.SetMRMLApplicationLogic(application_logic)
@@ -51,13 +42,10 @@ class qSlicerIOManager(QtCore.QObject):
                 return kind
         return "NoFile"
 
-    def fileWriterFileType(self, node):
-        return node.GetClassName().removeprefix("vtkMRML").removesuffix("Node") + "File"
-
     # -- reading ----------------------------------------------------------------
     def loadNodes(self, kind, properties, loaded=None, messages=None):
         name = str(properties["fileName"])
-        if not os.path.exists(name):
+        if not Path(name).exists():
             _say(messages, f"The file does not exist: {name}")
             return False
         if kind == "SceneFile":
@@ -65,8 +53,8 @@ class qSlicerIOManager(QtCore.QObject):
             return self.loadScene(name, properties.get("clear", False))
         if kind == "VolumeFile":
             node = self._load_volume(name, properties)
-        elif kind in _NODES:
-            node = self._load_stored(kind, name, properties, messages)
+        elif kind == "SegmentationFile":
+            node = self._load_segmentation(name, properties, messages)
         else:
             raise NotImplementedError(f"EmbeddedSlicer cannot load the file type '{kind}'.")
         if node is None:
@@ -95,13 +83,14 @@ class qSlicerIOManager(QtCore.QObject):
             self._logic.PropagateVolumeSelection()
         return node
 
-    def _load_stored(self, kind, name, properties, messages):
+    def _load_segmentation(self, name, properties, messages):
+        """A segmentation; what a plain label file lacks, names above all, Slicer makes up."""
         title = properties.get("name") or _stem(name)
-        node = self._scene.AddNewNodeByClass(_NODES[kind], title)
-        if hasattr(node, "CreateDefaultDisplayNodes"):
-            node.CreateDefaultDisplayNodes()
-        storage = self._storage(node, name)
-        if not storage.ReadData(node):
+        node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
+        node.CreateDefaultDisplayNodes()
+        node.AddDefaultStorageNode(name)
+        node.GetStorageNode().SetFileName(name)
+        if not node.GetStorageNode().ReadData(node):
             _say(messages, f"Cannot read {name}")
             self._scene.RemoveNode(node)
             return None
@@ -117,47 +106,40 @@ class qSlicerIOManager(QtCore.QObject):
 
     # -- writing ----------------------------------------------------------------
     def saveNodes(self, kind, properties, messages=None):
+        """Save a scene, or a node with the storage node that is its own by default."""
         name = str(properties["fileName"])
         if kind == "SceneFile":
-            return self._save_scene(name, messages)
+            return self.saveScene(name)
         node = self._scene.GetNodeByID(properties["nodeID"])
         if node is None or not hasattr(node, "AddDefaultStorageNode"):
             _say(messages, "There is no such node to save.")
             return False
-        return bool(self._storage(node, name).WriteData(node))
-
-    def _storage(self, node, name):
-        """The node's storage node for a file; a text node has none unless it is asked for."""
-        if hasattr(node, "SetForceCreateStorageNode"):
-            node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
         node.AddDefaultStorageNode(name)
-        storage = node.GetStorageNode()
-        storage.SetFileName(name)
-        return storage
+        node.GetStorageNode().SetFileName(name)
+        return bool(node.GetStorageNode().WriteData(node))
+
+    def fileWriterFileType(self, node):
+        return node.GetClassName().removeprefix("vtkMRML").removesuffix("Node") + "File"
 
     def saveScene(self, name):
-        return self._save_scene(str(name), None)
-
-    def _save_scene(self, name, messages):
-        lower = name.lower()
-        if lower.endswith(".mrb"):
+        """Write an .mrb bundle or, without the data beside it, an .mrml file."""
+        name = str(name)
+        if name.lower().endswith(".mrb"):
             return bool(self._scene.WriteToMRB(name, None))
-        if lower.endswith(".mrml"):
+        if name.lower().endswith(".mrml"):
             self._scene.SetURL(name)
-            self._scene.SetRootDirectory(os.path.dirname(os.path.abspath(name)))
+            self._scene.SetRootDirectory(str(Path(name).resolve().parent))
             return bool(self._scene.Commit())
-        # Any other name is a folder for the scene and its data.
-        os.makedirs(name, exist_ok=True)
-        return bool(self._logic.SaveSceneToSlicerDataBundleDirectory(name, None))
+        raise NotImplementedError("EmbeddedSlicer saves scenes as .mrb or .mrml.")
 
 
 def _stem(name):
-    name = os.path.basename(name)
+    name = Path(name).name
     for endings, _kind in _TYPES:
         for ending in sorted(endings, key=len, reverse=True):
             if name.lower().endswith(ending):
                 return name[: -len(ending)]
-    return os.path.splitext(name)[0]
+    return Path(name).stem
 
 
 def _say(messages, text):

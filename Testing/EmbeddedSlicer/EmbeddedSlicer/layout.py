@@ -1,4 +1,4 @@
-"""`slicer.app.layoutManager()`: the slice views, and the window they stand in."""
+"""`slicer.app.layoutManager()`: the slice views beside each other."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from PySide6.QtCore import Property
 from .slice_controller import fit
 from .views import SLICE_VIEWS, qMRMLSliceWidget
 
-# vtkMRMLLayoutNode's numbers of the layouts with one slice view alone
-_ONE_UP = {6: "Red", 7: "Yellow", 8: "Green"}
-# and the four-up view, Slicer's first layout, here without its 3D view
-_ALL = 3
+# vtkMRMLLayoutNode's number of the four-up view, Slicer's first layout, here without its 3D view
+_FOUR_UP = 3
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """Three slice views, sagittal over the full height on the right, or one of them alone.
+    """Three slice views, sagittal over the full height on the right.
 
-    3D, table and plot views do not exist here: their counts are 0, and a
-    layout that needs one raises.
+    3D, table and plot views do not exist here: their counts are 0, and any
+    other layout raises.
     """
-
-    layoutChanged = QtCore.Signal(int)
 
     def __init__(self, application_logic, viewport=None, parent=None):
         super().__init__(parent)
@@ -42,19 +38,11 @@ class qSlicerLayoutManager(QtCore.QObject):
         for row in (0, 1):
             grid.setRowStretch(row, 1)
 
-        self._layout = _ALL
-
     def setLayout(self, number):
-        if number not in _ONE_UP and number != _ALL:
+        if number != _FOUR_UP:
             raise NotImplementedError(f"EmbeddedSlicer has no views for the layout {number}.")
-        alone = _ONE_UP.get(number)
-        for name, widget in self._widgets.items():
-            widget.setVisible(alone in (None, name))
-        if number != self._layout:
-            self._layout = number
-            self.layoutChanged.emit(number)
 
-    layout = Property(int, lambda self: self._layout, setLayout)
+    layout = Property(int, lambda self: _FOUR_UP, setLayout)
     threeDViewCount = Property(int, lambda self: 0)
     tableViewCount = Property(int, lambda self: 0)
     plotViewCount = Property(int, lambda self: 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
+from pathlib import Path
 
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -162,9 +162,8 @@ class qSlicerModuleManager(QtCore.QObject):
 
         Only the module's own folder goes on sys.path. Errors are raised.
         """
-        path = os.path.abspath(path)
-        name = os.path.splitext(os.path.basename(path))[0]
-        folder = os.path.dirname(path)
+        path = Path(path).resolve()
+        name, folder = path.stem, str(path.parent)
         if folder not in sys.path:
             sys.path.insert(0, folder)
         spec = importlib.util.spec_from_file_location(name, path)
@@ -172,7 +171,7 @@ class qSlicerModuleManager(QtCore.QObject):
         sys.modules[name] = source
         spec.loader.exec_module(source)
         module = qSlicerScriptedLoadableModule(self)
-        module._values.update(name=name, path=path)
+        module._values.update(name=name, path=str(path))
         module._instance = getattr(source, name)(pythonqt.wrap(module))
         setattr(slicer.modules, f"{name}Instance", module._instance)
         self._add(name, module)

@@ -10,7 +10,7 @@ from . import stand_ins
 
 
 class UiError(RuntimeError):
-    """A .ui names a widget that no stand-in is made for."""
+    """A .ui connects what is not in it."""
 
 
 class QUiLoader(QtUiTools.QUiLoader):
@@ -18,12 +18,16 @@ class QUiLoader(QtUiTools.QUiLoader):
 
     Qt's own loader looks signals up in C++ by their C++ types, and PySide6 has
     no way to declare `mrmlSceneChanged(vtkMRMLScene*)`.
+
+    As in Slicer, a widget whose class no plugin knows (here: no stand-in) is
+    made as the class that the .ui says it extends, a plain QWidget as a rule,
+    and Qt's warning says so.
     """
 
     def __init__(self, parent=None):
         super().__init__(parent)
         self._classes = stand_ins.CLASSES
-        self._unknown = []
+        self._plain = set()
 
     def createWidget(self, class_name, parent=None, name=""):
         made = self._classes.get(class_name)
@@ -32,7 +36,7 @@ class QUiLoader(QtUiTools.QUiLoader):
             widget.setObjectName(name)
             return widget
         if class_name not in self.availableWidgets() and class_name != "Line":
-            self._unknown.append(class_name)
+            self._plain.add(name)
         return super().createWidget(class_name, parent, name)
 
     def load(self, device, parent=None):
@@ -41,7 +45,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         Raises
         ------
         UiError
-            Where a custom widget has no stand-in: nothing is put in its place.
+            Where a connection names what its widgets do not have.
         """
         text = bytes(device.readAll())
         root = ET.fromstring(text)
@@ -55,16 +59,14 @@ class QUiLoader(QtUiTools.QUiLoader):
             root.remove(block)
         for flags in root.iter("set"):
             _as_number(flags)
-        self._unknown = []
+        self._plain = set()
         buffer = QtCore.QBuffer()
         buffer.setData(ET.tostring(root))
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
         widget = super().load(buffer, parent)
-        if self._unknown:
-            names = ", ".join(sorted(set(self._unknown)))
-            raise UiError(f"The .ui names widgets EmbeddedSlicer has no stand-in for: {names}.")
         for connection in connections:
-            self._connect(widget, *connection)
+            if not self._plain.intersection(connection):
+                self._connect(widget, *connection)
         return widget
 
     def _connect(self, top, sender, signal, receiver, slot):
@@ -83,7 +85,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         ):
             raise UiError(f"The .ui connects to {slot} of '{receiver}', which has no such slot.")
         function = getattr(target._pyside(), slot_name)
-        if not source.connect(signal, lambda *args: function(*args)):
+        if not source.connect(signal, function):
             raise UiError(f"The .ui connects {signal} of '{sender}', which has no such signal.")
 
 

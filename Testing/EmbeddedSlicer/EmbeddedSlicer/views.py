@@ -67,7 +67,11 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self._picture = QtGui.QImage()
         self._stale = True
         self._closed = False
+        self._make_window()
+        self._connect_scene(application_logic, name)
 
+    def _make_window(self):
+        """VTK's side: a window off the screen, an actor for the picture, events by hand."""
         self._window = vtkRenderWindow()
         self._window.SetOffScreenRendering(1)
         self._window.SetMultiSamples(0)
@@ -100,6 +104,8 @@ class qMRMLSliceView(QtWidgets.QWidget):
         self._interactor.AddObserver("DestroyTimerEvent", self._destroy_timer)
         self._interactor.Initialize()
 
+    def _connect_scene(self, application_logic, name):
+        """MRML's side: the slice's node, logic, displayable managers and mouse."""
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(application_logic)
         for manager in DISPLAYABLE_MANAGERS:

@@ -11,6 +11,7 @@ class Example(ScriptedLoadableModule):  # noqa: F405
         ScriptedLoadableModule.__init__(self, parent)  # noqa: F405
         self.parent.title = _("Example")
         self.parent.categories = ["Testing"]
+        self.parent.helpText = _("Puts a point into the middle of a volume.")
 
 
 class ExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):  # noqa: F405

@@ -5,13 +5,14 @@ Each test holds one line of what was seen in the real application.
 
 import enum
 
-import gui_helpers
 import pytest
+
+testing = pytest.importorskip("EmbeddedSlicer.testing", exc_type=ImportError)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def application():
-    return gui_helpers.start()
+    return testing.start()
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_a_python_subclass_overrides_what_qt_calls(qt):
     widget = Mine()
     widget.resize(200, 100)
     widget.show()
-    gui_helpers.process()
+    testing.process()
     assert (200, 100) in seen
     widget.hide()
 
@@ -269,8 +270,8 @@ def test_overloaded_current_index_changed_passes_the_int(qt):
     combo = qt.QComboBox()
     combo.addItems(["one", "two"])
     seen = []
-    combo.currentIndexChanged.connect(lambda index: seen.append(index))
-    combo.connect("currentIndexChanged(int)", lambda index: seen.append(index))
+    combo.currentIndexChanged.connect(seen.append)
+    combo.connect("currentIndexChanged(int)", seen.append)
     combo.setCurrentIndex(1)
     assert seen == [1, 1]
 
@@ -278,7 +279,7 @@ def test_overloaded_current_index_changed_passes_the_int(qt):
 def test_signals_can_be_emitted_and_block(qt):
     spin = qt.QSpinBox()
     seen = []
-    spin.valueChanged.connect(lambda value: seen.append(value))
+    spin.valueChanged.connect(seen.append)
     spin.blockSignals(True)
     spin.setValue(4)
     spin.blockSignals(False)
@@ -339,12 +340,20 @@ def test_the_same_object_is_the_same_in_python(qt):
 
 # -- dialogs, timers -----------------------------------------------------------
 def test_file_dialogs_return_one_str(qt):
-    with gui_helpers.answering("/tmp/a.csv", "/tmp/b.csv", "", ["/x", "/y"]) as shown:
+    with testing.answering("/tmp/a.csv", "/tmp/b.csv", "", ["/x", "/y"]) as shown:
         assert qt.QFileDialog.getOpenFileName(None, "Open", "", "Tables (*.csv)") == "/tmp/a.csv"
         assert qt.QFileDialog.getSaveFileName(None, "Save") == "/tmp/b.csv"
         assert qt.QFileDialog.getSaveFileName(None, "Save") == ""
         assert qt.QFileDialog.getOpenFileNames(None, "Open") == ("/x", "/y")
     assert [item.text for item in shown] == ["Open", "Save", "Save", "Open"]
+
+
+def test_a_file_dialog_remembers_the_last_folder(qt, tmp_path):
+    with testing.answering(str(tmp_path / "a.csv"), "", "") as shown:
+        qt.QFileDialog.getSaveFileName(None, "Save")
+        qt.QFileDialog.getOpenFileName(None, "Open", "", "Tables (*.csv)")
+        qt.QFileDialog.getOpenFileName(None, "Open", "/etc/hosts")
+    assert [item.folder for item in shown[1:]] == [str(tmp_path), "/etc"]
 
 
 def test_a_dialog_nobody_answers_raises(qt):
@@ -356,14 +365,14 @@ def test_a_dialog_nobody_answers_raises(qt):
     box.setText("Sure?")
     with pytest.raises(NobodyAnswers, match="Sure"):
         box.exec_()
-    with pytest.raises(AssertionError, match="No dialog asked"), gui_helpers.answering("Ok"):
+    with pytest.raises(AssertionError, match="No dialog asked"), testing.answering("Ok"):
         pass
 
 
 def test_single_shot(qt):
     seen = []
     qt.QTimer.singleShot(0, lambda: seen.append(1))
-    gui_helpers.wait_until(lambda: seen, 5)
+    testing.wait_until(lambda: seen, 5)
 
 
 def test_exec_and_exec_underscore(qt):
@@ -373,7 +382,7 @@ def test_exec_and_exec_underscore(qt):
         assert getattr(dialog, name)() == 1
         box = qt.QMessageBox()
         box.setStandardButtons(qt.QMessageBox.Ok | qt.QMessageBox.Cancel)
-        with gui_helpers.answering("Cancel"):
+        with testing.answering("Cancel"):
             assert getattr(box, name)() == qt.QMessageBox.Cancel
 
 

@@ -1,20 +1,22 @@
 """EmbeddedSlicer's scene, files, slice views and module life."""
 
 import time
+from pathlib import Path
 
-import gui_helpers
 import numpy as np
 import pytest
 
-EXAMPLE = gui_helpers.ROOT / "Testing" / "EmbeddedSlicer" / "Example" / "Example.py"
+testing = pytest.importorskip("EmbeddedSlicer.testing", exc_type=ImportError)
+
+EXAMPLE = Path(__file__).parents[1] / "Example" / "Example.py"
 
 
 @pytest.fixture(autouse=True)
 def application():
-    app = gui_helpers.start()
-    gui_helpers.clean_scene()
+    app = testing.start()
+    testing.clean_scene()
     yield app
-    gui_helpers.clean_scene()
+    testing.clean_scene()
 
 
 @pytest.fixture
@@ -40,13 +42,13 @@ def phantom(slicer, name="phantom"):
     matrix[:3, 3] = (-40, -75, -120)
     node = slicer.util.addVolumeFromArray(array, matrix, name)
     slicer.util.setSliceViewerLayers(background=node, fit=True)
-    gui_helpers.process()
+    testing.process()
     return node
 
 
 def pixels(name):
     """Grey values of a slice view as shown, rows from the top."""
-    image = gui_helpers.slice_view(name).grab().toImage()
+    image = testing.slice_view(name).grab().toImage()
     image = image.convertToFormat(image.Format.Format_Grayscale8)
     data = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
     return data[:, : image.width()].copy()
@@ -65,7 +67,7 @@ def test_volume_and_array(slicer):
         slicer.util.getNode("absent")
 
 
-@pytest.mark.parametrize("kind", ["mrb", "mrml", "folder"])
+@pytest.mark.parametrize("kind", ["mrb", "mrml"])
 def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
     node = phantom(slicer)
     points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
@@ -78,7 +80,7 @@ def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
     parameters.SetNodeReferenceID("inputVolume", node.GetID())
     before = slicer.util.arrayFromVolume(node).copy()
 
-    path = tmp_path / {"mrb": "s.mrb", "mrml": "s.mrml", "folder": "scene"}[kind]
+    path = tmp_path / f"s.{kind}"
     if kind == "mrml":  # such a file has no data beside it until the nodes are saved
         for item in (node, points, table):
             ending = {"vtkMRMLScalarVolumeNode": ".nrrd", "vtkMRMLTableNode": ".tsv"}
@@ -87,8 +89,6 @@ def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
     assert slicer.util.saveScene(str(path), {})
     slicer.mrmlScene.Clear()
     assert not slicer.util.getNodesByClass("vtkMRMLTableNode")
-    if kind == "folder":
-        path = next(path.rglob("*.mrml"))
     slicer.util.loadScene(str(path), {})
 
     node = slicer.util.getNode("phantom")
@@ -101,7 +101,7 @@ def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
     parameters = slicer.util.getNode("CTBMD")
     assert parameters.GetParameter("sex") == "FEMALE"
     assert parameters.GetNodeReference("inputVolume") is node
-    composite = gui_helpers.slice_view("Red").sliceLogic().GetSliceCompositeNode()
+    composite = testing.slice_view("Red").sliceLogic().GetSliceCompositeNode()
     assert composite.GetBackgroundVolumeID() == node.GetID()
 
 
@@ -125,6 +125,18 @@ def test_save_and_load_a_volume(slicer, tmp_path):
         slicer.mrmlScene.RemoveNode(back)
 
 
+def test_segments_of_a_label_file_are_named_by_their_number(slicer, tmp_path):
+    labels = np.zeros((60, 50, 40), np.int16)
+    labels[10:20], labels[30:40] = 26, 27
+    node = slicer.util.addVolumeFromArray(labels, None, "l", "vtkMRMLLabelMapVolumeNode")
+    path = str(tmp_path / "labels.nii.gz")
+    assert slicer.util.saveNode(node, path, {})
+    segmentation = slicer.util.loadSegmentation(path).GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())]
+    names = [segmentation.GetSegment(i).GetName() for i in ids]
+    assert names == ["Segment_26", "Segment_27"]
+
+
 # -- slice views ---------------------------------------------------------------
 def test_slice_views_show_the_volume(slicer):
     node = phantom(slicer)
@@ -133,30 +145,30 @@ def test_slice_views_show_the_volume(slicer):
     node.GetDisplayNode().SetAutoWindowLevel(False)
     node.GetDisplayNode().SetWindowLevel(400, 40)
     for name in ("Red", "Yellow", "Green"):
-        gui_helpers.show_slice(name, centre)
+        testing.show_slice(name, centre)
         picture = pixels(name)
-        place = gui_helpers.view_position(name, (8.0, 15.0, 16.0))
-        outside = gui_helpers.view_position(name, (-35.0, -70.0, -115.0))
+        place = testing.view_position(name, (8.0, 15.0, 16.0))
+        outside = testing.view_position(name, (-35.0, -70.0, -115.0))
         assert 110 < picture[place.y(), place.x()] < 160, name  # 50 HU in 400/40
         assert picture[outside.y(), outside.x()] < 20, name
-    bright = gui_helpers.view_position("Red", centre)
-    gui_helpers.show_slice("Red", centre)
+    bright = testing.view_position("Red", centre)
+    testing.show_slice("Red", centre)
     assert pixels("Red")[bright.y(), bright.x()] > 240
     node.GetDisplayNode().SetWindowLevel(4000, 1000)
-    gui_helpers.process()
+    testing.process()
     assert pixels("Red")[bright.y(), bright.x()] < 200
 
 
 def test_radiological_convention(slicer):
     """The patient's right is on the left of the axial and coronal views, anterior up in axial."""
     phantom(slicer)
-    right, left = (gui_helpers.view_position("Red", (x, 0, 0)) for x in (20, -20))
+    right, left = (testing.view_position("Red", (x, 0, 0)) for x in (20, -20))
     assert right.x() < left.x()
-    front, back = (gui_helpers.view_position("Red", (0, y, 0)) for y in (20, -20))
+    front, back = (testing.view_position("Red", (0, y, 0)) for y in (20, -20))
     assert front.y() < back.y()
-    head, foot = (gui_helpers.view_position("Green", (0, 0, z)) for z in (20, -20))
+    head, foot = (testing.view_position("Green", (0, 0, z)) for z in (20, -20))
     assert head.y() < foot.y()
-    right, left = (gui_helpers.view_position("Green", (x, 0, 0)) for x in (20, -20))
+    right, left = (testing.view_position("Green", (x, 0, 0)) for x in (20, -20))
     assert right.x() < left.x()
 
 
@@ -164,7 +176,7 @@ def test_scrolling_changes_the_slice(slicer):
     from PySide6 import QtCore, QtGui, QtWidgets
 
     phantom(slicer)
-    view = gui_helpers.slice_view("Red")
+    view = testing.slice_view("Red")
     before = view.sliceLogic().GetSliceOffset()
     event = QtGui.QWheelEvent(
         QtCore.QPointF(50, 50),
@@ -189,7 +201,7 @@ def test_mouse_and_keys_do_what_they_do_in_slicer(slicer):
     from PySide6 import QtCore, QtTest
 
     volume = phantom(slicer)
-    view = gui_helpers.slice_view("Red")
+    view = testing.slice_view("Red")
     node, display = view.mrmlSliceNode(), volume.GetDisplayNode()
     interaction = slicer.app.applicationLogic().GetInteractionNode()
 
@@ -200,7 +212,7 @@ def test_mouse_and_keys_do_what_they_do_in_slicer(slicer):
         for step in range(1, 8):
             QtTest.QTest.mouseMove(view, place + QtCore.QPoint(4 * step, 6 * step))
         QtTest.QTest.mouseRelease(view, button, pos=place + QtCore.QPoint(28, 42))
-        gui_helpers.process()
+        testing.process()
 
     buttons = QtCore.Qt.MouseButton
     wide, origin = node.GetFieldOfView()[0], node.GetXYZOrigin()
@@ -232,14 +244,14 @@ def test_a_point_is_placed_with_the_mouse(slicer):
     logic.GetSelectionNode().SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
     logic.GetSelectionNode().SetActivePlaceNodeID(points.GetID())
     logic.GetInteractionNode().SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.Place)
-    gui_helpers.show_slice("Red", (0, 0, 8))
-    view, place = gui_helpers.slice_view("Red"), gui_helpers.view_position("Red", (6, 9, 8))
+    testing.show_slice("Red", (0, 0, 8))
+    view, place = testing.slice_view("Red"), testing.view_position("Red", (6, 9, 8))
     QtTest.QTest.mouseMove(view, place - QtCore.QPoint(20, 20))
-    gui_helpers.process()
+    testing.process()
     QtTest.QTest.mouseMove(view, place)
-    gui_helpers.process()
+    testing.process()
     QtTest.QTest.mouseClick(view, QtCore.Qt.MouseButton.LeftButton, pos=place)
-    gui_helpers.process()
+    testing.process()
     assert points.GetNumberOfDefinedControlPoints() == 1
     assert np.allclose(points.GetNthControlPointPosition(0), (6, 9, 8), atol=1)
     mode = logic.GetInteractionNode().GetCurrentInteractionMode()
@@ -250,17 +262,17 @@ def test_the_controller_follows_and_moves_the_slice(slicer):
     from PySide6 import QtWidgets
 
     phantom(slicer)
-    widget = gui_helpers.start()._layout_manager.sliceWidget("Red")
+    widget = testing.start()._layout_manager.sliceWidget("Red")
     box = widget.findChild(QtWidgets.QDoubleSpinBox)
     widget.sliceLogic().SetSliceOffset(8.0)
     assert box.value() == pytest.approx(8.0)
-    gui_helpers.type_into(box, "-12")
+    testing.type_into(box, "-12")
     assert widget.sliceLogic().GetSliceOffset() == pytest.approx(-12)
 
 
 def test_a_control_point_is_seen_and_dragged(slicer):
     phantom(slicer)
-    gui_helpers.show_slice("Red", (0, 0, 0))
+    testing.show_slice("Red", (0, 0, 0))
     empty = pixels("Red")
     points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
     points.CreateDefaultDisplayNodes()
@@ -270,16 +282,16 @@ def test_a_control_point_is_seen_and_dragged(slicer):
         points.AddObserver(
             getattr(slicer.vtkMRMLMarkupsNode, name), lambda *_, name=name: events.append(name)
         )
-    gui_helpers.show_slice("Red", (10, 20, 4))
+    testing.show_slice("Red", (10, 20, 4))
     assert (np.abs(pixels("Red").astype(int) - empty) > 60).sum() > 20
-    gui_helpers.drag_point(points, 0, "Red", (-6.0, -9.0, 4.0))
+    testing.drag_point(points, 0, "Red", (-6.0, -9.0, 4.0))
     moved = points.GetNthControlPointPosition(0)
     assert np.allclose(moved, (-6.0, -9.0, 4.0), atol=1.0), moved
     assert events[0] == "PointStartInteractionEvent"
     assert events[-1] == "PointEndInteractionEvent"
     assert "PointModifiedEvent" in events
     points.SetLocked(True)
-    gui_helpers.drag_point(points, 0, "Red", (15.0, 15.0, 4.0))
+    testing.drag_point(points, 0, "Red", (15.0, 15.0, 4.0))
     assert points.GetNthControlPointPosition(0) == moved
 
 
@@ -288,7 +300,7 @@ def test_a_point_is_dragged_in_the_sagittal_view(slicer):
     points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Points")
     points.CreateDefaultDisplayNodes()
     points.AddControlPoint([0.0, 20.0, 4.0], "L1")
-    gui_helpers.drag_point(points, 0, "Yellow", (0.0, 5.0, 40.0))
+    testing.drag_point(points, 0, "Yellow", (0.0, 5.0, 40.0))
     assert np.allclose(points.GetNthControlPointPosition(0), (0, 5, 40), atol=1.5)
 
 
@@ -314,7 +326,7 @@ def test_application(slicer):
 
 
 def test_messages_are_asked_and_recorded(slicer):
-    with gui_helpers.answering("Ok", "Ok", "Cancel", "Yes") as shown:
+    with testing.answering("Ok", "Ok", "Cancel", "Yes") as shown:
         slicer.util.errorDisplay("It failed.")
         slicer.util.infoDisplay("It is done.", windowTitle="Done")
         assert slicer.util.confirmOkCancelDisplay("Overwrite?") is False
@@ -324,9 +336,12 @@ def test_messages_are_asked_and_recorded(slicer):
 
 
 def test_try_with_error_display_shows_and_raises(slicer):
-    with gui_helpers.answering("Ok") as shown, pytest.raises(ValueError):
-        with slicer.util.tryWithErrorDisplay("Could not do it.", waitCursor=True):
-            raise ValueError("no such file")
+    with (
+        testing.answering("Ok") as shown,
+        pytest.raises(ValueError, match="no such file"),
+        slicer.util.tryWithErrorDisplay("Could not do it.", waitCursor=True),
+    ):
+        raise ValueError("no such file")
     assert shown[0].text == "Could not do it.\n\nno such file"
     assert "Traceback" in shown[0].details
 
@@ -339,9 +354,9 @@ def test_progress_dialog_and_delay_display(slicer):
     progress.close()
     slicer.util.delayDisplay("a moment", 10)
     start = time.monotonic()
-    with gui_helpers.no_slot_errors():
+    with testing.no_slot_errors():
         slicer.util.delayDisplay("a moment", 450)
-        gui_helpers.process()
+        testing.process()
     assert time.monotonic() - start > 0.4  # it was shown that long
 
 
@@ -367,19 +382,18 @@ def test_vtk_observation_mixin(slicer):
 def test_a_module_opens_and_works(slicer, example):
     volume = phantom(slicer)
     assert example.ui.volumeSelector.nodeCount() == 1
-    gui_helpers.choose(example.ui.volumeSelector, "phantom")
+    testing.choose(example.ui.volumeSelector, "phantom")
     assert example.ui.volumeSelector.currentNode() is volume
-    with gui_helpers.no_slot_errors():
-        gui_helpers.click(example.ui.pointButton)
+    with testing.no_slot_errors():
+        testing.click(example.ui.pointButton)
     assert example.ui.statusLabel.text == "1 point(s)"
     assert slicer.util.getNode("Points").GetNumberOfControlPoints() == 1
 
 
 def test_errors_in_a_panel_are_noticed(slicer, example, capfd):
-    gui_helpers.choose(example.ui.volumeSelector, "None")
-    with pytest.raises(AssertionError, match="exception in a slot"):
-        with gui_helpers.no_slot_errors():
-            gui_helpers.click(example.ui.pointButton)
+    testing.choose(example.ui.volumeSelector, "None")
+    with pytest.raises(AssertionError, match="exception in a slot"), testing.no_slot_errors():
+        testing.click(example.ui.pointButton)
 
 
 def test_errors_in_observers_and_overridden_methods_are_noticed(slicer, capfd):
@@ -390,9 +404,8 @@ def test_errors_in_observers_and_overridden_methods_are_noticed(slicer, capfd):
 
     node = phantom(slicer)
     tag = node.AddObserver("ModifiedEvent", bad)
-    with pytest.raises(AssertionError, match="the observer failed"):
-        with gui_helpers.no_slot_errors():
-            node.Modified()
+    with pytest.raises(AssertionError, match="the observer failed"), testing.no_slot_errors():
+        node.Modified()
     node.RemoveObserver(tag)
 
     class Bad(qt.QWidget):
@@ -400,9 +413,9 @@ def test_errors_in_observers_and_overridden_methods_are_noticed(slicer, capfd):
             raise ValueError("the event failed")
 
     widget = Bad()
-    with pytest.raises(AssertionError, match="the event failed"), gui_helpers.no_slot_errors():
+    with pytest.raises(AssertionError, match="the event failed"), testing.no_slot_errors():
         widget.show()
-        gui_helpers.process()
+        testing.process()
     widget.hide()
     assert "the observer failed" in capfd.readouterr().err
 
@@ -453,10 +466,10 @@ def test_reload(slicer, example):
     assert fresh is not example and type(fresh) is not type(example)
     assert "cleanup" in example.calls
     assert fresh.ui.statusLabel.text == "No point"
-    gui_helpers.process()
+    testing.process()
     phantom(slicer)
-    gui_helpers.choose(fresh.ui.volumeSelector, "phantom")
-    gui_helpers.click(fresh.ui.pointButton)
+    testing.choose(fresh.ui.volumeSelector, "phantom")
+    testing.click(fresh.ui.pointButton)
     assert fresh.ui.statusLabel.text == "1 point(s)"
 
 

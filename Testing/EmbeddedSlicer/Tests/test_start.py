@@ -5,11 +5,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
-import gui_helpers
 import pytest
 
-FOLDER = gui_helpers.ROOT / "Testing" / "EmbeddedSlicer"
+testing = pytest.importorskip("EmbeddedSlicer.testing", exc_type=ImportError)
+
+import EmbeddedSlicer  # noqa: E402
+from PySide6 import QtCore, QtWidgets  # noqa: E402
+
+FOLDER = Path(__file__).parents[1]
 EXAMPLE = FOLDER / "Example" / "Example.py"
 
 
@@ -23,6 +28,7 @@ def shell(*arguments, **environment):
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
 
 
@@ -126,10 +132,9 @@ slicer.util.confirmOkCancelDisplay("Delete everything?")
     assert "nobody can answer it" in done.stderr
 
 
-def test_registered_sample_data(tmp_path):
-    gui_helpers.start()
+def test_registered_sample_data():
+    testing.start()
     import SampleData
-    import slicer
 
     logic = SampleData.SampleDataLogic()
     made = []
@@ -137,34 +142,38 @@ def test_registered_sample_data(tmp_path):
         category="Test", sampleName="Mine", customDownloader=lambda source: made or [1]
     )
     assert logic.downloadSample("Mine") == 1
-    (tmp_path / "a.txt").write_text("x")
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Test",
-        sampleName="Text",
-        uris=(tmp_path / "a.txt").as_uri(),
-        fileNames="a.txt",
-        nodeNames="Text",
-    )
-    assert logic.downloadSample("Text").GetText() == "x"
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="Test", sampleName="Far", uris="https://example.org/a", fileNames="a"
     )
     with pytest.raises(NotImplementedError, match="downloads nothing"):
         logic.downloadSample("Far")
-    slicer.mrmlScene.Clear()
+
+
+def test_the_panel_is_as_wide_as_slicers_between_help_and_data_probe():
+    app = testing.start()
+    EmbeddedSlicer.open_module(EXAMPLE)
+    testing.process()
+    panel = app._main_window._modulePanel
+    assert panel.width() == 379 and panel.verticalScrollBar().isVisible()
+    module = app.moduleManager().module("Example").widgetRepresentation()
+    assert panel._help.isVisible() and not panel._help.isChecked()
+    probe = app._main_window.findChild(QtWidgets.QWidget, "DataProbeCollapsibleWidget")
+
+    def top(widget):
+        return widget.mapToGlobal(QtCore.QPoint(0, 0)).y()
+
+    assert top(panel._help) < top(module) < top(probe)
+    testing.click(panel._help, QtCore.QPoint(30, 8))
+    assert "Puts a point" in panel._text.toPlainText() and panel._text.isVisible()
 
 
 def test_layouts():
-    app = gui_helpers.start()
+    app = testing.start()
     import slicer
 
-    manager = slicer.app.layoutManager()
-    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
-    gui_helpers.process()
-    views = app._layout_manager._widgets
-    assert [views[name].isVisible() for name in ("Red", "Yellow", "Green")] == [True, False, False]
+    manager, views = slicer.app.layoutManager(), app._layout_manager._widgets
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    gui_helpers.process()
+    testing.process()
     assert all(views[name].isVisible() for name in views)
     with pytest.raises(NotImplementedError):
         manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
@@ -177,16 +186,16 @@ def work(done):
 
 
 def test_threads_wait_for_a_slot_as_in_slicer():
-    gui_helpers.start()
+    testing.start()
     import qt
 
-    with gui_helpers.slicers_threads():
+    with testing.slicers_threads():
         done = threading.Event()
         worker = threading.Thread(target=work, args=(done,))
         qt.QTimer.singleShot(0, worker.start)
-        gui_helpers.wait_until(lambda: worker.is_alive(), 5)
+        testing.wait_until(worker.is_alive, 5)
         for _ in range(50):  # the event loop alone does not let it run
-            gui_helpers.process()
+            testing.process()
             time.sleep(0.002)
         assert not done.is_set()
 
@@ -196,5 +205,5 @@ def test_threads_wait_for_a_slot_as_in_slicer():
                 qt.QTimer.singleShot(1, poll)
 
         qt.QTimer.singleShot(0, poll)
-        gui_helpers.wait_until(done.is_set, 10)
+        testing.wait_until(done.is_set, 10)
     worker.join()

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from phantoms import CENTRES, bundle, chosen, phantom
 
-from CTBMDLib.bmd.estimate import BMDResult, estimate, image_spread, interval_half_width
+from CTBMDLib.bmd.estimate import estimate
+from CTBMDLib.bmd.export import selection_words
+from CTBMDLib.bmd.interval import (
+    conformal_quantile,
+    image_spread,
+    interval_half_width,
+    rescaled_half_widths,
+)
 from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.bmd.result import BMDResult
 from CTBMDLib.errors import Cancelled, CTBMDError
 from CTBMDLib.levels import LevelSelection, LevelSlice
 
@@ -53,8 +61,14 @@ def test_excluded_levels_are_measured_but_not_counted(model):
     assert result.total.bmd_g_cm2 == pytest.approx(
         (rows["L1"].bmd_g_cm2 + rows["L3"].bmd_g_cm2) / 2
     )
-    assert "not in the mean" in rows["L2"].selection
-    assert result.total.selection == "mean of L1 L3"
+    assert [(row.selection, row.included, row.levels) for row in result.rows] == [
+        ("found", True, None),
+        ("found", False, None),
+        ("found", True, None),
+        ("mean", True, "L1 L3"),
+    ]
+    words = [selection_words(row) for row in result.rows]
+    assert words == ["found", "found, not in the mean", "found", "mean of L1 L3"]
     assert "without L2 L4" in result.total.findings
 
 
@@ -85,7 +99,7 @@ def test_l5_only_when_asked_and_other_vertebrae_never(model):
     result = estimate(phantom(), with_l5, model)
     assert [row.level for row in result.rows] == ["L1", "L2", "L5", "L1-L4"]
     assert not result.levels[2].included
-    assert result.total.selection == "mean of L1 L2"
+    assert (result.total.selection, result.total.levels) == ("mean", "L1 L2")
     with_l5.include("L5", False)
     assert [r.level for r in estimate(phantom(), with_l5, model).levels] == ["L1", "L2"]
 
@@ -154,6 +168,20 @@ def test_result_round_trip(model):
         BMDResult.from_dict({"levels": []})
 
 
+def test_a_result_of_an_older_scene_is_refused(model):
+    """Rows once said in `selection` what `included` and `levels` say now."""
+    stored = estimate(phantom(), chosen(), model).to_dict()
+    for row in [*stored["levels"], stored["total"]]:
+        del row["levels"]
+    with pytest.raises(CTBMDError, match="cannot be read; estimate again") as info:
+        BMDResult.from_dict(stored)
+    assert info.value.code == "stored-result"
+    stored = estimate(phantom(), chosen(), model).to_dict()
+    stored["total"]["selection"] = "mean of L1 L2 L3"
+    with pytest.raises(CTBMDError, match="cannot be read; estimate again"):
+        BMDResult.from_dict(stored)
+
+
 def test_interval_grows_with_disagreement():
     interval = {"floor_g_cm2": 0.02, "quantile_level": 2.0, "quantile_total": 1.0}
     quiet = interval_half_width(interval, [1.0, 1.0], 0.0, "level")
@@ -165,3 +193,20 @@ def test_interval_grows_with_disagreement():
     assert interval_half_width(interval, [1.0], 0.01, "level") > quiet
     assert image_spread(np.array([[1.0, 1.2], [1.0, 1.2]])) == pytest.approx(0.01)
     assert image_spread(np.array([[1.0], [1.1]])) == 0.0
+
+
+def test_a_scale_stretches_the_interval_but_not_its_floor():
+    interval = {"floor_g_cm2": 0.02, "quantile_level": 2.0, "quantile_total": 1.5}
+    members = np.array([0.9, 1.0, 1.2])
+    half = interval_half_width(interval, members, 1e-4, "total")
+    wider = interval_half_width(interval, 1.3 * members, 1.3**2 * 1e-4, "total")
+    assert rescaled_half_widths(interval, [half], 1.3) == pytest.approx([wider])
+    floor = interval_half_width(interval, [1.0], 0.0, "total")
+    assert rescaled_half_widths(interval, [floor], 1.3) == pytest.approx([floor])
+
+
+def test_the_conformal_quantile_counts_the_new_patient():
+    # The 18th of 19: 0.9 x (19 + 1), not 0.9 x 19.
+    assert conformal_quantile(np.arange(1, 20)[::-1]) == 18
+    assert conformal_quantile([3.0, 1.0, 2.0]) == 3.0  # too few for 90 %: the largest
+    assert conformal_quantile(np.arange(1, 20), 0.5) == 10

@@ -8,9 +8,10 @@ import json
 import pytest
 from phantoms import bundle, chosen, phantom
 
-from CTBMDLib.bmd.estimate import BMDResult, estimate
+from CTBMDLib.bmd.estimate import estimate
 from CTBMDLib.bmd.export import COLUMNS, fixed, format_table, report_text, to_rows, write_result
 from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.bmd.result import BMDResult
 from CTBMDLib.errors import CTBMDError
 
 
@@ -24,7 +25,7 @@ def result(tmp_path_factory):
 def test_columns_are_those_of_the_design():
     wanted = (
         "case series_uid level slice_s_mm images bmd_g_cm2 bmd_low bmd_high t_score category "
-        "trabecular_hu selection findings model model_version model_population"
+        "trabecular_hu selection included levels findings model model_version model_population"
     )
     assert " ".join(COLUMNS) == wanted
 
@@ -32,13 +33,16 @@ def test_columns_are_those_of_the_design():
 @pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t")])
 def test_delimited_files(result, tmp_path, suffix, delimiter):
     path = write_result(result, tmp_path / f"out{suffix}")
-    with open(path, newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter=delimiter))
     assert tuple(rows[0]) == COLUMNS
     assert [row["level"] for row in rows] == ["L1", "L2", "L3", "L1-L4"]
     assert float(rows[0]["bmd_g_cm2"]) == pytest.approx(result.levels[0].bmd_g_cm2, abs=6e-4)
     assert rows[3]["slice_s_mm"] == "" and rows[0]["category"] == "" and rows[0]["t_score"] == ""
     assert float(rows[3]["t_score"]) == pytest.approx(result.total.t_score, abs=0.06)
+    assert [row["selection"] for row in rows] == ["found", "found", "found", "mean"]
+    assert [row["included"] for row in rows] == ["yes"] * 4
+    assert [row["levels"] for row in rows] == ["", "", "", "L1 L2 L3"]
     for row in rows:
         assert "model trained on simulated CT; research use only" in row["findings"]
         assert row["model"] == "test" and row["model_population"] == "simulated"
@@ -53,7 +57,7 @@ def test_json_file(result, tmp_path):
 
 
 def test_several_cases_in_one_file(result, tmp_path):
-    with open(write_result([result, result], tmp_path / "all.csv"), newline="") as file:
+    with write_result([result, result], tmp_path / "all.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 8
     data = json.loads(write_result([result, result], tmp_path / "all.json").read_text())
     assert len(data["results"]) == 2
@@ -104,7 +108,7 @@ def test_texts_that_a_spreadsheet_would_run_and_other_alphabets(result, tmp_path
     evil.levels[0].case = "=1+1"
     evil.levels[1].case = "Müller\n2"
     path = write_result(evil, tmp_path / "out.csv")
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["case"] == "'=1+1"
     assert rows[1]["case"] == "Müller 2"

@@ -31,6 +31,7 @@ def demo(tmp_path_factory):
         text=True,
         timeout=600,
         env=environment,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return folder, result.stdout

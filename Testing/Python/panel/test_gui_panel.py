@@ -588,7 +588,7 @@ def test_the_first_choice_is_a_volume_that_the_selector_lists(panel):
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "a colour picture")
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hidden").HideFromEditorsOn()
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-    from CTBMDPanel.panel import firstVolume
+    from CTBMDPanel.volumes import firstVolume
 
     assert firstVolume() is node
 

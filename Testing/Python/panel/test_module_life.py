@@ -29,6 +29,7 @@ def run(code, tmp_path, **environment):
         timeout=600,
         cwd=tmp_path,
         env={**os.environ, **environment},
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -43,20 +43,23 @@ class QtClassType(type):
             value = getattr(pyside_class, name)
         except AttributeError:
             value = _enum_member(pyside_class, name)
-        if isinstance(value, enum.Enum):
-            return wrap_enum(value)
-        if is_enum_class(value):
-            return _EnumScope(value)
-        if isinstance(value, type) and issubclass(value, shiboken6.Object):
-            return qt_class(value)
-        if isinstance(value, (QtCore.Signal, QtCore.Property)):
-            return value
-        if callable(value):
-            return lambda *args: call(value, args)
-        return wrap(value)
+        return _class_attribute(value)
 
     def __repr__(cls):
         return f"<class '{cls.__name__}'>"
+
+
+def _class_attribute(value):
+    """What a class shows under a name: an enum value or scope, a class, a function to call."""
+    if is_enum_class(value):
+        return _EnumScope(value)
+    if isinstance(value, type) and issubclass(value, shiboken6.Object):
+        return qt_class(value)
+    if isinstance(value, (QtCore.Signal, QtCore.Property)):
+        return value
+    if callable(value) and not isinstance(value, enum.Enum):
+        return lambda *args: call(value, args)
+    return wrap(value)
 
 
 def _enum_member(pyside_class, name):
@@ -137,6 +140,10 @@ class PythonQtInstanceWrapper(metaclass=QtClassType):
         special = methods.METHODS.get(name)
         if special and isinstance(instance, special[0]):
             return types.MethodType(special[1], self)
+        return self._method(instance, name)
+
+    def _method(self, instance, name):
+        """A method, a signal or a value of the class, once it is known to be no property."""
         try:
             value = getattr(instance, name)
         except AttributeError:
@@ -257,9 +264,9 @@ def _implementation(cls):
             if "_pyside_class" in base.__dict__:
                 break
             for name, value in base.__dict__.items():
-                if isinstance(value, types.FunctionType) and hasattr(cls._pyside_class, name):
-                    if not name.startswith("__"):
-                        overrides.setdefault(name, _forward(name))
+                known = hasattr(cls._pyside_class, name) and not name.startswith("__")
+                if known and isinstance(value, types.FunctionType):
+                    overrides.setdefault(name, _forward(name))
         made = type(cls.__name__, (cls._pyside_class,), overrides)
         _implementations[cls] = made
     return made

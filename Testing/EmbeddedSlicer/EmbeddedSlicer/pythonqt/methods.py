@@ -46,24 +46,22 @@ def _signal_of(self, text):
     name, bracket, arguments = text.lstrip("0123456789").partition("(")
     name = name.strip()
     instance = self._pyside()
-    if not bracket:
-        return None
     wanted = _normal(arguments.rstrip().removesuffix(")"))
     declared = getattr(type(instance), "_signatures", {}).get(name)
     if declared is not None:
-        if wanted not in declared:
-            return None
-        return QtSignal(self, name, getattr(instance, declared[wanted]), declared[wanted])
+        attribute = declared.get(wanted) if bracket else None
+        return attribute and QtSignal(self, name, getattr(instance, attribute), attribute)
     signal = getattr(instance, name, None)
-    if not isinstance(signal, QtCore.SignalInstance):
+    if not bracket or not isinstance(signal, QtCore.SignalInstance):
         return None
     meta = instance.metaObject()
     known = []
     for index in range(meta.methodCount()):
         method = meta.method(index)
-        if method.methodType() == QtCore.QMetaMethod.MethodType.Signal:
-            if bytes(method.name()).decode() == name:
-                known.append(_normal(",".join(bytes(t).decode() for t in method.parameterTypes())))
+        is_signal = method.methodType() == QtCore.QMetaMethod.MethodType.Signal
+        if is_signal and bytes(method.name()).decode() == name:
+            types = (bytes(t).decode() for t in method.parameterTypes())
+            known.append(_normal(",".join(types)))
     if wanted not in known:
         return None
     if not wanted and any(known):

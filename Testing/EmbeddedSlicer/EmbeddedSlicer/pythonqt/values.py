@@ -53,22 +53,8 @@ def is_enum_class(value):
 # -- conversion ----------------------------------------------------------------
 def wrap(value):
     """A PySide6 value as PythonQt would hand it to Python."""
-    from .classes import qt_class
-
-    if isinstance(value, QtCore.QObject):
-        if not shiboken6.isValid(value):
-            return None
-        proxy = value.__dict__.get("_pythonqt")
-        if proxy is None:
-            cls = qt_class(type(value))
-            proxy = cls.__new__(cls)
-            proxy._adopt(value)
-        return proxy
     if isinstance(value, shiboken6.Object):
-        cls = qt_class(type(value))
-        proxy = cls.__new__(cls)
-        object.__setattr__(proxy, "_object", value)
-        return proxy
+        return _wrap_object(value)
     if isinstance(value, enum.Enum) and type(value).__module__.startswith(("PySide6", "Shiboken")):
         return wrap_enum(value)
     if isinstance(value, (list, tuple)):
@@ -76,6 +62,21 @@ def wrap(value):
     if isinstance(value, dict):
         return {key: wrap(item) for key, item in value.items()}
     return value
+
+
+def _wrap_object(value):
+    """The face of an object: always the same one of a QObject, None where it was destroyed."""
+    from .classes import qt_class
+
+    is_qobject = isinstance(value, QtCore.QObject)
+    if is_qobject and not shiboken6.isValid(value):
+        return None
+    proxy = value.__dict__.get("_pythonqt") if is_qobject else None
+    if proxy is None:
+        cls = qt_class(type(value))
+        proxy = cls.__new__(cls)
+        proxy._adopt(value)
+    return proxy
 
 
 def unwrap(value):

@@ -1,13 +1,10 @@
-"""Slicer's SampleData module: sources are registered and loaded; nothing is downloaded."""
+"""Slicer's SampleData module: sources are registered and asked for; nothing is downloaded."""
 
-import os
 from dataclasses import dataclass, field
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import slicer
 
-__all__ = ["SampleDataLogic", "SampleDataSource", "downloadSample"]
+__all__ = ["SampleDataLogic", "SampleDataSource"]
 
 
 def _tuple(value):
@@ -39,34 +36,12 @@ class SampleDataSource:
 
 
 class SampleDataLogic:
-    """Registers and loads sample data sets."""
+    """Registers sample data sets and loads those that bring a downloader."""
 
     @staticmethod
-    def registerCustomSampleDataSource(
-        category="Custom",
-        sampleName=None,
-        uris=None,
-        fileNames=None,
-        nodeNames=None,
-        customDownloader=None,
-        thumbnailFileName=None,
-        loadFileTypes=None,
-        loadFiles=None,
-        loadFileProperties=None,
-        checksums=None,
-    ):
-        source = SampleDataSource(
-            sampleName=sampleName,
-            uris=uris,
-            fileNames=fileNames,
-            nodeNames=nodeNames,
-            checksums=checksums,
-            loadFiles=loadFiles,
-            customDownloader=customDownloader,
-            thumbnailFileName=thumbnailFileName,
-            loadFileTypes=loadFileTypes,
-            loadFileProperties=dict(loadFileProperties or {}),
-        )
+    def registerCustomSampleDataSource(category="Custom", **fields):
+        """Register a source; `fields` are those of SampleDataSource, as in Slicer all by name."""
+        source = SampleDataSource(**fields)
         sources = SampleDataLogic.sampleDataSourcesByCategory().setdefault(category, [])
         if source not in sources:
             sources.append(source)
@@ -78,10 +53,6 @@ class SampleDataLogic:
         sources = slicer.modules.sampleDataSources
         return sources if category is None else sources.get(category, [])
 
-    @staticmethod
-    def isSampleDataSourceRegistered(category, sampleDataSource):
-        return sampleDataSource in SampleDataLogic.sampleDataSourcesByCategory(category)
-
     def sourceForSampleName(self, sampleName):
         for sources in self.sampleDataSourcesByCategory().values():
             for source in sources:
@@ -90,19 +61,10 @@ class SampleDataLogic:
         return None
 
     def downloadFromSource(self, source):
-        """Nodes of a data set: by its own downloader, or from file:// addresses."""
+        """Nodes of a data set, by its own downloader."""
         if source.customDownloader:
             return source.customDownloader(source)
-        nodes = []
-        for uri, name in zip(source.uris, source.nodeNames, strict=True):
-            parts = urlparse(str(uri))
-            if parts.scheme != "file":
-                raise NotImplementedError(f"EmbeddedSlicer downloads nothing; asked for {uri}")
-            path = url2pathname(parts.path)
-            if not os.path.isfile(path):
-                raise OSError(f"The sample data file is missing: {path}")
-            nodes.append(slicer.util.loadNodeFromFile(path, None, {"name": name} if name else {}))
-        return nodes
+        raise NotImplementedError(f"EmbeddedSlicer downloads nothing; asked for {source.uris}")
 
     def downloadSample(self, sampleName):
         nodes = self.downloadSamples(sampleName)
@@ -113,8 +75,3 @@ class SampleDataLogic:
         if source is None:
             raise ValueError(f"No sample data is registered by the name '{sampleName}'")
         return self.downloadFromSource(source)
-
-
-def downloadSample(sampleName):
-    """Load a registered data set; returns its first node."""
-    return SampleDataLogic().downloadSample(sampleName)

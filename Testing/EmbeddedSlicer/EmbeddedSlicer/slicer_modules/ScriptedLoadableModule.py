@@ -1,9 +1,9 @@
 """`slicer.ScriptedLoadableModule`: the base classes of scripted modules."""
 
 import logging
-import os
 import sys
 import unittest
+from pathlib import Path
 
 import ctk
 import qt
@@ -32,7 +32,7 @@ class ScriptedLoadableModule:
         parent.acknowledgementText = ""
         for extension in (".svg", ".png"):
             icon = self.resourcePath(f"Icons/{self.moduleName}{extension}")
-            if os.path.isfile(icon):
+            if Path(icon).is_file():
                 parent.icon = qt.QIcon(icon)
                 break
         if not hasattr(slicer, "selfTests"):
@@ -40,14 +40,7 @@ class ScriptedLoadableModule:
         slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename):
-        return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
-
-    def getDefaultModuleDocumentationLink(self, docPage=None):
-        if docPage:
-            url = slicer.app.documentationBaseUrl + docPage
-        else:
-            url = slicer.app.moduleDocumentationUrl(self.moduleName)
-        return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
+        return str(Path(self.parent.path).parent / "Resources" / filename)
 
     def runTest(self, msec=100, **kwargs):
         """Run the class <moduleName>Test of the module's file."""
@@ -84,8 +77,8 @@ class ScriptedLoadableModuleWidget:
         )
 
     def resourcePath(self, filename):
-        folder = os.path.dirname(slicer.util.modulePath(self.moduleName))
-        return os.path.join(folder, "Resources", filename)
+        folder = Path(slicer.util.modulePath(self.moduleName)).parent
+        return str(folder / "Resources" / filename)
 
     def cleanup(self):
         pass

@@ -1,0 +1,99 @@
+"""Sections 3 and 4 of the panel: estimating, showing, saving and copying the results."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.levels import LevelSelection
+
+from . import exporting
+from .words import reveal
+
+
+class ResultActions:
+    """What happens on 'Estimate BMD', 'Export...' and 'Copy'.
+
+    Parameters
+    ----------
+    ui : object
+        The named widgets of CTBMD.ui.
+    state : PanelState
+    logic : CTBMDLogic
+    runner : Runner
+    """
+
+    def __init__(self, ui, state, logic, runner):
+        self.ui, self.state, self.logic, self.runner = ui, state, logic, runner
+        ui.estimateButton.clicked.connect(self.onEstimate)
+        ui.exportButton.clicked.connect(self.onExport)
+        ui.copyButton.clicked.connect(self.onCopy)
+
+    def onEstimate(self):
+        """Begin the estimate, or cancel the one that is under way."""
+        if self.runner.cancelledBy(self.ui.estimateButton):
+            return
+        parameters = self.state.parameterNode
+        # The estimate is about the levels as they are now, whatever is edited meanwhile.
+        selection = LevelSelection.from_json(self.state.controller.selection.to_json())
+        inputs = self.state.inputs()
+        try:
+            with slicer.util.WaitCursor():
+                work = self.logic.estimateWork(
+                    parameters.inputVolume,
+                    selection,
+                    sex=parameters.sex.code,
+                    reference=parameters.referenceTable,
+                    modelFolder=parameters.modelFolder,
+                    device=parameters.device.value,
+                )
+        except CTBMDError as error:
+            self.state.refused.emit(str(error))
+            return
+
+        def onDone(result):
+            self.onEstimated(result, inputs)
+
+        ui = self.ui
+        self.runner.start(
+            work, onDone, ui.estimateButton, ui.estimateProgressBar, ui.estimateStatusLabel
+        )
+
+    def onEstimated(self, result, inputs):
+        """Show a result that was made from `inputs`."""
+        table = self.state.parameterNode.resultTable
+        if table is None:
+            table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Bone density"))
+        self.logic.fillTable(table, result)
+        self.state.setResult(result, inputs, table)
+        self.ui.resultsSection.setProperty("collapsed", False)
+        # The widgets get their new places when the event loop has run.
+        qt.QTimer.singleShot(0, self._reveal)
+
+    def _reveal(self):
+        if self.state.result is not None:
+            reveal(self.ui.copyButton, self.ui.summaryLabel)
+
+    def onExport(self):
+        """Ask for a file and save the results in it."""
+        result = self.state.result
+        answer = exporting.askPath(result)
+        if answer is None:
+            return
+        path, overwrite = answer
+        try:
+            self.logic.export(result, path, overwrite)
+        except CTBMDError as error:
+            self.state.refused.emit(str(error))
+            return
+        say(_("Saved '{path}'.").format(path=path))
+
+    def onCopy(self):
+        """Put the results on the clipboard."""
+        exporting.copy(self.state.result)
+        say(_("The results are on the clipboard."))
+
+
+def say(sentence):
+    """A sentence in the status bar, for a while."""
+    slicer.util.showStatusMessage(sentence, 5000)

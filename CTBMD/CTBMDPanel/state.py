@@ -1,0 +1,186 @@
+"""What the panel is about: parameter node, volume, selection, result; knows no widget."""
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from . import results, volumes
+from .parameters import Sex
+from .selection import SelectionController
+from .signal import Signal
+
+
+class PanelState(VTKObservationMixin):
+    """The state that views show and actions change.
+
+    Attributes
+    ----------
+    parameterNode : CTBMDParameterNode or None
+        None while a scene is being closed.
+    volumeNode : vtkMRMLScalarVolumeNode or None
+    controller : SelectionController
+    result : BMDResult or None
+        What is shown under '4. Results and export'.
+
+    Signals
+    -------
+    changed() : something that is shown may be another than before.
+    volumeChanged() : what is known of the volume may be another than before.
+    volumeChosen(node) : another volume is chosen, or None.
+    replaced() : another scene or volume is shown; work on the old one is of no use.
+    refused(sentence) : what was asked for is not possible.
+    """
+
+    def __init__(self):
+        VTKObservationMixin.__init__(self)
+        # Its own, since only removeObservers() lets go of a node, and a CT with its voxels is large.
+        self._volumeObserver = VTKObservationMixin()
+        self.changed = Signal()
+        self.volumeChanged = Signal()
+        self.volumeChosen = Signal()
+        self.replaced = Signal()
+        self.refused = Signal()
+        self.controller = SelectionController()
+        self.controller.refused.connect(self.refused.emit)
+        self.parameterNode = None
+        self.volumeNode = None
+        self.result = None
+        self._inputs = self._resultText = None
+        self._volumeID = self._voxelTime = self._identity = None
+
+    def disconnectAll(self):
+        """Nobody is told anything any more."""
+        for signal in (
+            self.changed,
+            self.volumeChanged,
+            self.volumeChosen,
+            self.refused,
+            self.controller.changed,
+            self.controller.dragging,
+            self.controller.refused,
+        ):
+            signal.disconnectAll()
+
+    # -- parameter node -------------------------------------------------------------
+    def setParameterNode(self, parameterNode):
+        """Take over a parameter node's state; None while a scene is being closed."""
+        self.replaced.emit()
+        self.removeObservers()
+        self._volumeObserver.removeObservers()
+        self.volumeNode = self._volumeID = None
+        self.result = self._inputs = self._resultText = None
+        self.parameterNode = parameterNode
+        self.volumeChanged.emit()
+        if parameterNode is not None:
+            chosen = parameterNode.inputVolume is not None
+            if not chosen:
+                parameterNode.inputVolume = volumes.firstVolume()
+            self._observeVolume(parameterNode.inputVolume)
+            if not chosen:
+                self._adoptSex()
+            node = parameterNode.parameterNode
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        self.controller.setParameterNode(parameterNode)
+        self.refresh()
+
+    def refresh(self, caller=None, event=None):
+        """Something in the parameter node is another than before."""
+        # In the middle of loading a scene, the nodes it refers to are not all there.
+        if slicer.mrmlScene.IsImporting():
+            return
+        parameters = self.parameterNode
+        if parameters is not None:
+            if volumes.idOf(parameters.inputVolume) != self._volumeID:
+                self._onOtherVolume(parameters.inputVolume)
+                return
+            self.controller.refresh()
+            if parameters.result != self._resultText:
+                self._resultText = parameters.result
+                self.result, self._inputs = results.fromText(parameters.result)
+        self.changed.emit()
+
+    # -- volume -----------------------------------------------------------------------
+    def _observeVolume(self, node):
+        self._volumeObserver.removeObservers()
+        self.volumeNode, self._volumeID = node, volumes.idOf(node)
+        self._voxelTime, self._identity = volumes.voxelTime(node), volumes.identity(node)
+        self.volumeChanged.emit()
+        if node is None:
+            return
+        observe = self._volumeObserver.addObserver
+        observe(node, node.ImageDataModifiedEvent, self._onVolumeModified)
+        observe(node, node.TransformModifiedEvent, self._onPlaceChanged)
+        observe(node, vtk.vtkCommand.ModifiedEvent, self._onVolumeModified)
+
+    def _onOtherVolume(self, node):
+        """Another CT is chosen: its own sex, its own levels."""
+        self.replaced.emit()
+        old = self._volumeID
+        self._observeVolume(node)
+        self._adoptSex()
+        self.controller.switchVolume(old, self._volumeID)
+        self.volumeChosen.emit(node)
+        self.refresh()
+
+    def _adoptSex(self):
+        code = None if self.volumeNode is None else volumes.acquisition(self.volumeNode).sex
+        self.parameterNode.sex = Sex.fromCode(code)
+
+    def _onVolumeModified(self, caller=None, event=None):
+        """Voxels, name or attributes: a DICOM volume gets its identifiers after it is added."""
+        identity, time = volumes.identity(self.volumeNode), volumes.voxelTime(self.volumeNode)
+        renamed, self._identity = identity != self._identity, identity
+        if time != self._voxelTime:
+            self._voxelTime = time
+            self.volumeChanged.emit()
+            if self._inputs is not None and self._inputs["volume"] == self._volumeID:
+                self.parameterNode.imageChanged = True
+        elif not renamed:
+            return
+        if renamed and self.parameterNode.sex == Sex.UNKNOWN:
+            self._adoptSex()
+        self.changed.emit()
+
+    def _onPlaceChanged(self, caller=None, event=None):
+        self.volumeChanged.emit()
+        self.changed.emit()
+
+    # -- result -----------------------------------------------------------------------
+    def inputs(self):
+        """What decides an estimate as it would be made now, JSON-ready."""
+        parameters, node = self.parameterNode, self.volumeNode
+        return {
+            "volume": self._volumeID,
+            "name": node.GetName() if node is not None else "",
+            "geometry": volumes.geometry(node),
+            "levels": self.controller.fingerprint(),
+            "sex": parameters.sex.code,
+            "reference": parameters.referenceTable,
+            "model": parameters.modelFolder,
+        }
+
+    def setResult(self, result, inputs, table):
+        """Keep a result, what it was made from, and the table node that shows it."""
+        with slicer.util.NodeModify(self.parameterNode):
+            self.parameterNode.resultTable = table
+            self.parameterNode.imageChanged = False
+            self.parameterNode.result = results.toText(result, inputs)
+        # The scene keeps no images; the result at hand still has those that were read.
+        self.result, self._inputs = result, inputs
+
+    def followVolumeID(self):
+        """Where its ID was taken already, a loaded volume has got another; the result knows the old one."""
+        if self.result is None:
+            return
+        now = self.inputs()
+        if now["volume"] is None or now["volume"] == self._inputs["volume"]:
+            return
+        if all(now[key] == self._inputs[key] for key in ("name", "geometry", "levels")):
+            self._inputs = {**self._inputs, "volume": now["volume"]}
+            self.parameterNode.result = results.toText(self.result, self._inputs)
+
+    def staleReason(self):
+        """Why the results no longer fit what is chosen, or ''."""
+        if self.result is None or self.parameterNode is None:
+            return ""
+        return results.staleReason(self._inputs, self.inputs(), self.parameterNode.imageChanged)
