@@ -1,14 +1,18 @@
-# `make demo` sets up and runs the main job; `make test` sets up and runs the tests.
+# `make demo` sets up and runs the main job; `make check` style, types and the fast tests;
+# `make test` all tests; `make goldens` says which known values moved.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := Testing/setup.sh
 PINS := pyproject.toml Testing/constraints.lock $(SETUP)
 
-.PHONY: demo test lint bench bench-locate format clean
+.PHONY: demo check test lint types goldens floors mutate bench bench-locate format clean
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/python Testing/Python/demo.py --output build/demo
+
+check: lint types
+	$(BIN)/python -m pytest -m "not slow and not gui" $(PYTEST_ARGS)
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -16,6 +20,18 @@ test: $(VENV)/.ready-test
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready-test
+	$(BIN)/mypy
+
+goldens: $(VENV)/.ready-test
+	$(BIN)/python Testing/Python/goldens.py
+
+floors: $(VENV)/.ready-test
+	$(BIN)/python Testing/Python/floors.py
+
+mutate: $(VENV)/.ready-test
+	$(BIN)/python Testing/Python/mutate.py
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff check --fix .

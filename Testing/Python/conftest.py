@@ -1,5 +1,6 @@
-"""What all tests share: the source tree on the path, and where the real scans are."""
+"""What all tests share: the source tree on the path, where the real scans are, and the tiers."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -8,6 +9,17 @@ from paths import ROOT, SHARED_DATA
 
 # The tree under test comes first, whatever is installed.
 sys.path.insert(0, str(ROOT))
+
+GUI_FOLDER = Path(__file__).resolve().parent / "panel"
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what opens windows by its folder, and what reads the real scans by its fixture."""
+    for item in items:
+        if GUI_FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.gui)
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +33,17 @@ def shared_data():
         return found
 
     return path
+
+
+@pytest.fixture(scope="session")
+def measured():
+    """A function from the name of a golden scan to what CTBMD answers for it now, asked once."""
+    import goldens
+
+    @functools.cache
+    def measure(name: str) -> dict:
+        if not goldens.SCANS[name].exists():
+            pytest.skip(f"missing real CT: {goldens.SCANS[name]}")
+        return goldens.measure(goldens.SCANS[name])
+
+    return measure
