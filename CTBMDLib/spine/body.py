@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,17 +35,12 @@ class Body:
     width_mm: float
 
 
-def measure_bodies(traced: Traced) -> list[Body]:
-    """Every body of a traced spine, from head to feet."""
-    middles = midline(
-        traced.straight, traced.discs, traced.tissue_hu, traced.settings.midline
-    )
+def measure_bodies(traced: Traced, positions: Sequence[int]) -> list[Body]:
+    """The bodies at some positions of a traced chain, counted from its head."""
+    middles = midline(traced.straight, traced.discs, traced.tissue_hu, traced.settings.midline)
     fronts = _fronts(traced, middles)
-    pairs = zip(traced.discs, traced.discs[1:], strict=False)
-    return [
-        _measure(traced, top, bottom, right, ahead)
-        for (top, bottom), right, ahead in zip(pairs, middles, fronts, strict=True)
-    ]
+    discs = traced.discs
+    return [_measure(traced, discs[n], discs[n + 1], middles[n], fronts[n]) for n in positions]
 
 
 def _measure(traced: Traced, top: int, bottom: int, right: float, ahead: float | None) -> Body:

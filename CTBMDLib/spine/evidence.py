@@ -14,7 +14,7 @@ from ..errors import CTBMDError
 from ..resources import resource_folder
 from ..volume import CTVolume
 from .ribs import BEHIND, OUT
-from .straightened import AHEAD, LATERAL, StraightenedSpine, sample_planes
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between, sample_planes
 
 Weights = dict[str, np.ndarray]
 
@@ -67,15 +67,13 @@ def central_channels(straight: StraightenedSpine, tissue_hu: float) -> np.ndarra
     flank = value[:, np.abs(AHEAD) <= BODY_AHEAD_MM].mean(axis=1)
     extra = np.zeros((*blocks.shape[:2], 2), np.float32)
     for column, sign in enumerate((-1, 1)):
-        beside = (sign * LATERAL >= BODY_SIDE_MM[0]) & (sign * LATERAL <= BODY_SIDE_MM[1])
+        beside = between(sign * LATERAL, BODY_SIDE_MM)
         extra[:, 0, column] = flank[:, beside].max(axis=1)
         extra[:, 1, column] = seen[:, :, sign * LATERAL >= 0].mean(axis=(1, 2))
     return np.concatenate([blocks, extra], axis=2)
 
 
-def side_channels(
-    straight: StraightenedSpine, reduced: CTVolume, tissue_hu: float
-) -> np.ndarray:
+def side_channels(straight: StraightenedSpine, reduced: CTVolume, tissue_hu: float) -> np.ndarray:
     """Blocks of what lies beside the spine, shape (2, n // SIDE_STEP, bands), left and right.
 
     Means and maxima, from the body's side to where a twelfth rib ends.

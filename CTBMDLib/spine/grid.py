@@ -155,9 +155,7 @@ def reduce_ct(
     return CTVolume(small, matrix)
 
 
-def make_grid(
-    volume: CTVolume, box: np.ndarray | None = None, spacing_mm: float = GRID_MM
-) -> Grid:
+def make_grid(volume: CTVolume, box: np.ndarray | None = None, spacing_mm: float = GRID_MM) -> Grid:
     """Interpolate a CT on a grid along R, A and S.
 
     Parameters
@@ -246,9 +244,7 @@ def _along_axes(
     return hu, outside
 
 
-def central_box(
-    reduced: CTVolume, settings: GridSettings = SETTINGS.grid
-) -> np.ndarray | None:
+def central_box(reduced: CTVolume, settings: GridSettings = SETTINGS.grid) -> np.ndarray | None:
     """Where the spine of a person lies in a wide CT: the middle and the back.
 
     Wide enough for a spine that leans by 20 degrees over 400 mm. Whoever finds
@@ -283,9 +279,7 @@ def noise_level(grid: Grid, settings: GridSettings = SETTINGS.grid) -> float:
     return float(np.median(np.abs(right - left)[soft]) / settings.noise_factor)
 
 
-def quieter(
-    reduced: CTVolume, noise_hu: float, settings: GridSettings = SETTINGS.grid
-) -> CTVolume:
+def quieter(reduced: CTVolume, noise_hu: float, settings: GridSettings = SETTINGS.grid) -> CTVolume:
     """The CT smoothed as far as its noise asks for; the same CT where it is quiet."""
     if noise_hu < settings.noisy_hu:
         return reduced

@@ -92,13 +92,14 @@ def _names(traced: Traced) -> Numbering:
 def _levels(traced: Traced, numbering: Numbering) -> tuple[LevelSlice, ...]:
     """The named bodies; none where they are too narrow to be lumbar."""
     given = traced.settings.body
-    levels, widths = [], []
-    for position, (body, score) in enumerate(
-        zip(measure_bodies(traced), traced.scores, strict=True)
-    ):
-        name = numbering.name(position)
-        if name is None or name not in REPORTED:
-            continue
+    names = {n: numbering.name(n) for n in range(len(traced.scores))}
+    reported = [n for n, name in names.items() if name in REPORTED]
+    bodies = measure_bodies(traced, reported)
+    if not bodies or np.median([body.width_mm for body in bodies]) < given.min_width_mm:
+        return ()
+    levels = []
+    for position, body in zip(reported, bodies, strict=True):
+        name, score = str(names[position]), traced.scores[position]
         fit = 1.0 / (1.0 + np.exp(-given.fit_steepness * (score - given.fit_middle)))
         r, a, s = (float(x) for x in body.centre)
         up = tuple(float(x) for x in body.axis)
@@ -113,7 +114,4 @@ def _levels(traced: Traced, numbering: Numbering) -> tuple[LevelSlice, ...]:
                 height_mm=body.height_mm,
             )
         )
-        widths.append(body.width_mm)
-    if not widths or np.median(widths) < given.min_width_mm:
-        return ()
     return tuple(levels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .settings import SETTINGS, MidlineSettings
-from .straightened import AHEAD, LATERAL, StraightenedSpine
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between
 
 
 def midline(
@@ -38,8 +38,7 @@ def midline(
     step = 0.5 * (LATERAL[1] - LATERAL[0])
     most = int(round(settings.max_mm / step))
     shift = step * np.arange(-most, most + 1)
-    low, high = settings.ahead_mm
-    rows = (AHEAD >= low) & (AHEAD <= high)
+    rows = between(AHEAD, settings.ahead_mm)
     columns = np.arange(len(LATERAL))
     unlike = []
     for top, bottom in zip(discs, discs[1:], strict=False):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from .bone import bone_map
 from .settings import SETTINGS, ChainSettings, SpineSettings, TiltSettings
-from .straightened import AHEAD, LATERAL, StraightenedSpine
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,14 @@ def make_profiles(
     # Pedicles join the front of the canal's sides; the foramina below them are
     # open. Each side's strongest place counts, for a turned or curved spine.
     offset = AHEAD[None, :] + straight.canal_mm[:, None]  # mm in front of the canal's centre
-    low, high = given.pedicle_ahead_mm
-    band = (offset >= low) & (offset <= high)
+    band = between(offset, given.pedicle_ahead_mm)
     weight = band / np.maximum(band.sum(axis=1, keepdims=True), 1)
     across = np.einsum("tar,ta->tr", bone, weight)
-    low, high = given.ala_ahead_mm
-    ahead = ((AHEAD >= low) & (AHEAD <= high))[:, None]
+    ahead = between(AHEAD, given.ala_ahead_mm)[:, None]
     pedicle, ala = [], []
     for sign in (-1, 1):
-        pedicle.append(across[:, _beside(sign, given.pedicle_side_mm)].max(axis=1))
-        at = ahead & _beside(sign, given.ala_side_mm)[None, :]
+        pedicle.append(across[:, between(sign * LATERAL, given.pedicle_side_mm)].max(axis=1))
+        at = ahead & between(sign * LATERAL, given.ala_side_mm)[None, :]
         covered = seen_voxel[:, at].mean(axis=1) > given.min_ala_seen
         ala.append(np.where(covered, bone[:, at].mean(axis=1), np.nan))
     tilt = _disc_tilt(filled, settings)
@@ -84,13 +82,8 @@ def make_profiles(
 
 def _within(ahead_mm: float, side_mm: float) -> np.ndarray:
     """Samples of a plane so near to its middle."""
-    return (np.abs(AHEAD) <= ahead_mm)[:, None] & (np.abs(LATERAL) <= side_mm)[None, :]
-
-
-def _beside(sign: int, side_mm: tuple[float, float]) -> np.ndarray:
-    """Samples across a plane that lie so far to the patient's left (-1) or right (1)."""
-    beside: np.ndarray = (sign * LATERAL >= side_mm[0]) & (sign * LATERAL <= side_mm[1])
-    return beside
+    within: np.ndarray = (np.abs(AHEAD) <= ahead_mm)[:, None] & (np.abs(LATERAL) <= side_mm)
+    return within
 
 
 def _disc_tilt(hu: np.ndarray, settings: SpineSettings) -> np.ndarray:
@@ -139,7 +132,8 @@ def _band(high: np.ndarray, width: int) -> np.ndarray:
 
     centre = along(inside / inside.sum())
     both = np.minimum(along(left), along(right))
-    return 0.5 * along(kernel) + 0.5 * (both - centre)
+    likeness: np.ndarray = 0.5 * along(kernel) + 0.5 * (both - centre)
+    return likeness
 
 
 def find_chain(

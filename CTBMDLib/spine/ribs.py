@@ -8,7 +8,7 @@ from scipy import ndimage
 from ..volume import CTVolume
 from .bone import bone_map
 from .settings import SETTINGS, RibSettings, SpineSettings
-from .straightened import StraightenedSpine, sample_planes
+from .straightened import StraightenedSpine, between, sample_planes
 
 STEP_MM = 3.0
 OUT = np.arange(27.0, 82.0, STEP_MM)
@@ -59,11 +59,9 @@ def rib_evidence(
     thick = (1, given.opening, given.opening, given.opening)
     bone = bone - ndimage.grey_opening(bone, size=thick)
     found = _follow(bone, straight.canal_mm[planes], given)
-    low, high = given.covered_mm
-    covered = covered[:, :, (BEHIND > low) & (BEHIND < high)]
-    at_far = (OUT > given.near_mm) & (OUT < given.far_mm)
-    near = covered[..., OUT <= given.near_mm].mean(axis=(2, 3)) > given.min_covered
-    far = covered[..., at_far].mean(axis=(2, 3)) > given.min_covered
+    covered = covered[:, :, between(BEHIND, given.covered_mm)]
+    near = covered[..., between(OUT, given.near_mm)].mean(axis=(2, 3)) > given.min_covered
+    far = covered[..., between(OUT, given.far_mm)].mean(axis=(2, 3)) > given.min_covered
     most, most_short = given.max_evidence, given.max_short_evidence
     wide = np.clip((found - given.long_mm) / given.long_step_mm, -most, most)
     narrow = np.clip((found - given.short_mm) / given.short_step_mm, -most_short, most_short)

@@ -531,8 +531,8 @@ class RibSettings:
         Price of a step off the usual way.
     covered_mm : tuple of float
         Range before the body's centre over which the CT must reach to the side.
-    near_mm, far_mm : float
-        How far out that is asked for.
+    near_mm, far_mm : tuple of float
+        How far out that is asked for, for a reach that divides and for all of it.
     min_covered : float
         Share of it.
     long_mm, short_mm : float
@@ -549,9 +549,9 @@ class RibSettings:
     min_bone: float = 0.25
     start_mm: float = 16.0
     bend_cost: float = 0.05
-    covered_mm: tuple[float, float] = (-60.0, -10.0)
-    near_mm: float = 54.1
-    far_mm: float = 67.0
+    covered_mm: tuple[float, float] = (-57.0, -12.0)
+    near_mm: tuple[float, float] = (27.0, 54.0)
+    far_mm: tuple[float, float] = (57.0, 66.0)
     min_covered: float = 0.8
     long_mm: float = 56.0
     short_mm: float = 48.0

@@ -22,6 +22,12 @@ NEAR = LATERAL[np.abs(LATERAL) <= 25.0]
 """Those of `LATERAL` that cross the bodies."""
 
 
+def between(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Which values lie within limits, these included."""
+    inside: np.ndarray = (values >= limits[0]) & (values <= limits[1])
+    return inside
+
+
 @dataclass(frozen=True)
 class StraightenedSpine:
     """Planes across the column, every millimetre from head to feet.
@@ -46,9 +52,7 @@ class StraightenedSpine:
     def __len__(self) -> int:
         return len(self.centre)
 
-    def point(
-        self, t: float | np.ndarray, right: float = 0.0, front: float = 0.0
-    ) -> np.ndarray:
+    def point(self, t: float | np.ndarray, right: float = 0.0, front: float = 0.0) -> np.ndarray:
         """RAS mm of a position `t` planes down the column."""
         n = np.arange(len(self))
         at = [
@@ -214,7 +218,7 @@ def _back_wall(bone: np.ndarray, given: RecentreSettings) -> tuple[np.ndarray, f
     ahead = _mean_beside(middle, 1, given.beside_samples)
     behind = _mean_beside(middle, -given.beside_samples, -1)
     score = ahead - given.behind_weight * behind
-    score[:, (AHEAD < given.wall_mm[0]) | (AHEAD > given.wall_mm[1])] = given.no_wall
+    score[:, ~between(AHEAD, given.wall_mm)] = given.no_wall
     wall: np.ndarray = AHEAD[_smooth_path(score, given.step_cost)]
     gap = AHEAD[None, :] - wall[:, None]  # mm in front of the back wall
     deep = (gap >= given.depth_mm[0]) & (gap <= given.depth_mm[1])
@@ -285,5 +289,5 @@ def _tangent_end(points: np.ndarray, end: int, step: float, length_mm: float) ->
     if count < 1:
         return np.array([0.0, 0.0, 1.0])
     way: np.ndarray = points[0] - points[count] if end == 0 else points[-1 - count] - points[-1]
-    way = way / max(np.linalg.norm(way), 1e-6)
+    way /= max(np.linalg.norm(way), 1e-6)
     return way

@@ -271,7 +271,7 @@ def left_above(traced: Traced) -> bool:
     An aorta full of contrast draws it away from bone that is hardly denser than muscle.
     """
     above = np.count_nonzero(traced.profiles.seen[: traced.discs[0]])
-    return above >= traced.settings.trace.lost_mm and traced.kind != FAINT
+    return bool(above >= traced.settings.trace.lost_mm) and traced.kind != FAINT
 
 
 def _with_another_above(best: Traced, ct: CoarseCT, progress: Progress) -> Traced:

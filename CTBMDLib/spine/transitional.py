@@ -8,7 +8,7 @@ import numpy as np
 
 from .numbering import Numbering
 from .settings import SETTINGS, TransitionalSettings
-from .straightened import AHEAD, LATERAL, StraightenedSpine
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between
 
 
 def joined_to_sacrum(
@@ -46,9 +46,8 @@ def joined_to_sacrum(
     ahead = AHEAD[None, :] + straight.canal_mm[planes, None]
     within = (ahead > settings.in_front_mm[0]) & (ahead < settings.in_front_mm[1])
     rows = max(1, round(settings.thick_mm / float(AHEAD[1] - AHEAD[0])))
-    near, far = settings.side_mm
     for side, sign in enumerate((-1, 1)):
-        at = (sign * LATERAL >= near) & (sign * LATERAL <= far)
+        at = between(sign * LATERAL, settings.side_mm)
         covered = np.isfinite(hu[:, :, at])
         if covered[within].mean() < settings.min_covered:
             continue
