@@ -6,7 +6,8 @@ import vtk
 from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.spine.segments import guess_names, levels_from_labels, vertebra_of_name
+from CTBMDLib.spine.segments import guess_names, levels_from_labels
+from CTBMDLib.spine.vertebra_names import vertebra_of_name
 
 from . import volumes
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from ..volume import AIR_HU, CTVolume
-from .grid import GRID_MM, Grid
+from .bone import bone_map
+from .grid import Grid
+from .settings import FIRM, GRID_MM, SETTINGS, BoneKind, ColumnSettings, SpineSettings
 
-STEP = 2
-"""Grid planes between two nodes of the trace (6 mm)."""
+CanalOf = Callable[[int, int, int], tuple[int, int]]
+Point = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -32,38 +35,25 @@ class Column:
     canal: np.ndarray
     score: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.body)
 
-def bone_map(hu, tissue_hu: float = 50.0, gain: float = 1.0) -> np.ndarray:
-    """0 for soft tissue, 1 for dense bone and all that is denser, float32.
+    def part(self, keep: np.ndarray) -> Column:
+        """The nodes of a mask or slice."""
+        return Column(self.body[keep], self.canal[keep], self.score[keep])
 
-    The rise begins above contrast-enhanced muscle and ends where metal and
-    cortical bone would otherwise outweigh spongy bone.
-    """
-    low = max(tissue_hu, 40.0) + 32.0
-    return np.clip((np.asarray(hu, np.float32) - low) * (gain / 180.0), 0.0, 1.0)
-
-
-def tissue_level(reduced: CTVolume) -> float:
-    """HU of soft tissue: the peak of the histogram between 0 and 110 HU."""
-    # Some hundred thousand voxels, spread over the CT, are plenty.
-    every = tuple(slice(None, None, max(1, n // 60)) for n in reduced.hu.shape)
-    counts, edges = np.histogram(reduced.hu[every], bins=55, range=(0, 110))
-    if counts.sum() < 50:
-        return 50.0
-    smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode="nearest")
-    # The bin of exactly 0 may be padding: it is left out.
-    smooth[:2] = 0
-    peak = float(edges[int(smooth.argmax())] + 1.0)
-    return float(np.clip(peak, 20.0, 90.0))
+    def turned(self, basis: np.ndarray) -> Column:
+        """The column with its points multiplied by a matrix, shape (3, 3)."""
+        return Column(self.body @ basis, self.canal @ basis, self.score)
 
 
 def refine_column(
     reduced: CTVolume,
     column: Column,
     tissue_hu: float,
-    gain: float = 1.0,
-    base: float = 0.22,
-    avoid: list | None = None,
+    kind: BoneKind = FIRM,
+    avoid: Sequence[Column] = (),
+    settings: SpineSettings = SETTINGS,
 ) -> Column:
     """Trace again in a box that is turned as the spine is.
 
@@ -77,40 +67,46 @@ def refine_column(
         As `reduce_ct` makes it.
     column : Column
         First trace.
-    tissue_hu, gain : float
-        Of `bone_map`.
-    base, avoid
+    tissue_hu : float
+        HU of muscle in this CT.
+    kind : BoneKind
+        How bone is told.
+    avoid : sequence of Column
         Of `trace_column`.
+    settings : SpineSettings
     """
-    for _ in range(2):
-        basis = _upright_basis(column)  # rows: right, front, up
+    given = settings.refine
+    for _ in range(given.rounds):
+        basis = _upright_basis(column, settings)  # rows: right, front, up
         local = column.body @ basis.T
-        low = local.min(axis=0) - (40.0, 66.0, 45.0)
-        high = local.max(axis=0) + (40.0, 45.0, 45.0)
-        low[2] -= 60.0
-        low[1] -= 30.0  # the sacrum lies further back
+        low = local.min(axis=0) - (given.side_mm, given.behind_mm, given.end_mm)
+        high = local.max(axis=0) + (given.side_mm, given.front_mm, given.end_mm)
+        low[2] -= given.below_mm
+        low[1] -= given.further_behind_mm
         count = np.maximum(3, np.floor((high - low) / GRID_MM).astype(int))
         hu = _turned_box(reduced, basis, low, count)
         outside = ~np.isfinite(hu)
         hu[outside] = AIR_HU
-        used = np.flatnonzero(outside.mean(axis=(1, 2)) < 0.7)
-        if len(used) < 6:
+        used = np.flatnonzero(outside.mean(axis=(1, 2)) < given.max_outside)
+        if len(used) < given.min_planes:
             return column
         start, stop = int(used[0]), int(used[-1]) + 1
         low = low + (0.0, 0.0, start * GRID_MM)
         box = Grid(hu[start:stop], outside[start:stop], low)
-        seen = [Column(c.body @ basis.T, c.canal @ basis.T, c.score) for c in avoid or ()]
-        found = trace_column(box, bone_map(box.hu, tissue_hu, gain), base, seen)
-        if found is None or len(found.body) < 4:
+        seen = [other.turned(basis.T) for other in avoid]
+        bone = bone_map(box.hu, kind.level_hu(tissue_hu), kind.gain, settings.bone)
+        found = trace_column(box, bone, kind.min_score, seen, settings=settings.column)
+        if found is None or len(found) < given.min_nodes:
             return column
-        column = Column(found.body @ basis, found.canal @ basis, found.score)
-        turned = np.abs(_upright_basis(column) - basis).max()
-        if turned < 0.1:
+        column = found.turned(basis)
+        if np.abs(_upright_basis(column, settings) - basis).max() < given.settled:
             break
     return column
 
 
-def _turned_box(source, basis, low, count):
+def _turned_box(
+    source: CTVolume, basis: np.ndarray, low: np.ndarray, count: np.ndarray
+) -> np.ndarray:
     """HU on a grid along the rows of `basis` from the corner `low`; NaN outside the CT."""
     matrix, offset = source.kji_of_ras
     way = ((GRID_MM * basis) @ matrix.T).astype(np.float32)  # a step right, front and up
@@ -121,70 +117,85 @@ def _turned_box(source, basis, low, count):
         + (way[1][:, None] * front)[:, None, :, None]
         + (way[0][:, None] * right)[:, None, None, :]
     )
-    return source.sample_kji(points.reshape(3, -1)).reshape(points.shape[1:])
+    hu: np.ndarray = source.sample_kji(points.reshape(3, -1)).reshape(points.shape[1:])
+    return hu
 
 
-def _upright_basis(column):
+def _upright_basis(column: Column, settings: SpineSettings) -> np.ndarray:
     """Right, front and up of the column as a whole, shape (3, 3).
 
     Leaning forward is left as it is up to 15 degrees: that is lordosis.
     """
+    given = settings.refine
     body = column.body
     third = max(1, len(body) // 3)
     up = body[:third].mean(axis=0) - body[-third:].mean(axis=0)
-    if np.linalg.norm(up) < 20 or up[2] <= 0:
+    if np.linalg.norm(up) < given.min_length_mm or up[2] <= 0:
         up = np.array([0.0, 0.0, 1.0])
-    limit = 0.27 * up[2]
+    limit = given.max_lean * up[2]
     up[1] -= np.clip(up[1], -limit, limit)
-    up[0] = np.clip(up[0], -0.5 * up[2], 0.5 * up[2])
+    up[0] = np.clip(up[0], -given.max_tilt * up[2], given.max_tilt * up[2])
     up /= np.linalg.norm(up)
+    # The mean alone would follow a few nodes off the spine.
     front = np.median(body - column.canal, axis=0) * 0.5 + (body - column.canal).mean(axis=0)
-    front[0] = np.clip(front[0], -0.5 * abs(front[1]), 0.5 * abs(front[1]))
+    limit = given.max_tilt * abs(front[1])
+    front[0] = np.clip(front[0], -limit, limit)
     front -= (front @ up) * up
     front /= max(np.linalg.norm(front), 1e-6)
     return np.stack([np.cross(front, up), front, up])
 
 
-def _shifts(array, reach_a, reach_r):
+def _shifts(array: np.ndarray, reach_a: int, reach_r: int) -> Callable[[int, int], np.ndarray]:
     """A function (a, r) giving views out[., y, x] = array[., y + a, x + r]; edges repeat."""
     padded = np.pad(array, ((0, 0), (reach_a, reach_a), (reach_r, reach_r)), mode="edge")
     _, rows, columns = array.shape
 
-    def at(a, r):
+    def at(a: int, r: int) -> np.ndarray:
         return padded[:, reach_a + a : reach_a + a + rows, reach_r + r : reach_r + r + columns]
 
     return at
 
 
-def column_score(bone: np.ndarray, spacing: int = STEP):
+def column_score(
+    bone: np.ndarray,
+    spacing: int = SETTINGS.column.node_step,
+    settings: ColumnSettings = SETTINGS.column,
+) -> tuple[np.ndarray, CanalOf]:
     """How much each point looks like the middle of a vertebral body.
 
     Every measure is a mean over a box of the bone map, itself averaged over
     27 mm along S so that discs and pedicles even out.
 
+    Parameters
+    ----------
+    bone : ndarray, shape (S, A, R)
+        `bone_map` of the grid.
+    spacing : int
+        Planes between two that are scored.
+    settings : ColumnSettings
+
     Returns
     -------
     score : ndarray, shape (S / spacing, A, R), float32
     canal_of : callable (s, a, r) -> (int, int)
-        Which of `CANALS` fits best behind the body at one point.
+        Which of the settings' canals fits best behind the body at one point.
     """
-    leans = [_score_at(_mean_along(bone, slope, spacing)) for slope in SLOPES]
-    score = np.maximum(*(lean for lean, _ in leans))
+    leans = [
+        _score_at(_mean_along(bone, slope, spacing, settings.half_planes), settings)
+        for slope in settings.slopes
+    ]
+    score: np.ndarray = np.maximum(*(lean for lean, _ in leans))
 
-    def canal_of(s, a, r):
-        return max(leans, key=lambda lean: lean[0][s, a, r])[1](s, a, r)
+    def canal_of(s: int, a: int, r: int) -> tuple[int, int]:
+        return max(leans, key=lambda lean: float(lean[0][s, a, r]))[1](s, a, r)
 
     return score, canal_of
 
 
-SLOPES = (0.0, 0.6)
-"""Forward lean of the bodies along which planes are averaged: none, and L5's."""
-
-
-def _mean_along(bone, slope, spacing, half=4):
+def _mean_along(bone: np.ndarray, slope: float, spacing: int, half: int) -> np.ndarray:
     """Mean over 2 half + 1 planes, each moved along A by slope, every `spacing` planes."""
     nodes = np.arange(0, len(bone), spacing)
-    total = np.zeros((len(nodes), *bone.shape[1:]), np.float32)
+    total: np.ndarray = np.zeros((len(nodes), *bone.shape[1:]), np.float32)
     for step in range(-half, half + 1):
         planes = bone[np.clip(nodes + step, 0, len(bone) - 1)]
         move = int(round(slope * step))
@@ -194,51 +205,55 @@ def _mean_along(bone, slope, spacing, half=4):
             total[:, -move:] += planes[:, :move]
         else:
             total += planes
-    return total / (2 * half + 1)
+    total /= 2 * half + 1
+    return total
 
 
-def _score_at(mean):
-    def box(a, r):
-        return ndimage.uniform_filter1d(
-            ndimage.uniform_filter1d(mean, a, axis=1, mode="nearest"), r, axis=2, mode="nearest"
-        )
+def _score_at(mean: np.ndarray, given: ColumnSettings) -> tuple[np.ndarray, CanalOf]:
+    """Score of every point of averaged planes, and which canal it is for one of them."""
 
-    body = box(8, 11)
-    canal, arch = 0.9 * box(3, 5), 0.65 * np.minimum(box(5, 9), 0.5)
-    side, front = box(9, 4), box(3, 9)
-    arch_at, canal_at = _shifts(arch, 15, 3), _shifts(canal, 10, 2)
+    def box(size: tuple[int, int]) -> np.ndarray:
+        along_a = ndimage.uniform_filter1d(mean, size[0], axis=1, mode="nearest")
+        out: np.ndarray = ndimage.uniform_filter1d(along_a, size[1], axis=2, mode="nearest")
+        return out
 
-    def behind(a, r):
-        return arch_at(a - 5, int(round(1.5 * r))), canal_at(a, r)
+    canals = given.canals
+    body = box(given.body)
+    canal = given.canal_weight * box(given.canal)
+    arch = given.arch_weight * np.minimum(box(given.arch), given.max_arch)
+    beside, before = box(given.beside), box(given.before)
+    back = max(-a for a, _ in canals)
+    aside = max(abs(r) for _, r in canals)
+    arch_at = _shifts(arch, back + given.arch_behind_canal, int(round(given.turn * aside)))
+    canal_at = _shifts(canal, back, aside)
+
+    def behind(a: int, r: int) -> tuple[np.ndarray, np.ndarray]:
+        return arch_at(a - given.arch_behind_canal, int(round(given.turn * r))), canal_at(a, r)
 
     best = np.full(body.shape, -np.inf, np.float32)
     value = np.empty_like(best)
-    for a, r in CANALS:
+    for a, r in canals:
         np.subtract(*behind(a, r), out=value)
         np.maximum(best, value, out=best)
-    # A body weak in bone must not lose against an aorta full of contrast.
-    best += np.minimum(body, 0.4)
-    side_at = _shifts(side, 0, 10)
-    best -= 0.3 * (side_at(0, 10) + side_at(0, -10))
-    best -= 0.15 * _shifts(front, 8, 0)(8, 0)
+    best += np.minimum(body, given.max_body)
+    side_at = _shifts(beside, 0, given.side_steps)
+    best -= given.side_weight * (side_at(0, given.side_steps) + side_at(0, -given.side_steps))
+    best -= given.front_weight * _shifts(before, given.front_steps, 0)(given.front_steps, 0)
 
     # Which one it was is asked for few points: to note it for all took longest.
-    def canal_of(*point):
-        return max(CANALS, key=lambda c: np.subtract(*(v[point] for v in behind(*c))))
+    def canal_of(s: int, a: int, r: int) -> tuple[int, int]:
+        return max(canals, key=lambda c: float(np.subtract(*(v[s, a, r] for v in behind(*c)))))
 
     return best, canal_of
-
-
-CANALS = tuple((a, r) for a in (-7, -8, -9, -10) for r in (-2, 0, 2))
-"""Canal centre behind the body's centre, in grid steps along A and R."""
 
 
 def trace_column(
     grid: Grid,
     bone: np.ndarray,
-    base: float = 0.22,
-    avoid: list | None = None,
+    min_score: float = FIRM.min_score,
+    avoid: Sequence[Column] = (),
     every: int = 1,
+    settings: ColumnSettings = SETTINGS.column,
 ) -> Column | None:
     """The best chain of body centres through the planes, from head to feet.
 
@@ -247,34 +262,54 @@ def trace_column(
     grid : Grid
     bone : ndarray
         `bone_map` of the grid.
-    base : float
+    min_score : float
         Score below which a plane speaks against a spine: the chain starts and
         ends where its sum is largest.
-    avoid : list of Column, optional
-        Earlier answers that turned out to be none; 20 mm around them is left out: an
-        aorta lies as near to the spine as 26 mm.
+    avoid : sequence of Column
+        Earlier answers that turned out to be none: what is near them is left out.
     every : int
         Nodes are this many times as far apart, which is as much quicker; the
         measures are means over 27 mm all the same, and the chain may bend as much.
+    settings : ColumnSettings
 
     Returns
     -------
     Column or None
         None where nothing looks like a spine.
     """
-    score, canal_of = column_score(bone, STEP * every)
-    lattice = np.array([STEP * every, 1, 1])
-    gain = score - base
-    for other in avoid or ():
-        for s, a, r in grid.index(other.body) / lattice:
-            plane = int(round(s))
-            if 0 <= plane < len(gain):
-                rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
-                gain[plane][np.hypot(rows - a, columns - r) < 20.0 / grid.spacing_mm] = -1.0
-    bends = [(a, r) for a in range(-2, 3) for r in (-1, 0, 1)]
-    cost = np.array([0.012 * a * a + 0.05 * r * r for a, r in bends], np.float32)
+    spacing = settings.node_step * every
+    score, canal_of = column_score(bone, spacing, settings)
+    lattice = np.array([spacing, 1, 1])
+    gain = score - min_score
+    for other in avoid:
+        _leave_out(gain, grid.index(other.body) / lattice, settings.avoid_mm / grid.spacing_mm)
+    index = _best_chain(gain, every, settings)
+    if not index:
+        return None
+    shift = [(0, *canal_of(*point)) for point in index]
+    worth = [score[point] for point in index]
+    # Planes count from the feet, so that the chain's end is its head.
+    at = np.array(index, float) * lattice
+    return Column(grid.ras(at), grid.ras(at + shift), np.array(worth, float))
+
+
+def _leave_out(gain: np.ndarray, line: np.ndarray, radius: float) -> None:
+    """Make what lies within `radius` steps of a line, shape (n, 3), worthless."""
+    rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
+    for s, a, r in line:
+        plane = int(round(s))
+        if 0 <= plane < len(gain):
+            gain[plane][np.hypot(rows - a, columns - r) < radius] = -1.0
+
+
+def _best_chain(gain: np.ndarray, every: int, settings: ColumnSettings) -> list[Point]:
+    """Points of the best chain, the uppermost first; empty where none is worth anything."""
+    ahead, aside = settings.max_bend_ahead, settings.max_bend_aside
+    bends = [(a, r) for a in range(-ahead, ahead + 1) for r in range(-aside, aside + 1)]
+    by_a, by_r = settings.bend_ahead_cost, settings.bend_aside_cost
+    cost = np.array([by_a * a * a + by_r * r * r for a, r in bends], np.float32)
     moves = [(every * a, every * r) for a, r in bends]
-    reach, beside = 2 * every, every
+    reach, beside = ahead * every, aside * every
     _, h, w = gain.shape
     # A rim nothing can come from; `total[s]` is the best chain's sum that ends at each point.
     total = np.full((len(gain), h + 2 * reach, w + 2 * beside), -np.inf, np.float32)
@@ -284,25 +319,19 @@ def trace_column(
     for s in range(1, len(gain)):
         best = np.zeros((h, w), np.float32)  # or else a chain begins here
         for (a, r), price in zip(moves, cost, strict=True):
-            before = total[s - 1, reach + a : reach + a + h, beside + r : beside + r + w]
-            np.subtract(before, price, out=value)
+            above = total[s - 1, reach + a : reach + a + h, beside + r : beside + r + w]
+            np.subtract(above, price, out=value)
             np.maximum(best, value, out=best)
         np.add(gain[s], best, out=inner[s])
     s, a, r = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
     if not np.isfinite(inner[s, a, r]) or inner[s, a, r] <= 0:
-        return None
-    index, shift, worth = [], [], []
-    while True:
-        index.append((s, a, r))
-        shift.append((0, *canal_of(s, a, r)))
-        worth.append(score[s, a, r])
-        if s == 0:
-            break
+        return []
+    index = [(s, a, r)]
+    while s > 0:
         before = [total[s - 1, reach + a + y, beside + r + x] for y, x in moves] - cost
         move = int(before.argmax())
         if before[move] <= 0:
             break
         s, a, r = s - 1, a + moves[move][0], r + moves[move][1]
-    # Planes count from the feet, so that the chain's end is its head.
-    index = np.array(index, float) * lattice
-    return Column(grid.ras(index), grid.ras(index + shift), np.array(worth, float))
+        index.append((s, a, r))
+    return index

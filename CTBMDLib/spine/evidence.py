@@ -1,4 +1,4 @@
-"""What a small network sees along the straightened spine: discs, bodies, ribs, sacral wings."""
+"""What a small network sees along the straightened spine: discs, bodies, ribs, sacral ala."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ..resources import resource_folder
 from ..volume import CTVolume
 from ..weights import read_card, read_weights
 from .ribs import BEHIND, OUT
-from .straightened import AHEAD, LATERAL, Straight, sample_planes
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between, sample_planes
+
+Weights = dict[str, np.ndarray]
 
 DISC_STEP, SIDE_STEP = 2, 4
 """Planes (mm) averaged into one step of the two networks."""
@@ -21,17 +23,24 @@ LAYERS = {"disc": (32, 2), "side": (24, 3)}
 """Width and outputs of each network; `TAPS` is how many steps a layer's kernel spans."""
 TAPS = 5
 FORMAT = "ctbmd-locator"
-SIDE_NAMES = ("rib", "none", "wing")
+SIDE_NAMES = ("rib", "none", "ala")
+"""What may lie beside a vertebra, in the order of the side network's outputs."""
+UNIT_HU, VALUE_RANGE = 150.0, (-1.5, 3.0)
+"""The networks see HU above muscle in this unit, cut to this range."""
+BODY_AHEAD_MM, BODY_SIDE_MM = 7.6, (11.9, 30.1)
+"""Where the wall of the body to the left and right is looked for."""
+# Edges of the blocks that are averaged, mm. All of this is what the weights were trained on.
 _LATERAL_BANDS = (-51, -37.5, -25.5, -16.5, -7.5, 7.5, 16.5, 25.5, 37.5, 51.1)
 _AHEAD_BANDS = (-45.1, -34, -24, -16, -9, -2, 5, 12, 22.6)
 _OUT_BANDS = (26, 35, 44, 53, 62, 71, 82)
 _BEHIND_BANDS = (-70, -52, -40, -28, -16, 4)
 
 
-def _pool_matrix(values, edges):
+def _pool_matrix(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Columns that average `values` within each band of `edges`."""
     member = (values[:, None] >= edges[:-1]) & (values[:, None] < edges[1:])
-    return (member / member.sum(axis=0)).astype(np.float32)
+    pool: np.ndarray = (member / member.sum(axis=0)).astype(np.float32)
+    return pool
 
 
 _LATERAL_POOL = _pool_matrix(LATERAL, np.array(_LATERAL_BANDS))
@@ -40,14 +49,14 @@ _OUT_POOL = _pool_matrix(OUT, np.array(_OUT_BANDS))
 _BEHIND_POOL = _pool_matrix(BEHIND, np.array(_BEHIND_BANDS))
 
 
-def _scaled(hu, tissue_hu):
+def _scaled(hu: np.ndarray, tissue_hu: float) -> tuple[np.ndarray, np.ndarray]:
     """HU above muscle in units of 150, limited; 0 where unseen. Also where it is seen."""
     seen = np.isfinite(hu)
-    value = np.where(seen, (hu - np.float32(tissue_hu)) / np.float32(150.0), np.float32(0.0))
-    return np.clip(value, -1.5, 3.0), seen
+    value = np.where(seen, (hu - np.float32(tissue_hu)) / np.float32(UNIT_HU), np.float32(0.0))
+    return np.clip(value, *VALUE_RANGE), seen
 
 
-def central_channels(straight: Straight, tissue_hu: float) -> np.ndarray:
+def central_channels(straight: StraightenedSpine, tissue_hu: float) -> np.ndarray:
     """Means over blocks of each plane, shape (n, AHEAD bands, LATERAL bands + 2), float32.
 
     The last two columns hold the wall of the body to the left and right (the
@@ -56,25 +65,25 @@ def central_channels(straight: Straight, tissue_hu: float) -> np.ndarray:
     """
     value, seen = _scaled(straight.hu, tissue_hu)
     blocks = np.einsum("tar,ab,rc->tbc", value, _AHEAD_POOL, _LATERAL_POOL, optimize=True)
-    flank = value[:, np.abs(AHEAD) <= 7.6].mean(axis=1)
+    flank = value[:, np.abs(AHEAD) <= BODY_AHEAD_MM].mean(axis=1)
     extra = np.zeros((*blocks.shape[:2], 2), np.float32)
     for column, sign in enumerate((-1, 1)):
-        beside = (sign * LATERAL >= 11.9) & (sign * LATERAL <= 30.1)
+        beside = between(sign * LATERAL, BODY_SIDE_MM)
         extra[:, 0, column] = flank[:, beside].max(axis=1)
         extra[:, 1, column] = seen[:, :, sign * LATERAL >= 0].mean(axis=(1, 2))
     return np.concatenate([blocks, extra], axis=2)
 
 
-def side_channels(straight: Straight, reduced: CTVolume, tissue_hu: float) -> np.ndarray:
+def side_channels(straight: StraightenedSpine, reduced: CTVolume, tissue_hu: float) -> np.ndarray:
     """Blocks of what lies beside the spine, shape (2, n // SIDE_STEP, bands), left and right.
 
     Means and maxima, from the body's side to where a twelfth rib ends.
     """
     planes = np.arange(SIDE_STEP // 2, len(straight), SIDE_STEP)
-    frame = [v[planes] for v in (straight.centre, straight.front, straight.right)]
+    centre, front, right = (v[planes] for v in (straight.centre, straight.front, straight.right))
     sides = []
     for sign in (-1, 1):
-        hu = sample_planes(reduced, *frame, BEHIND, sign * OUT)
+        hu = sample_planes(reduced, centre, front, right, BEHIND, sign * OUT)
         value, seen = _scaled(hu, tissue_hu)
         mean = np.einsum("tbo,bc,od->tcd", value, _BEHIND_POOL, _OUT_POOL, optimize=True)
         top = _block_max(_block_max(value, _BEHIND_POOL, 1), _OUT_POOL, 2)
@@ -85,7 +94,8 @@ def side_channels(straight: Straight, reduced: CTVolume, tissue_hu: float) -> np
     return np.stack(sides)
 
 
-def _block_max(value, pool, axis):
+def _block_max(value: np.ndarray, pool: np.ndarray, axis: int) -> np.ndarray:
+    """Maxima over the blocks that `pool` averages."""
     return np.stack(
         [value.compress(column > 0, axis=axis).max(axis=axis) for column in pool.T], axis
     )
@@ -94,7 +104,8 @@ def _block_max(value, pool, axis):
 def disc_input(central: np.ndarray) -> np.ndarray:
     """Steps of the disc network, shape (steps, channels)."""
     steps = len(central) // DISC_STEP
-    part = central[: steps * DISC_STEP].reshape(steps, DISC_STEP, *central.shape[1:]).mean(axis=1)
+    part: np.ndarray = central[: steps * DISC_STEP]
+    part = part.reshape(steps, DISC_STEP, *central.shape[1:]).mean(axis=1)
     return part.reshape(steps, -1)
 
 
@@ -121,7 +132,7 @@ def mirrored(central: np.ndarray) -> np.ndarray:
     return np.concatenate([central[:, :, -3::-1], central[:, :, :-3:-1]], axis=2)
 
 
-def forward(inputs: np.ndarray, weights: dict, name: str) -> np.ndarray:
+def forward(inputs: np.ndarray, weights: Weights, name: str) -> np.ndarray:
     """The network `name` on steps, shape (steps, channels) -> (steps, outputs)."""
     x = (inputs - weights[f"{name}.mean"]) / weights[f"{name}.scale"]
     x = np.maximum(x @ weights[f"{name}.0.weight"] + weights[f"{name}.0.bias"], 0.0)
@@ -134,10 +145,11 @@ def forward(inputs: np.ndarray, weights: dict, name: str) -> np.ndarray:
             total = total + padded[tap * dilation : tap * dilation + len(x)] @ matrix
         x = x + np.maximum(total, 0.0)
     last = len(DILATIONS[name]) + 1
-    return x @ weights[f"{name}.{last}.weight"] + weights[f"{name}.{last}.bias"]
+    out: np.ndarray = x @ weights[f"{name}.{last}.weight"] + weights[f"{name}.{last}.bias"]
+    return out
 
 
-def see_discs(straight: Straight, tissue_hu: float) -> tuple[np.ndarray, np.ndarray]:
+def see_discs(straight: StraightenedSpine, tissue_hu: float) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds that a disc's and that a body's middle lies in each plane, shape (n,) each."""
     middle = forward(disc_input(central_channels(straight, tissue_hu)), load_weights(), "disc")
     at = DISC_STEP * np.arange(len(middle)) + (DISC_STEP - 1) / 2
@@ -146,12 +158,14 @@ def see_discs(straight: Straight, tissue_hu: float) -> tuple[np.ndarray, np.ndar
     return disc, body
 
 
-def see_sides(straight: Straight, reduced: CTVolume, tissue_hu: float):
+def see_sides(
+    straight: StraightenedSpine, reduced: CTVolume, tissue_hu: float
+) -> tuple[np.ndarray, np.ndarray]:
     """What each side of the spine looks like.
 
     Parameters
     ----------
-    straight : Straight
+    straight : StraightenedSpine
     reduced : CTVolume
         Where what lies further to the side is sampled.
     tissue_hu : float
@@ -195,7 +209,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=2)
-def load_weights(folder: Path | None = None) -> dict[str, np.ndarray]:
+def load_weights(folder: Path | None = None) -> Weights:
     """Weights of both networks by name, float32.
 
     Parameters

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..errors import Cancelled
+from ..progress import Progress
 from ..volume import AIR_HU, CTVolume
+from .settings import GRID_MM, SETTINGS, GridSettings
 
-GRID_MM = 3.0
-"""Spacing of the search grid: discs are 6-14 mm thick, ribs 8-12 mm."""
+EDGE = 0.01
+"""Voxels by which a point may lie outside the outermost voxels' edges: rounding."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,23 @@ class Grid:
     origin: np.ndarray
     spacing_mm: float = GRID_MM
 
-    def index(self, ras) -> np.ndarray:
+    def index(self, ras: np.ndarray) -> np.ndarray:
         """Continuous (s, a, r) index of RAS points, shape (..., 3)."""
-        return ((np.asarray(ras, float) - self.origin) / self.spacing_mm)[..., ::-1]
+        index: np.ndarray = (np.asarray(ras, float) - self.origin) / self.spacing_mm
+        return index[..., ::-1]
 
-    def ras(self, index) -> np.ndarray:
+    def ras(self, index: np.ndarray) -> np.ndarray:
         """RAS mm of continuous (s, a, r) indices, shape (..., 3)."""
-        return np.asarray(index, float)[..., ::-1] * self.spacing_mm + self.origin
+        ras: np.ndarray = np.asarray(index, float)[..., ::-1] * self.spacing_mm + self.origin
+        return ras
 
 
-def block_mean(hu, factors, should_cancel=None) -> np.ndarray:
+def block_mean(
+    hu: np.ndarray,
+    factors: tuple[int, int, int],
+    progress: Progress | None = None,
+    settings: GridSettings = SETTINGS.grid,
+) -> np.ndarray:
     """Mean over blocks of voxels, a few slices at a time.
 
     Parameters
@@ -55,12 +63,19 @@ def block_mean(hu, factors, should_cancel=None) -> np.ndarray:
     hu : ndarray, shape (K, J, I)
     factors : tuple of int
         Voxels a block along k, j, i.
+    progress : Progress, optional
+        Asked whether to go on.
+    settings : GridSettings
 
     Returns
     -------
     ndarray, shape (K // fk, J // fj, I // fi) at least 1 each, float32
         Values clipped to -1000..2000 HU before averaging, so that padding of
         -2000 or metal does not spread. What does not fill a block is left out.
+
+    Raises
+    ------
+    Cancelled
     """
     fk, fj, fi = factors
     nk, nj, ni = (max(1, n // f) for n, f in zip(hu.shape, factors, strict=True))
@@ -69,38 +84,47 @@ def block_mean(hu, factors, should_cancel=None) -> np.ndarray:
     # Fresh memory for every slice would take longer than the sums.
     clipped = np.empty((fk, nj * fj, ni * fi), hu.dtype)
     for k in range(nk):
-        if should_cancel is not None and k % 16 == 0 and should_cancel():
-            raise Cancelled
+        if progress is not None and k % settings.cancel_every == 0:
+            progress.check()
         part = hu[k * fk : (k + 1) * fk, : nj * fj, : ni * fi]
-        out[k] = _plane_mean(part, fj, fi, clipped)
+        out[k] = _plane_mean(part, fj, fi, clipped, settings.max_hu)
     return out
 
 
-def _plane_mean(part, fj, fi, clipped):
+def _plane_mean(
+    part: np.ndarray, fj: int, fi: int, clipped: np.ndarray, max_hu: float
+) -> np.ndarray:
     """Mean of a few slices over blocks of fj rows and fi columns; `clipped` is room to work in."""
     nk, nj, width = len(part), part.shape[1] // fj, part.shape[2]
     if np.issubdtype(part.dtype, np.signedinteger):
         # 16 bits hold the sum of up to 16 voxels, and are added twice as fast.
-        kind = np.int16 if part.dtype == np.int16 and nk * fj * fi <= 16 else np.int32
-        part = np.clip(part, int(AIR_HU), 2000, out=clipped[:nk])
+        few = part.dtype == np.int16 and nk * fj * fi <= 16
+        kind = np.dtype(np.int16 if few else np.int32)
+        part = np.clip(part, int(AIR_HU), int(max_hu), out=clipped[:nk])
     else:
-        kind = np.float32
+        kind = np.dtype(np.float32)
         part = part.astype(np.float32, copy=False)
-        part = np.nan_to_num(part, nan=AIR_HU, posinf=2000.0, neginf=AIR_HU)
-        part = np.clip(part, AIR_HU, 2000.0)
+        part = np.nan_to_num(part, nan=AIR_HU, posinf=max_hu, neginf=AIR_HU)
+        part = np.clip(part, AIR_HU, max_hu)
     # Whole rows are added before columns: they lie together in memory, and
     # it is the only pass over every voxel.
     rows = np.zeros((nj, width), kind)
     for plane in part.reshape(nk, nj, fj, width):
         for row in range(fj):
             rows += plane[:, row]
-    total = rows[:, ::fi].astype(np.float32)
+    total: np.ndarray = rows[:, ::fi].astype(np.float32)
     for column in range(1, fi):
         total += rows[:, column::fi]
-    return total / (nk * fj * fi)
+    total /= nk * fj * fi
+    return total
 
 
-def reduce_ct(volume: CTVolume, spacing_mm: float = GRID_MM, should_cancel=None) -> CTVolume:
+def reduce_ct(
+    volume: CTVolume,
+    spacing_mm: float = GRID_MM,
+    progress: Progress | None = None,
+    settings: GridSettings = SETTINGS.grid,
+) -> CTVolume:
     """The CT averaged over blocks of about `spacing_mm`, its axes as they are stored.
 
     Parameters
@@ -108,22 +132,30 @@ def reduce_ct(volume: CTVolume, spacing_mm: float = GRID_MM, should_cancel=None)
     volume : CTVolume
         Any storage order and direction.
     spacing_mm : float
+    progress : Progress, optional
+        Asked whether to go on.
+    settings : GridSettings
 
     Returns
     -------
     CTVolume
         float32; a slice thicker than `spacing_mm` stays one slice.
+
+    Raises
+    ------
+    Cancelled
     """
     factor = np.maximum(1, np.rint(spacing_mm / volume.spacing_mm)).astype(int)  # i, j, k
     factor = np.minimum(factor, volume.hu.shape[::-1])
-    small = block_mean(volume.hu, tuple(int(f) for f in factor[::-1]), should_cancel)
+    fi, fj, fk = (int(f) for f in factor)
+    small = block_mean(volume.hu, (fk, fj, fi), progress, settings)
     matrix = volume.ijk_to_ras.copy()
     matrix[:3, 3] += matrix[:3, :3] @ ((factor - 1) / 2)
     matrix[:3, :3] *= factor
     return CTVolume(small, matrix)
 
 
-def make_grid(volume: CTVolume, box=None, spacing_mm: float = GRID_MM) -> Grid:
+def make_grid(volume: CTVolume, box: np.ndarray | None = None, spacing_mm: float = GRID_MM) -> Grid:
     """Interpolate a CT on a grid along R, A and S.
 
     Parameters
@@ -145,7 +177,8 @@ def make_grid(volume: CTVolume, box=None, spacing_mm: float = GRID_MM) -> Grid:
         # On the lattice that the whole CT would have.
         low = low + spacing_mm * np.floor(np.maximum(np.asarray(box)[:, 0] - low, 0) / spacing_mm)
         high = np.clip(np.asarray(box)[:, 1], low, high)
-    shape = tuple(int(n) for n in np.floor((high - low) / spacing_mm + 1e-6)[::-1] + 1)
+    ns, na, nr = (int(n) for n in np.floor((high - low) / spacing_mm + 1e-6)[::-1] + 1)
+    shape = ns, na, nr
     # output (s, a, r) -> input (k, j, i)
     to_kji, offset = volume.kji_of_ras
     offset = offset + to_kji @ low
@@ -168,12 +201,20 @@ def make_grid(volume: CTVolume, box=None, spacing_mm: float = GRID_MM) -> Grid:
         for row, size in enumerate(volume.hu.shape):
             position = sum(to_kji[row, a] * axes[a].astype(np.float32) for a in range(3))
             position = position + np.float32(offset[row])
-            outside |= (position < -0.51) | (position > size - 0.49)
+            outside |= _beyond(position, size)
     hu[outside] = AIR_HU
     return Grid(hu, outside, low, spacing_mm)
 
 
-def _along_axes(hu, to_kji, offset, shape):
+def _beyond(position: np.ndarray, size: int) -> np.ndarray:
+    """Which positions lie outside an axis of `size` voxels, their edges included."""
+    beyond: np.ndarray = (position < -0.5 - EDGE) | (position > size - 0.5 + EDGE)
+    return beyond
+
+
+def _along_axes(
+    hu: np.ndarray, to_kji: np.ndarray, offset: np.ndarray, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Linear interpolation where each grid axis runs along one axis of `hu`."""
     order = np.abs(to_kji).argmax(axis=0)
     hu = hu.transpose(order)
@@ -183,7 +224,7 @@ def _along_axes(hu, to_kji, offset, shape):
         n = hu.shape[axis]
         position = to_kji[row, axis] * np.arange(shape[axis]) + offset[row]
         along = tuple(-1 if a == axis else 1 for a in range(3))
-        outside |= ((position < -0.51) | (position > n - 0.49)).reshape(along)
+        outside |= _beyond(position, n).reshape(along)
         position = np.clip(position, 0, n - 1)
         first = np.minimum(position.astype(int), max(n - 2, 0))
         weight = (position - first).astype(np.float32).reshape(along)
@@ -203,10 +244,7 @@ def _along_axes(hu, to_kji, offset, shape):
     return hu, outside
 
 
-SIDE_MM, FRONT_MM, BEHIND_MM = 111.0, 60.0, 15.0
-
-
-def central_box(reduced: CTVolume):
+def central_box(reduced: CTVolume, settings: GridSettings = SETTINGS.grid) -> np.ndarray | None:
     """Where the spine of a person lies in a wide CT: the middle and the back.
 
     Wide enough for a spine that leans by 20 degrees over 400 mm. Whoever finds
@@ -217,33 +255,35 @@ def central_box(reduced: CTVolume):
     ndarray, shape (3, 2), or None
         Lowest and highest R, A and S, mm; None where nothing but air is seen.
     """
-    step = [max(1, n // 40) for n in reduced.hu.shape]
-    soft = np.argwhere(reduced.hu[tuple(slice(None, None, s) for s in step)] > -300.0)
-    if not len(soft):
+    step = [max(1, n // settings.samples) for n in reduced.hu.shape]
+    body = np.argwhere(reduced.hu[tuple(slice(None, None, s) for s in step)] > settings.body_hu)
+    if not len(body):
         return None
-    ras = reduced.ras_from_ijk((soft * step)[:, ::-1])
+    ras = reduced.ras_from_ijk((body * step)[:, ::-1])
     r, a = np.median(ras[:, 0]), np.median(ras[:, 1])
-    back = np.percentile(ras[:, 1], 1)
-    box = reduced.ras_bounds
-    box[0] = r - SIDE_MM, r + SIDE_MM
-    box[1] = back - BEHIND_MM, max(a, back) + FRONT_MM
+    back = np.percentile(ras[:, 1], settings.back_percent)
+    box: np.ndarray = reduced.ras_bounds
+    box[0] = r - settings.side_mm, r + settings.side_mm
+    box[1] = back - settings.behind_mm, max(a, back) + settings.front_mm
     return box
 
 
-def noise_level(grid: Grid) -> float:
+def noise_level(grid: Grid, settings: GridSettings = SETTINGS.grid) -> float:
     """Standard deviation of the noise in soft tissue, HU, from neighbours along R."""
-    hu = grid.hu[:: max(1, len(grid.hu) // 40)]
+    hu = grid.hu[:: max(1, len(grid.hu) // settings.samples)]
     left, right = hu[:, :, :-1], hu[:, :, 1:]
-    soft = (left > -60) & (left < 140) & (right > -60) & (right < 140)
-    if np.count_nonzero(soft) < 500:
+    low, high = settings.soft_hu
+    soft = (left > low) & (left < high) & (right > low) & (right < high)
+    if np.count_nonzero(soft) < settings.min_noise_pairs:
         return 0.0
-    return float(np.median(np.abs(right - left)[soft]) / 0.954)
+    return float(np.median(np.abs(right - left)[soft]) / settings.noise_factor)
 
 
-def quieter(reduced: CTVolume, noise_hu: float) -> CTVolume:
+def quieter(reduced: CTVolume, noise_hu: float, settings: GridSettings = SETTINGS.grid) -> CTVolume:
     """The CT smoothed as far as its noise asks for; the same CT where it is quiet."""
-    if noise_hu < 14.0:
+    if noise_hu < settings.noisy_hu:
         return reduced
-    sigma_mm = 1.8 if noise_hu < 28.0 else 2.7
+    very = noise_hu >= settings.very_noisy_hu
+    sigma_mm = settings.very_noisy_sigma_mm if very else settings.noisy_sigma_mm
     hu = ndimage.gaussian_filter(reduced.hu, sigma_mm / reduced.spacing_mm[::-1])
     return CTVolume(hu, reduced.ijk_to_ras)

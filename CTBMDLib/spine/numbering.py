@@ -5,55 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..levels import ORDER
+from .settings import SETTINGS, NumberingSettings
+from .witnesses import Evidence
 
 _L1 = ORDER.index("L1")
+
+USUAL_COUNT = 5
+COUNTS = (USUAL_COUNT, 4, 6)
+"""Lumbar vertebrae that are weighed."""
 
 CONTRADICTION = (
     "Numbering uncertain: the signs of ribs and sacrum contradict each other; "
     "confirm or shift the labels."
 )
-
-WEIGHT = 0.75
-"""Weight of a piece of evidence in the sum; below 1, as neighbours are not independent."""
-
-
-RARE = 1.6
-"""What evidence must outweigh before a spine is taken for a transitional one."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What it takes to be sure of names, as copies of virtual volumes set it.
-
-    `python -m training.locator.check settings` prints what other values cost.
-
-    Attributes
-    ----------
-    clear : float
-        Evidence beyond which the network has seen the sacrum, or has seen that it is none.
-    least : float
-        Probability below which names counted from one sign alone are uncertain.
-    rib_drop_mm : float
-        A rib comes down so far before it is told from a transverse process; that there is
-        none counts only where the CT goes on so far below the vertebra.
-    one_witness : float
-        Confidence at most where one witness is sure of names and the other leans to others
-        (31 of 31 names right there).
-    overrule : float
-        Evidence from which a network that counts four or six lumbar vertebrae makes names
-        uncertain where the rules have seen rib, sacrum and five.
-    """
-
-    clear: float = 1.0
-    least: float = 0.7
-    rib_drop_mm: float = 20.0
-    one_witness: float = 0.85
-    overrule: float = 0.9
-
-
-LIMITS = Limits()
+SIX_LUMBAR = (
+    "Possible transitional anatomy: six vertebrae without ribs between the last rib and "
+    "the sacrum (a sixth lumbar vertebra, or a very short 12th rib); confirm the labels."
+)
+FOUR_LUMBAR = (
+    "Possible transitional anatomy: only four vertebrae without ribs between the last rib "
+    "and the sacrum (a rib at L1, or L5 joined to the sacrum); confirm the labels."
+)
+NO_TWELFTH_RIB = (
+    "Numbering uncertain: counted up from the sacrum, but no rib is seen where the "
+    "12th belongs; confirm or shift the labels."
+)
+NOTHING_CLEAR = (
+    "Numbering uncertain: neither the last rib nor the sacrum is seen clearly; "
+    "confirm or shift the labels."
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ class Numbering:
     decided_by : {'sacrum', 'rib', 'both', 'neither'}
     lumbar_count : int or None
         Rib-free vertebrae between the last rib and the sacrum where both are in view.
-    notes : tuple of str
+    findings : tuple of str
     any_lumbar : bool
         False where the chain shows no lumbar vertebra at all.
     one_rib : (str, str) or None
@@ -82,7 +65,7 @@ class Numbering:
     probability: float
     decided_by: str
     lumbar_count: int | None
-    notes: tuple[str, ...]
+    findings: tuple[str, ...]
     any_lumbar: bool = True
     one_rib: tuple[str, str] | None = None
     evidence: float = 0.0
@@ -93,19 +76,113 @@ class Numbering:
         return ORDER[index] if 0 <= index < len(ORDER) else None
 
 
-def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS) -> Numbering:
+class _Signs:
+    """What one witness sees along a chain, and what it says for each way to name it."""
+
+    def __init__(
+        self, ribs: np.ndarray, ala: np.ndarray, bars: bool, settings: NumberingSettings
+    ) -> None:
+        seen = np.isfinite(ribs)
+        mean = np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1)
+        self.bars = bars
+        self.settings = settings
+        self.length = len(ala)
+        self.ribs = ribs
+        self.rib = np.where(seen.any(axis=0), mean, 0.0)
+        # A rib on one side alone: how clear the less clear of the two sides is.
+        self.one = np.where(ribs[0] * ribs[1] < 0, np.abs(ribs).min(axis=0), 0.0)
+        self.ala = np.nan_to_num(ala)
+        self.weight = settings.rule_weight if bars else settings.weight
+
+    def options(self) -> list[tuple[float, int, int]]:
+        """(score, position of L1, lumbar vertebrae) of every way to name the chain."""
+        return [
+            (self._score(first, count), first, count)
+            for count in COUNTS
+            for first in range(-count - 2, self.length + 1)
+        ]
+
+    def _score(self, first: int, count: int) -> float:
+        """What speaks for L1 at `first` and `count` lumbar vertebrae."""
+        given, weight, rib, ala = self.settings, self.weight, self.rib, self.ala
+        score = 0.0 if count == USUAL_COUNT else -given.rare
+        if not self.bars:
+            half = [
+                weight * self.one[p] - given.rare
+                for p in (first - 1, first)
+                if 0 <= p < self.length
+            ]
+            score += max([0.0, *half])
+        for position in range(self.length):
+            below = position - first  # 0 at L1
+            if below < 0:
+                score += weight * (rib[position] - ala[position])
+            elif below < count:
+                score -= weight * (self._trust(below, count) * rib[position] + ala[position])
+            elif below == count:
+                # Bone out to the ilium, or no rib.
+                score += weight * ala[position]
+                ilium = rib[position] / given.rule_ilium_divisor
+                score += ilium if self.bars else -weight * rib[position]
+            else:
+                score += max(0.0, ala[position]) / given.below_sacrum_divisor
+        return score
+
+    def _trust(self, below: int, count: int) -> float:
+        """How far a rib is believed at the lumbar vertebra `below` L1."""
+        if not self.bars:
+            return 1.0
+        given = self.settings
+        if below >= min(len(given.rule_trust), count - 1):
+            return given.rule_trust_last
+        return given.rule_trust[below]
+
+    def one_rib(self, first: int) -> tuple[str, str] | None:
+        """'T12' or 'L1' and the side where it seems to bear a rib on that side only."""
+        found = None
+        for name, position in (("T12", first - 1), ("L1", first)):
+            inside = not self.bars and 0 <= position < self.length
+            if inside and self.weight * self.one[position] > self.settings.rare:
+                found = name, "left" if self.ribs[0, position] > 0 else "right"
+        return found
+
+    def last_rib_in_view(self, first: int) -> bool:
+        """Whether the vertebra above L1 has ribs on both sides, and L1 has none."""
+        if not 0 < first < self.length:
+            return False
+        return bool(self.rib[first - 1] > 0 and self.rib[first] < 0)
+
+    def sacrum_in_view(self, end: int) -> bool:
+        """Whether the sacrum begins at the position `end`."""
+        if not 0 < end < self.length:
+            return False
+        given, ala = self.settings, self.ala
+        if self.bars:
+            both = ala + given.rule_ala_rib * self.rib
+            return bool(ala[end] > 0 and both[end] - both[end - 1] > given.rule_ala_step)
+        return bool(ala[end] > given.clear and ala[end - 1] < -given.clear / 2)
+
+
+def number_vertebrae(
+    ribs: ArrayLike,
+    ala: ArrayLike,
+    *,
+    bars: bool = False,
+    settings: NumberingSettings = SETTINGS.numbering,
+) -> Numbering:
     """Name a chain of vertebrae from head to feet.
 
     Parameters
     ----------
     ribs : array_like, shape (2, m)
         Rib evidence left and right of each vertebra, -3 to 3; NaN where unseen.
-    wings : array_like, shape (m,)
-        Evidence for the wings of the sacrum, -3 to 3; NaN where unseen. The last
+    ala : array_like, shape (m,)
+        Evidence for the sacral ala, -3 to 3; NaN where unseen. The last
         entries may be places below the last disc.
     bars : bool
         The rib evidence is bone that reaches far out, whatever it is: long processes of
         L3, and the ilium beside L4 to S1, look like ribs to it.
+    settings : NumberingSettings
 
     Notes
     -----
@@ -114,133 +191,102 @@ def number_vertebrae(ribs, wings, *, bars: bool = False, limits: Limits = LIMITS
     person in ten has a transitional vertebra, so the penalty is that of 1 in 10, not of the
     impossible.
     """
-    ribs, wings = np.asarray(ribs, float), np.asarray(wings, float)
-    m = len(wings)
-    seen = np.isfinite(ribs)
-    rib = np.where(seen.any(axis=0), np.nansum(ribs, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
-    # A rib on one side alone: how clear the less clear of the two sides is.
-    one = np.where(ribs[0] * ribs[1] < 0, np.abs(ribs).min(axis=0), 0.0)
-    sacral = np.nan_to_num(wings)
-    weight = 0.5 if bars else WEIGHT
-
-    options = []
-    for count in (5, 4, 6):
-        for first in range(-count - 2, m + 1):
-            score = 0.0 if count == 5 else -RARE
-            if not bars:
-                half = [weight * one[p] - RARE for p in (first - 1, first) if 0 <= p < m]
-                score += max([0.0, *half])
-            for position in range(m):
-                below = position - first  # 0 at L1
-                if below < 0:
-                    score += weight * (rib[position] - sacral[position])
-                elif below < count:
-                    trust = 1.0
-                    if bars:
-                        last = below >= min(4, count - 1)
-                        trust = 0.3 if last else (1.0, 1.0, 0.6, 0.4)[below]
-                    score -= weight * (trust * rib[position] + sacral[position])
-                elif below == count:
-                    # Bone out to the ilium, or no rib.
-                    score += weight * sacral[position]
-                    score += rib[position] / 3 if bars else -weight * rib[position]
-                else:  # the line may leave the sacrum's bend below S1
-                    score += max(0.0, sacral[position]) / 6
-            options.append((score, first, count))
+    signs = _Signs(np.asarray(ribs, float), np.asarray(ala, float), bars, settings)
+    options = signs.options()
     best_score, first, count = max(options)
-    one_rib = None
-    for name, position in (("T12", first - 1), ("L1", first)):
-        if not bars and 0 <= position < m and weight * one[position] > RARE:
-            one_rib = name, "left" if ribs[0, position] > 0 else "right"
-    ribs_in_view = 0 < first < m and (
-        (rib[first - 1] > 0 and rib[first] < 0) or one_rib is not None
-    )
-    end = first + count
-    if bars:
-        wing = sacral + 0.6 * rib
-        sacrum_in_view = 0 < end < m and sacral[end] > 0 and wing[end] - wing[end - 1] > 1.5
-    else:
-        sacrum_in_view = (
-            0 < end < m and sacral[end] > limits.clear and sacral[end - 1] < -limits.clear / 2
-        )
-    any_lumbar = first < m and end > 0
-
-    # Labels are the same whether a lumbar vertebra more or less lies out of view.
-    def l1_of(first, count):
-        return first if first > 0 else first + count - 5
-
-    weights = {}
-    for score, f, c in options:
-        name = l1_of(f, c)
+    weights: dict[int, float] = {}
+    for score, other, number in options:
+        name = _l1_of(other, number)
         weights[name] = weights.get(name, 0.0) + np.exp(min(score - best_score, 0.0))
-    label = l1_of(first, count)
-    probability = evidence = float(weights[label] / sum(weights.values()))
+    probability = float(weights[_l1_of(first, count)] / sum(weights.values()))
+    any_lumbar = first < signs.length and first + count > 0
+    return _decided(signs, first, count, probability, any_lumbar)
 
-    notes = []
-    decided = "neither"
-    lumbar_count = None
-    if ribs_in_view and sacrum_in_view:
-        decided, lumbar_count = "both", count
-    elif sacrum_in_view:
-        decided = "sacrum"
-    elif ribs_in_view:
-        decided = "rib"
-    if lumbar_count == 6:
-        notes.append(
-            "Possible transitional anatomy: six vertebrae without ribs between the last rib and "
-            "the sacrum (a sixth lumbar vertebra, or a very short 12th rib); confirm the labels."
+
+def _l1_of(first: int, count: int) -> int:
+    """Position of L1 by which names are compared.
+
+    They are the same whether a lumbar vertebra more or less lies out of view.
+    """
+    return first if first > 0 else first + count - USUAL_COUNT
+
+
+def _decided(
+    signs: _Signs, first: int, count: int, probability: float, any_lumbar: bool
+) -> Numbering:
+    """The most likely names with what decided them; uncertain where the signs are not enough."""
+    given = signs.settings
+    end = first + count
+    one_rib = signs.one_rib(first)
+    ribs_in_view = signs.last_rib_in_view(first) or (
+        one_rib is not None and 0 < first < signs.length
+    )
+    sacrum_in_view = signs.sacrum_in_view(end)
+    decided = {(True, True): "both", (False, True): "sacrum", (True, False): "rib"}.get(
+        (ribs_in_view, sacrum_in_view), "neither"
+    )
+    sure = Numbering(
+        _l1_of(first, count),
+        probability,
+        decided,
+        count if decided == "both" else None,
+        (),
+        any_lumbar,
+        one_rib,
+        probability,
+    )
+
+    def uncertain(label: int, most: float, finding: str) -> Numbering:
+        return replace(
+            sure,
+            first_lumbar=label,
+            probability=min(probability, most),
+            decided_by="neither",
+            findings=(finding,),
         )
-    elif lumbar_count == 4:
-        notes.append(
-            "Possible transitional anatomy: only four vertebrae without ribs between the last rib "
-            "and the sacrum (a rib at L1, or L5 joined to the sacrum); confirm the labels."
-        )
-    if lumbar_count in (4, 6):
-        # Counted up from the sacrum, as most reports do; a person must confirm.
-        label, decided, probability = first + count - 5, "neither", min(probability, 0.5)
-    if decided == "sacrum" and first > 0 and rib[first - 1] < -1.0:
+
+    # Counted up from the sacrum, as most reports do; a person must confirm.
+    from_sacrum = end - USUAL_COUNT
+    if decided == "both" and count != USUAL_COUNT:
+        finding = SIX_LUMBAR if count > USUAL_COUNT else FOUR_LUMBAR
+        return uncertain(from_sacrum, given.max_doubtful, finding)
+    if decided == "sacrum" and first > 0 and signs.rib[first - 1] < given.no_rib:
         # More than five vertebrae without ribs, and the sacrum below them.
-        label, decided, probability = first + count - 5, "neither", min(probability, 0.5)
-        notes.append(
-            "Numbering uncertain: counted up from the sacrum, but no rib is seen where the "
-            "12th belongs; confirm or shift the labels."
-        )
-    if decided in ("sacrum", "rib") and probability < limits.least:
+        return uncertain(from_sacrum, given.max_doubtful, NO_TWELFTH_RIB)
+    if decided in ("sacrum", "rib") and probability < given.least:
         # One sign alone, and the rest of the evidence does not bear it out.
-        decided = "neither"
-        notes.append(
-            f"Numbering uncertain: counted from the {'sacrum' if sacrum_in_view else 'last rib'}, "
+        seen = "sacrum" if decided == "sacrum" else "last rib"
+        finding = (
+            f"Numbering uncertain: counted from the {seen}, "
             "which is not seen clearly; confirm or shift the labels."
         )
-        probability = min(probability, 0.5)
-    elif decided == "neither" and not notes:
-        run = range(max(first, 0), min(end, m))
-        if run and not ribs_in_view and not sacrum_in_view:
+        return uncertain(sure.first_lumbar, given.max_doubtful, finding)
+    if decided == "neither":
+        label = sure.first_lumbar
+        run = range(max(first, 0), min(end, signs.length))
+        if run:
             # Nothing to count from: the names that put the run in the middle of L1-L5.
-            label = max(first, 0) - (5 - len(run)) // 2
-        notes.append(
-            "Numbering uncertain: neither the last rib nor the sacrum is seen clearly; "
-            "confirm or shift the labels."
-        )
-        probability = min(probability, 0.35)
-    notes = tuple(notes)
-    return Numbering(
-        label, float(probability), decided, lumbar_count, notes, any_lumbar, one_rib, evidence
-    )
+            label = max(first, 0) - (USUAL_COUNT - len(run)) // 2
+        return uncertain(label, given.max_unseen, NOTHING_CLEAR)
+    return sure
 
 
-def number_spine(rules, network, limits: Limits = LIMITS) -> Numbering:
-    """Names out of what both witnesses see (`spine_witnesses.Evidence`)."""
-    named = [
+def number_spine(
+    rules: Evidence, network: Evidence, settings: NumberingSettings = SETTINGS.numbering
+) -> Numbering:
+    """Names out of what both witnesses see."""
+    by_rules, by_network = (
         number_vertebrae(
-            seen.seen_ribs(limits.rib_drop_mm), seen.wings, bars=seen.bars, limits=limits
+            seen.seen_ribs(settings.rib_drop_mm), seen.ala, bars=seen.bars, settings=settings
         )
         for seen in (rules, network)
-    ]
-    return agree(*named, limits)
+    )
+    return agree(by_rules, by_network, settings)
 
 
-def agree(rule: Numbering, network: Numbering, limits: Limits = LIMITS) -> Numbering:
+def agree(
+    rule: Numbering, network: Numbering, settings: NumberingSettings = SETTINGS.numbering
+) -> Numbering:
     """One numbering out of those of two witnesses.
 
     Where both name the same vertebrae, what either has seen counts. Where only
@@ -249,25 +295,36 @@ def agree(rule: Numbering, network: Numbering, limits: Limits = LIMITS) -> Numbe
     """
     sure = [n for n in (rule, network) if n.decided_by != "neither"]
     if len(sure) == 2:
-        if rule.first_lumbar != network.first_lumbar:
-            better = max(sure, key=lambda n: n.probability)
-            return replace(better, probability=0.5, decided_by="neither", notes=(CONTRADICTION,))
-        signs = {n.decided_by for n in sure}
-        decided = signs.pop() if len(signs) == 1 else "both"
-        count = rule.lumbar_count or network.lumbar_count
-        better = max(sure, key=lambda n: n.probability)
-        return replace(
-            better, decided_by=decided, lumbar_count=count, notes=(), one_rib=network.one_rib
-        )
+        return _both_sure(rule, network, settings)
     if len(sure) == 1:
         one = sure[0]
         other = network if one is rule else rule
         if other.lumbar_count in (4, 6):
-            clear = other is network and other.evidence >= limits.overrule
+            clear = other is network and other.evidence >= settings.overrule
             if clear or one.decided_by != "both":
                 return other
         if other.first_lumbar == one.first_lumbar:
             return replace(one, one_rib=network.one_rib)
-        return replace(one, probability=min(one.probability, limits.one_witness))
+        return replace(one, probability=min(one.probability, settings.one_witness))
     first, second = (rule, network) if rule.lumbar_count is not None else (network, rule)
     return first if first.any_lumbar or not second.any_lumbar else second
+
+
+def _both_sure(rule: Numbering, network: Numbering, settings: NumberingSettings) -> Numbering:
+    """Names where both witnesses are sure of theirs."""
+    better = max((rule, network), key=lambda n: n.probability)
+    if rule.first_lumbar != network.first_lumbar:
+        return replace(
+            better,
+            probability=settings.max_doubtful,
+            decided_by="neither",
+            findings=(CONTRADICTION,),
+        )
+    signs = {rule.decided_by, network.decided_by}
+    return replace(
+        better,
+        decided_by=signs.pop() if len(signs) == 1 else "both",
+        lumbar_count=rule.lumbar_count or network.lumbar_count,
+        findings=(),
+        one_rib=network.one_rib,
+    )

@@ -8,9 +8,10 @@ import numpy as np
 
 from .evidence import see_sides
 from .ribs import rib_evidence
+from .settings import WitnessSettings
+from .trace import Traced
 
-SHARPNESS = 0.6
-"""Factor on what the side network says: neighbours and both sides are not independent."""
+Places = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Evidence:
     ----------
     ribs : ndarray, shape (2, m)
         For a rib on the left and right, -3 to 3; NaN where unseen.
-    wings : ndarray, shape (m,)
-        For the sacrum's ala; NaN where unseen.
+    ala : ndarray, shape (m,)
+        For the sacral ala; NaN where unseen.
     room_mm : ndarray, shape (m,)
         How far below the vertebra's middle the CT goes on.
     bars : bool
@@ -30,7 +31,7 @@ class Evidence:
     """
 
     ribs: np.ndarray
-    wings: np.ndarray
+    ala: np.ndarray
     room_mm: np.ndarray
     bars: bool
 
@@ -40,36 +41,31 @@ class Evidence:
         return np.where(short, np.nan, self.ribs)
 
 
-def witnesses(straight, profiles, reduced, discs, tissue_hu: float) -> tuple[Evidence, Evidence]:
+def witnesses(traced: Traced) -> tuple[Evidence, Evidence]:
     """Evidence of the rules and of the network.
 
     Parameters
     ----------
-    straight : Straight
-    profiles : Profiles
-    reduced : CTVolume
-        Where what lies further to the side is sampled.
-    discs : ndarray of int
-        Planes of the discs, from head to feet.
-    tissue_hu : float
-        HU of muscle in this CT.
+    traced : Traced
+        A spine with its discs.
     """
-    places = _places(discs)
-    room = np.array([_room(profiles.seen, 0.5 * (top + bottom)) for top, bottom in places])
-    ribs, wings = _by_rules(straight, profiles, reduced, places, tissue_hu)
-    rules = Evidence(ribs, wings, room, True)
-    ribs, wings = _by_network(straight, reduced, places, tissue_hu)
-    return rules, Evidence(ribs, wings, room, False)
+    places = _places(traced.discs, traced.settings.witnesses)
+    seen = traced.profiles.seen
+    room = np.array([_room(seen, 0.5 * (top + bottom)) for top, bottom in places])
+    ribs, ala = _by_rules(traced, places)
+    rules = Evidence(ribs, ala, room, True)
+    ribs, ala = _by_network(traced, places)
+    return rules, Evidence(ribs, ala, room, False)
 
 
-def _places(discs):
+def _places(discs: np.ndarray, given: WitnessSettings) -> Places:
     """Upper and lower disc of every vertebra and of two places below the last disc."""
-    last = int(np.clip(np.median(np.diff(discs)[-3:]), 28, 42))
+    last = int(np.clip(np.median(np.diff(discs)[-3:]), *given.place_mm))
     edges = [*discs, discs[-1] + last, discs[-1] + 2 * last]
     return list(zip(edges, edges[1:], strict=False))
 
 
-def _room(seen, middle):
+def _room(seen: np.ndarray, middle: float) -> float:
     """Planes from `middle` to the last one that is seen, endless where the line's last one is."""
     if seen[-1]:
         return np.inf
@@ -77,40 +73,47 @@ def _room(seen, middle):
     return float((last[-1] if len(last) else -1) - int(middle))
 
 
-def _by_rules(straight, profiles, reduced, places, tissue):
+def _by_rules(traced: Traced, places: Places) -> tuple[np.ndarray, np.ndarray]:
     """Bone followed to the side, and bone where the sacrum has it."""
-    along = rib_evidence(straight, reduced, tissue)
-    ala = np.fmin(*profiles.wings)
-    n = len(ala)
-    ribs, wings = [], []
+    given = traced.settings.witnesses
+    along = rib_evidence(traced.straight, traced.reduced, traced.tissue_hu, traced.settings)
+    beside = np.fmin(*traced.profiles.ala)
+    n = len(beside)
+    above, below = given.rib_share
+    low, high = given.ala_share
+    ribs, found = [], []
     for top, bottom in places:
         height = bottom - top
-        part = along[:, max(0, int(top - 0.1 * height)) : max(1, int(top + 0.6 * height))]
+        part = along[:, max(0, int(top - above * height)) : max(1, int(top + below * height))]
         ribs.append([np.nan if np.isnan(p).all() else np.nanmax(p) for p in part])
-        part = ala[min(n, int(top + 0.1 * height)) : int(top + 0.55 * height)]
-        enough = len(part) and np.isfinite(part).mean() > 0.6
-        wings.append(np.nanmedian(part) if enough else np.nan)
-    # The broad transverse process of L5 shows a little; the sacrum much more.
-    wings = np.array(wings)
-    threshold = float(np.clip(0.5 * np.max(np.nan_to_num(wings)), 0.045, 0.12))
-    return np.array(ribs).T, np.clip(3.0 * (wings - threshold) / threshold, -2.5, 5.0)
+        part = beside[min(n, int(top + low * height)) : int(top + high * height)]
+        enough = len(part) and np.isfinite(part).mean() > given.min_seen
+        found.append(np.nanmedian(part) if enough else np.nan)
+    ala = np.array(found)
+    most = given.ala_of_most * np.max(np.nan_to_num(ala))
+    threshold = float(np.clip(most, *given.ala_limits))
+    value = np.clip(given.ala_steepness * (ala - threshold) / threshold, *given.ala_evidence)
+    return np.array(ribs).T, value
 
 
-def _by_network(straight, reduced, places, tissue):
+def _by_network(traced: Traced, places: Places) -> tuple[np.ndarray, np.ndarray]:
     """What the side network says of each side, -3 to 3."""
-    logits, cover = see_sides(straight, reduced, tissue)
-    ribs, wings = [], []
+    given = traced.settings.witnesses
+    logits, cover = see_sides(traced.straight, traced.reduced, traced.tissue_hu)
+    ribs, found = [], []
     for top, bottom in places:
-        height = bottom - top
-        at = slice(max(0, int(top + 0.2 * height)), max(1, int(bottom - 0.2 * height)))
+        margin = given.side_margin * (bottom - top)
+        at = slice(max(0, int(top + margin)), max(1, int(bottom - margin)))
         seen = np.full((2, 2), np.nan)
         for side in range(2):
-            if len(cover[side, at]) and cover[side, at].mean() > 0.6:
-                rib, none, wing = logits[side, at].mean(axis=0)
-                seen[side] = rib - np.logaddexp(none, wing), wing - np.logaddexp(none, rib)
-        seen = np.clip(SHARPNESS * seen, -3.0, 3.0)
+            if len(cover[side, at]) and cover[side, at].mean() > given.min_seen:
+                rib, none, ala = logits[side, at].mean(axis=0)
+                seen[side] = rib - np.logaddexp(none, ala), ala - np.logaddexp(none, rib)
+        seen = np.clip(given.sharpness * seen, -given.max_evidence, given.max_evidence)
         ribs.append(seen[:, 0])
-        # The line may leave the sacrum sideways: the better side counts a little more.
-        low, high = np.sort(seen[:, 1])
-        wings.append(low if np.isnan(high) else 0.4 * low + 0.6 * high)
-    return np.array(ribs).T, np.array(wings)
+        worse, better = np.sort(seen[:, 1])
+        if np.isnan(better):
+            found.append(worse)
+        else:
+            found.append(given.worse_side * worse + given.better_side * better)
+    return np.array(ribs).T, np.array(found)

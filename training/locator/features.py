@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.spine import evidence as ev
-from CTBMDLib.spine.column import Column, bone_map, refine_column, tissue_level, trace_column
+from CTBMDLib.spine.bone import bone_map, tissue_level
+from CTBMDLib.spine.column import Column, refine_column, trace_column
 from CTBMDLib.spine.grid import central_box, make_grid, noise_level, quieter, reduce_ct
+from CTBMDLib.spine.settings import FAINT, FIRM, SETTINGS
 from CTBMDLib.spine.straightened import recentre, straighten
-from CTBMDLib.spine.trace import EVERY, FAINT, FAINT_HU, FIRM
 
 LINES = 3
 """Lines a volume near the true one, with random shifts, turns and ends; the finder's come on top."""
@@ -29,8 +30,8 @@ PRIORS = {
 from may be set anew, and the same command still makes the same weights."""
 EMPTY = ("thighs and knees", "pelvis below S1", "metal hip", "water phantom", "QA phantom")
 """Of `locator_bodies.EMPTY_BODIES`, those without any disc."""
-RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
-"""What is beside a vertebra, as `spine_evidence.SIDE_NAMES` counts."""
+RIB, NONE, ALA, UNKNOWN = 0, 1, 2, -1
+"""What is beside a vertebra, as `spine.evidence.SIDE_NAMES` counts."""
 KEYS = ("central", "beside", "bodies", "discs", "sides", "last")
 
 
@@ -76,7 +77,7 @@ def sides_of(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     sides : ndarray of int, shape (2, n)
-        `RIB`, `NONE` or `WING` on the left and right.
+        `RIB`, `NONE` or `ALA` on the left and right.
     last : ndarray of int, shape (2,)
         The vertebra with each side's last rib where that is one of the usual length, else -1.
     """
@@ -85,7 +86,7 @@ def sides_of(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     for number, (name, item) in enumerate(levels.items()):
         for side in range(2):
             if name[0] == "S":
-                sides[side, number] = WING
+                sides[side, number] = ALA
             elif item["rib_mm"][side] > 0:
                 sides[side, number] = RIB
                 last[side] = number if np.isinf(item["rib_mm"][side]) else -1
@@ -136,12 +137,11 @@ def traced_lines(quiet, tissue_hu: float) -> list[Column]:
     """
     found = []
     grid = make_grid(quiet, central_box(quiet))
-    for gain, base in (FIRM, FAINT):
-        level = FAINT_HU if (gain, base) == FAINT else tissue_hu
-        bone = bone_map(grid.hu, level, gain)
-        column = trace_column(grid, bone, base, avoid=found, every=EVERY)
-        if column is not None and len(column.body) > 4:
-            found.append(refine_column(quiet, column, level, gain, base, list(found)))
+    for kind in (FIRM, FAINT):
+        bone = bone_map(grid.hu, kind.level_hu(tissue_hu), kind.gain)
+        column = trace_column(grid, bone, kind.min_score, found, SETTINGS.trace.every)
+        if column is not None and len(column) > 4:
+            found.append(refine_column(quiet, column, tissue_hu, kind, list(found)))
     return [recentre(quiet, column, tissue_hu) for column in found]
 
 
@@ -166,7 +166,7 @@ def measure_volume(volume, levels: dict, seed: int) -> list[dict]:
     Returns
     -------
     list of dict
-        `KEYS`: 'central' and 'beside' as `spine_evidence` makes them; 'bodies' (n, 3): plane,
+        `KEYS`: 'central' and 'beside' as `spine.evidence` makes them; 'bodies' (n, 3): plane,
         distance from the line and height; 'discs' (n + 1, 2): plane and distance; 'sides' and
         'last' as `sides_of` gives them.
     """

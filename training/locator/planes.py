@@ -8,6 +8,7 @@ import numpy as np
 
 from CTBMDLib.levels import LUMBAR
 from CTBMDLib.model.images import ImageStandard, body_centre, plane_positions
+from CTBMDLib.spine.vertebra_names import label_values
 
 MIDDLE_HALF = 0.25
 """Planes count as right within this share of the body's height on both sides of its middle."""
@@ -89,9 +90,9 @@ def bodies_from_labels(folder: Path) -> dict:
         return {}
     vertebrae, bodies = (read_nifti(path) for path in paths)
     matrix = vertebrae.ijk_to_ras
-    points = {}
-    for number, name in enumerate(("T12", *LUMBAR, "S1")):
-        kji = np.argwhere((vertebrae.hu == 32 - number) & (bodies.hu > 0))
+    points, values = {}, label_values()
+    for name in ("T12", *LUMBAR, "S1"):
+        kji = np.argwhere((vertebrae.hu == values[name]) & (bodies.hu > 0))
         if len(kji) >= 50:
             points[name] = kji[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
     names = list(points)

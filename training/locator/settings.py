@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.levels import LUMBAR
-from CTBMDLib.spine.numbering import LIMITS, Limits, number_spine
+from CTBMDLib.spine.numbering import number_spine
+from CTBMDLib.spine.settings import SETTINGS, NumberingSettings
 from CTBMDLib.spine.trace import trace_spine
 from CTBMDLib.spine.witnesses import Evidence, witnesses
 
@@ -31,13 +32,15 @@ from .copies import with_contrast, with_metal
 from .features import is_transitional, training_options
 from .virtual import BINS, CERTAIN
 
+LIMITS = SETTINGS.numbering
+"""What the finder takes."""
 VERDICTS = ("right", "uncertain", "wrong")
 COPIES = 5
 """Random cuts of each volume, beside the whole of it."""
 WRONG_COST = 10.0
 """A copy with a name wrong in silence costs as much as so many called uncertain."""
 TRANSITIONAL_SHARE = 0.1
-"""Of people whose vertebrae are not counted as in the textbook, as `spine_numbering.RARE` has it."""
+"""Of people whose vertebrae are not counted as in the textbook, as `NumberingSettings.rare` has it."""
 SAME_MM = 15.0
 """A vertebra of the chain is the true one whose centre lies so near."""
 GRID = {
@@ -179,12 +182,12 @@ def look(volume, truth: dict, seed: int, count: int = COPIES, copies=random_copi
             apart = np.linalg.norm(points - place, axis=1)
             near = list(centres)[int(apart.argmin())]
             true.append(near if apart.min() < SAME_MM else None)
-        seen = witnesses(traced.straight, traced.profiles, traced.reduced, discs, traced.tissue_hu)
+        seen = witnesses(traced)
         out.append(Copy(seed, name, *seen, traced.scores, tuple(true), whole))
     return out
 
 
-def judge_copy(copy: Copy, limits: Limits) -> str:
+def judge_copy(copy: Copy, limits: NumberingSettings) -> str:
     """'right', 'uncertain' or 'wrong', as `locator_check.judge` says of a selection."""
     numbering = number_spine(copy.rules, copy.network, limits)
     if not numbering.any_lumbar:
@@ -204,7 +207,7 @@ def judge_copy(copy: Copy, limits: Limits) -> str:
     return "right" if set(copy.whole) <= right and not unsure else "uncertain"
 
 
-def count_verdicts(copies, limits: Limits) -> dict:
+def count_verdicts(copies, limits: NumberingSettings) -> dict:
     """How many copies are right, uncertain and wrong of usual and of transitional spines.
 
     Returns
@@ -241,7 +244,9 @@ def one_volume(job) -> list[Copy]:
     return found
 
 
-def names_right(copies, limits: Limits, low: float = 0.0, high: float = 1.0) -> tuple[int, int]:
+def names_right(
+    copies, limits: NumberingSettings, low: float = 0.0, high: float = 1.0
+) -> tuple[int, int]:
     """Of the lumbar names whose numbering has a probability in [low, high): right, and all."""
     right = given = 0
     for copy in copies:
@@ -256,7 +261,7 @@ def names_right(copies, limits: Limits, low: float = 0.0, high: float = 1.0) -> 
     return right, given
 
 
-def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> Limits:
+def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> NumberingSettings:
     """Print what every setting of `GRID` costs; the one that costs least.
 
     The second half of the `count` volumes has ribs that run down as in life; a quarter of all
@@ -269,7 +274,7 @@ def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> L
     return print_grid(copies)
 
 
-def print_grid(copies) -> Limits:
+def print_grid(copies) -> NumberingSettings:
     """Print the table over the grid and, for the best, each setting's own sensitivity."""
     table = {}
     for values in itertools.product(*GRID.values()):

@@ -13,11 +13,12 @@ import numpy as np
 from scipy import ndimage
 
 from CTBMDLib.model.network import HU_PER_MG
+from CTBMDLib.spine.vertebra_names import label_values
 from CTBMDLib.volume import CTVolume
 
 from ..virtual.traits import priors
 
-LABELS = {"L1": 31, "L2": 30, "L3": 29, "L4": 28}
+LABELS = label_values("totalsegmentator")
 SOFT_HU = 20.0
 """HU counted as no mineral: between muscle and marrow fat."""
 EDGE_G_CM2 = priors()["dxa"]["edge_g_cm2"]

@@ -9,9 +9,11 @@ from paths import SHARED_DATA as SHARED
 from CTBMDLib.errors import Cancelled
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.reading.reading import read_ct
+from CTBMDLib.spine.body import body_walls
 from CTBMDLib.spine.grid import block_mean, make_grid, reduce_ct
 from CTBMDLib.spine.locate import find_levels
 from CTBMDLib.spine.numbering import number_vertebrae
+from CTBMDLib.spine.straightened import StraightenedSpine
 from CTBMDLib.volume import CTVolume
 from training.locator.bodies import EMPTY_BODIES
 from training.locator.cases import crop_s, noisier, respace, restore, turn
@@ -87,7 +89,7 @@ def test_storage_order_changes_nothing():
     ],
     ids=["5 mm", "noise x3", "turned", "only L2-L4", "upper half", "lower half"],
 )
-def test_changed_copies_are_never_wrong_in_silence(change):
+def test_changed_copies_are_never_give_an_unflagged_error(change):
     volume, truth = scan("ct_ts_example")
     volume, truth = change(volume, truth)
     assert judge(find_levels(volume), truth)["verdict"] != "wrong"
@@ -141,45 +143,45 @@ def test_cancel_and_progress():
 
 # -- naming ---------------------------------------------------------------------
 RIB, NO_RIB, UNSEEN = 3.0, -3.0, np.nan
-WING, NO_WING = 3.0, -3.0
+ALA, NO_ALA = 3.0, -3.0
 
 
-def name_all(ribs, wings):
-    numbering = number_vertebrae(np.array([ribs, ribs]), np.array(wings))
+def name_all(ribs, ala):
+    numbering = number_vertebrae(np.array([ribs, ribs]), np.array(ala))
     return numbering, [numbering.name(i) for i in range(len(ribs))]
 
 
 def test_names_from_rib_and_sacrum():
-    numbering, names = name_all([RIB] * 2 + [NO_RIB] * 5 + [UNSEEN] * 2, [NO_WING] * 7 + [WING] * 2)
+    numbering, names = name_all([RIB] * 2 + [NO_RIB] * 5 + [UNSEEN] * 2, [NO_ALA] * 7 + [ALA] * 2)
     assert names[:8] == ["T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1"]
     assert numbering.decided_by == "both" and numbering.probability > 0.9
 
 
 def test_names_from_rib_alone_and_sacrum_alone():
-    numbering, names = name_all([RIB, RIB, NO_RIB, NO_RIB, NO_RIB], [NO_WING] * 5)
+    numbering, names = name_all([RIB, RIB, NO_RIB, NO_RIB, NO_RIB], [NO_ALA] * 5)
     assert names == ["T11", "T12", "L1", "L2", "L3"] and numbering.decided_by == "rib"
-    numbering, names = name_all([NO_RIB] * 3 + [UNSEEN] * 2, [NO_WING] * 3 + [WING] * 2)
+    numbering, names = name_all([NO_RIB] * 3 + [UNSEEN] * 2, [NO_ALA] * 3 + [ALA] * 2)
     assert names[:4] == ["L3", "L4", "L5", "S1"] and numbering.decided_by == "sacrum"
 
 
 @pytest.mark.parametrize("count", [4, 6])
 def test_transitional_anatomy_is_reported_and_uncertain(count):
     ribs = [RIB] * 2 + [NO_RIB] * count + [UNSEEN] * 2
-    numbering, names = name_all(ribs, [NO_WING] * (2 + count) + [WING] * 2)
+    numbering, names = name_all(ribs, [NO_ALA] * (2 + count) + [ALA] * 2)
     assert numbering.decided_by == "neither" and numbering.probability <= 0.5
-    assert any("transitional" in note for note in numbering.notes)
+    assert any("transitional" in finding for finding in numbering.findings)
     assert names[1 + count] == "L5"
 
 
 def test_neither_rib_nor_sacrum_is_uncertain():
-    numbering, _ = name_all([NO_RIB] * 3, [NO_WING] * 3)
+    numbering, _ = name_all([NO_RIB] * 3, [NO_ALA] * 3)
     assert numbering.decided_by == "neither" and numbering.probability <= 0.35
-    assert any("uncertain" in note for note in numbering.notes)
+    assert any("uncertain" in finding for finding in numbering.findings)
 
 
 def test_only_ribs_or_only_sacrum_is_no_lumbar_vertebra():
-    assert not name_all([RIB] * 4, [NO_WING] * 4)[0].any_lumbar
-    assert not name_all([UNSEEN] * 2, [WING] * 2)[0].any_lumbar
+    assert not name_all([RIB] * 4, [NO_ALA] * 4)[0].any_lumbar
+    assert not name_all([UNSEEN] * 2, [ALA] * 2)[0].any_lumbar
 
 
 # -- the grid -------------------------------------------------------------------
@@ -217,9 +219,6 @@ def test_block_mean_ignores_padding_depth_and_nan():
 
 @pytest.mark.parametrize(("depth", "known"), [(34, True), (14, False)])
 def test_the_walls_of_a_body_are_found_off_the_line(depth, known):
-    from CTBMDLib.spine.locate import _walls
-    from CTBMDLib.spine.straightened import Straight
-
     a = np.arange(100) - 70.0  # mm; the line lies at A -30
     hu = np.full((60, 100, 80), 40, np.int16)
     hu[:, (a >= -40) & (a < -40 + depth), 20:60] = 250
@@ -229,8 +228,8 @@ def test_the_walls_of_a_body_are_found_off_the_line(depth, known):
     centre = np.zeros((n, 3))
     centre[:, 1], centre[:, 2] = -30.0, 20.0 - np.arange(n)
     right, front, up = (np.tile(row, (n, 1)) for row in np.eye(3))
-    straight = Straight(None, centre, up, right, front, np.full(n, 25.0))
-    walls = _walls(CTVolume(hu, matrix), straight, 25, 0.0, 50.0)
+    straight = StraightenedSpine(None, centre, up, right, front, np.full(n, 25.0))
+    walls = body_walls(CTVolume(hu, matrix), straight, 25, 0.0, 50.0)
     if known:
         assert walls == pytest.approx((-10, 24), abs=1.6)
     else:

@@ -10,12 +10,8 @@ from paths import SHARED_DATA as SHARED
 
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.images import ImageStandard, plane_positions
-from CTBMDLib.spine.segments import (
-    guess_names,
-    levels_from_labels,
-    vertebra_names,
-    vertebra_of_name,
-)
+from CTBMDLib.spine.segments import guess_names, levels_from_labels
+from CTBMDLib.spine.vertebra_names import SNOMED, label_values, vertebra_names, vertebra_of_name
 
 
 def _nifti(path):
@@ -117,8 +113,16 @@ def test_schemes():
     assert vertebra_names("TotalSegmentator")[31] == "L1"
     assert vertebra_names("totalsegmentator")[27] == "L5"
     assert vertebra_names("verse")[20] == "L1" and vertebra_names("verse")[25] == "L6"
-    with pytest.raises(CTBMDError, match="scheme"):
+    with pytest.raises(CTBMDError, match="scheme") as error:
         vertebra_names("unknown")
+    assert error.value.code == "unknown-label-scheme"
+    values = label_values()
+    assert [values[f"L{n}"] for n in range(1, 6)] == [31, 30, 29, 28, 27] and values["S1"] == 26
+
+
+def test_snomed_codes_of_the_lumbar_vertebrae():
+    codes = {"66794005": "L1", "14293000": "L2", "36470004": "L3", "11994002": "L4"}
+    assert {code: SNOMED[code] for code in codes} == codes and SNOMED["49668003"] == "L5"
 
 
 @pytest.mark.parametrize("lean", [0.0, 0.25])

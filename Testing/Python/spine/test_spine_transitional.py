@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from CTBMDLib.spine.bone import bone_map
 from CTBMDLib.spine.numbering import Numbering, agree, number_vertebrae
 from CTBMDLib.spine.straightened import AHEAD, LATERAL
-from CTBMDLib.spine.transitional import joined_to_sacrum, transitional_notes
+from CTBMDLib.spine.transitional import joined_to_sacrum, transitional_findings
 
 TISSUE = 50.0
 DISCS = (0, 36)
@@ -27,18 +28,30 @@ def straight(left=(0, 0), right=(0, 0), unseen=()):
     return SimpleNamespace(hu=hu, canal_mm=canal)
 
 
+def shares(spine, top, bottom):
+    return joined_to_sacrum(spine, bones(spine), top, bottom)
+
+
+def findings_of(spine, numbering):
+    return transitional_findings(spine, bones(spine), DISCS, numbering)
+
+
+def bones(spine):
+    return bone_map(np.where(np.isfinite(spine.hu), spine.hu, TISSUE), TISSUE)
+
+
 def test_only_bone_beside_the_lower_half_counts():
-    assert np.all(joined_to_sacrum(straight(), *DISCS, TISSUE) < 0.1)
+    assert np.all(shares(straight(), *DISCS) < 0.1)
     # A usual transverse process: 10 mm high in the upper half, on both sides.
-    assert np.all(joined_to_sacrum(straight((8, 18), (8, 18)), *DISCS, TISSUE) < 0.1)
-    left, right = joined_to_sacrum(straight((8, 18), (10, 36)), *DISCS, TISSUE)
+    assert np.all(shares(straight((8, 18), (8, 18)), *DISCS) < 0.1)
+    left, right = shares(straight((8, 18), (10, 36)), *DISCS)
     assert left < 0.1 and right > 0.9
 
 
 def test_what_is_not_seen_is_unknown():
-    left, right = joined_to_sacrum(straight((10, 36), (10, 36), (-1,)), *DISCS, TISSUE)
+    left, right = shares(straight((10, 36), (10, 36), (-1,)), *DISCS)
     assert np.isnan(left) and right > 0.9
-    assert np.isnan(joined_to_sacrum(straight(), 80, 116, TISSUE)).all()
+    assert np.isnan(shares(straight(), 80, 116)).all()
 
 
 def name_from(first, one_rib=None):
@@ -49,12 +62,16 @@ def name_from(first, one_rib=None):
     "shape, words",
     [({"right": (10, 36)}, "the right"), ({"left": (9, 36), "right": (9, 36)}, "both")],
 )
-def test_a_joined_l5_is_noted(shape, words):
-    notes = transitional_notes(straight(**shape), DISCS, name_from(-4), TISSUE)
-    assert len(notes) == 1 and "Possible transitional anatomy: L5" in notes[0] and words in notes[0]
-    # The same bone beside S1 is the sacrum, and nothing is noted beside a usual L5.
-    assert transitional_notes(straight(**shape), DISCS, name_from(-5), TISSUE) == ()
-    assert transitional_notes(straight((8, 18)), DISCS, name_from(-4), TISSUE) == ()
+def test_a_joined_l5_is_a_finding(shape, words):
+    findings = findings_of(straight(**shape), name_from(-4))
+    assert (
+        len(findings) == 1
+        and "Possible transitional anatomy: L5" in findings[0]
+        and words in findings[0]
+    )
+    # The same bone beside S1 is the sacrum, and nothing is found beside a usual L5.
+    assert findings_of(straight(**shape), name_from(-5)) == ()
+    assert findings_of(straight((8, 18)), name_from(-4)) == ()
 
 
 def seen(l1, *, sacrum=True):
@@ -62,20 +79,20 @@ def seen(l1, *, sacrum=True):
     ribs = np.full((2, 8), -3.0)
     ribs[:, :2] = 3.0
     ribs[:, 2] = l1
-    wings = np.array([-3.0] * 7 + [3.0 if sacrum else np.nan])
+    ala = np.array([-3.0] * 7 + [3.0 if sacrum else np.nan])
     ribs[:, 7] = -3.0 if sacrum else np.nan
-    return number_vertebrae(ribs, wings)
+    return number_vertebrae(ribs, ala)
 
 
 @pytest.mark.parametrize("l1, side", [((3.0, -3.0), "left"), ((-2.6, 2.4), "right")])
-def test_a_rib_on_one_side_of_l1_is_noted(l1, side):
+def test_a_rib_on_one_side_of_l1_is_a_finding(l1, side):
     numbering = seen(l1)
     assert numbering.one_rib == ("L1", side) and numbering.first_lumbar == 2
     assert numbering.decided_by == "both" and numbering.lumbar_count == 5
-    notes = transitional_notes(straight(), DISCS, replace(numbering, first_lumbar=0), TISSUE)
-    assert len(notes) == 1 and f"L1 seems to bear a rib on the {side} only" in notes[0]
-    assert transitional_notes(straight(), DISCS, name_from(0), TISSUE) == ()
-    assert transitional_notes(straight(), DISCS, name_from(0, ("T12", side)), TISSUE) == ()
+    findings = findings_of(straight(), replace(numbering, first_lumbar=0))
+    assert len(findings) == 1 and f"L1 seems to bear a rib on the {side} only" in findings[0]
+    assert findings_of(straight(), name_from(0)) == ()
+    assert findings_of(straight(), name_from(0, ("T12", side))) == ()
 
 
 @pytest.mark.parametrize("l1", [(-3.0, -3.0), (3.0, -0.5), (np.nan, -3.0), (-1.0, 2.0)])
@@ -89,7 +106,7 @@ def test_one_rib_without_a_sacrum_leaves_the_names_open():
     assert seen((3.0, 3.0)).lumbar_count == 4
 
 
-def test_the_note_of_the_network_stays_where_rules_name_the_same():
+def test_the_finding_of_the_network_stays_where_rules_name_the_same():
     network = seen((3.0, -3.0))
     rules = replace(network, probability=0.99, one_rib=None)
     assert agree(rules, network).one_rib == ("L1", "left")

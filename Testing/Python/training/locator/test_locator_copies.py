@@ -109,7 +109,8 @@ def test_a_long_trace_is_cut_to_what_lies_above_its_last_disc():
     from types import SimpleNamespace
 
     from CTBMDLib.spine.column import Column
-    from CTBMDLib.spine.trace import KEPT_MM, LONG_MM, _lower_part
+    from CTBMDLib.spine.settings import SETTINGS
+    from CTBMDLib.spine.trace import lower_part
 
     def column(length):
         body = np.zeros((int(length / 6), 3))
@@ -117,12 +118,17 @@ def test_a_long_trace_is_cut_to_what_lies_above_its_last_disc():
         return Column(body, body - (0, 20, 0), np.ones(len(body)))
 
     down = SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(1300)]))
-    found = SimpleNamespace(straight=down, discs=np.array([400, 435, 470]))
-    part = _lower_part(column(1290), found)
-    assert part.body[0, 2] == pytest.approx(-470 + KEPT_MM, abs=6)
+
+    def traced(length, discs):
+        return SimpleNamespace(
+            column=column(length), straight=down, discs=np.array(discs), settings=SETTINGS
+        )
+
+    part = lower_part(traced(1290, [400, 435, 470]))
+    assert part.body[0, 2] == pytest.approx(-470 + SETTINGS.trace.kept_mm, abs=6)
     assert part.body[-1, 2] == pytest.approx(-480, abs=6)
-    assert _lower_part(column(LONG_MM - 50), found) is None
-    assert _lower_part(column(1290), SimpleNamespace(straight=down, discs=[])) is None
+    assert lower_part(traced(SETTINGS.trace.long_mm - 50, [400, 435, 470])) is None
+    assert lower_part(traced(1290, [])) is None
 
 
 @pytest.mark.parametrize("found, taken", [(7.0, True), (3.0, False)])
@@ -133,6 +139,7 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
 
     from CTBMDLib.spine import trace as spine_trace
     from CTBMDLib.spine.column import Column
+    from CTBMDLib.spine.settings import FIRM, SETTINGS
 
     body = np.zeros((40, 3))
     body[:, 2] = -6.0 * np.arange(40)
@@ -140,34 +147,31 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
     straight = SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(240)]))
     given = {}
 
-    def refine(reduced, part, *how):
-        given.update(kept=part.body, avoided=how[-1][0].body)
+    def refine(reduced, part, tissue_hu, kind, avoid, settings):
+        given.update(kept=part.body, avoided=avoid[0].body)
         return part
 
     def traced(worth, seen):
         return SimpleNamespace(
             straight=straight,
             profiles=SimpleNamespace(seen=np.arange(240) < seen),
-            reduced=None,
-            tissue_hu=50.0,
+            ct=SimpleNamespace(reduced=None, tissue_hu=50.0, settings=SETTINGS),
+            settings=SETTINGS,
             discs=np.array([20, 55, 90]),
             column=column,
-            level_hu=50.0,
-            gain=1.0,
-            base=0.2,
-            noise_hu=5.0,
+            kind=FIRM,
             worth=worth,
+            is_lumbar=True,
         )
 
     monkeypatch.setattr(spine_trace, "refine_column", refine)
-    monkeypatch.setattr(spine_trace, "_lay_straight", lambda *_: traced(found, 240))
-    monkeypatch.setattr(spine_trace, "_is_lumbar", lambda _: True)
-    result = spine_trace.follow_further(None, traced(5.0, 240))
+    monkeypatch.setattr(spine_trace, "trace_along", lambda *_: traced(found, 240))
+    result = spine_trace.follow_further(traced(5.0, 240))
     assert (result is not None) == taken
     assert given["kept"][-1, 2] == -126.0 and given["avoided"][0, 2] == -132.0
     # Where the CT ends a little below the last disc there is nothing to follow.
     given.clear()
-    assert spine_trace.follow_further(None, traced(5.0, 120)) is None and not given
+    assert spine_trace.follow_further(traced(5.0, 120)) is None and not given
 
 
 def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc():
@@ -175,29 +179,29 @@ def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc()
 
     from CTBMDLib.spine import trace as spine_trace
     from CTBMDLib.spine.column import Column
+    from CTBMDLib.spine.settings import SETTINGS
 
     def column(right, count=40):
         body = np.zeros((count, 3))
         body[:, 0], body[:, 2] = right, -6.0 * np.arange(count)
         return Column(body, body - (0, 20, 0), np.full(count, right))
 
-    def traced(first, how=spine_trace.FIRM):
+    def traced(first):
         return SimpleNamespace(
             straight=SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(240)])),
             profiles=SimpleNamespace(seen=np.arange(240) >= 12),
             discs=np.array([first, first + 35]),
             column=column(1.0),
-            gain=how[0],
-            base=how[1],
+            settings=SETTINGS,
         )
 
-    joined = spine_trace._joined(column(2.0), traced(90))
+    joined = spine_trace.join_above(column(2.0), traced(90))
     assert np.array_equal(joined.body[:, 2], column(1.0).body[:, 2])
     # The other column above the disc at -90 mm, the trace from there on.
     for part in (joined.body[:, 0], joined.canal[:, 0], joined.score):
         assert np.array_equal(part, np.where(np.arange(40) < 15, 2.0, 1.0))
-    assert spine_trace._joined(column(2.0), traced(6)) is None
-    assert spine_trace._joined(column(2.0, 10), traced(90)).body.shape == (35, 3)
+    assert spine_trace.join_above(column(2.0), traced(6)) is None
+    assert spine_trace.join_above(column(2.0, 10), traced(90)).body.shape == (35, 3)
 
     # Only what the CT shows above the first disc counts: here from 12 mm on.
     assert spine_trace._left_above(traced(52)) and not spine_trace._left_above(traced(51))

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from CTBMDLib.spine.numbering import LIMITS
 from CTBMDLib.spine.witnesses import Evidence
 from CTBMDLib.volume import CTVolume
 from training.locator import settings as locator_settings
 from training.locator.settings import (
+    LIMITS,
     Copy,
     count_verdicts,
     judge_copy,
@@ -26,11 +26,11 @@ def copy_of(first, last, *, rib=None, network=3.0, room=100.0):
     names = NAMES[first : last + 1]
     m = len(names)
     ribs = np.array([[network if n[0] == "T" or n == rib else -network for n in names]] * 2)
-    wings = np.array([network if n[0] == "S" else -network for n in names])
+    ala = np.array([network if n[0] == "S" else -network for n in names])
     pad = np.full((2, 2), np.nan)
-    ribs, wings = np.hstack([ribs, pad]), np.append(wings, [np.nan, np.nan])
+    ribs, ala = np.hstack([ribs, pad]), np.append(ala, [np.nan, np.nan])
     rooms = np.append(room + 30.0 * np.arange(m)[::-1], [0.0, 0.0])
-    seen = [Evidence(ribs, wings, rooms, bars) for bars in (True, False)]
+    seen = [Evidence(ribs, ala, rooms, bars) for bars in (True, False)]
     whole = tuple(n for n in names if n[0] == "L")
     return Copy(1, "made", *seen, np.full(m, 1.9), names, whole)
 
@@ -68,9 +68,7 @@ def test_the_cheapest_setting_is_printed(monkeypatch, capsys):
     wrong = replace(copy_of(1, 3, room=15.0), true=NAMES[0:3])
     assert print_grid([wrong, copy_of(1, 8)]).rib_drop_mm == 28.0
     torn = copy_of(1, 8)
-    torn = replace(
-        torn, rules=replace(torn.rules, ribs=-torn.rules.ribs, wings=0 * torn.rules.wings)
-    )
+    torn = replace(torn, rules=replace(torn.rules, ribs=-torn.rules.ribs, ala=0 * torn.rules.ala))
     assert names_right([torn, copy_of(1, 8)], LIMITS) == (10, 10)
     lines = capsys.readouterr().out.splitlines()
     assert sum("<- least" in line for line in lines) >= 6
