@@ -42,9 +42,8 @@ def test_damaged_weights_are_refused_with_a_sentence(tmp_path, harm):
         card.write_text("{")
     else:
         card.write_text("{}")
-    with pytest.raises(CTBMDError, match="install CTBMD again") as error:
+    with pytest.raises(CTBMDError, match="install CTBMD again"):
         ev.load_weights(folder)
-    assert error.value.code in ("locator-model-unreadable", "locator-model-changed")
 
 
 def test_mirror_twice_is_the_same_and_once_exchanges_the_sides():
