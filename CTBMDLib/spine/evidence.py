@@ -14,8 +14,6 @@ from ..weights import read_card, read_weights
 from .ribs import BEHIND, OUT
 from .straightened import AHEAD, LATERAL, StraightenedSpine, between, sample_planes
 
-Weights = dict[str, np.ndarray]
-
 DISC_STEP, SIDE_STEP = 2, 4
 """Planes (mm) averaged into one step of the two networks."""
 DILATIONS = {"disc": (1, 2, 4, 8), "side": (1, 2)}
@@ -24,16 +22,17 @@ LAYERS = {"disc": (32, 2), "side": (24, 3)}
 TAPS = 5
 FORMAT = "ctbmd-locator"
 SIDE_NAMES = ("rib", "none", "ala")
-"""What may lie beside a vertebra, in the order of the side network's outputs."""
-UNIT_HU, VALUE_RANGE = 150.0, (-1.5, 3.0)
-"""The networks see HU above muscle in this unit, cut to this range."""
-BODY_AHEAD_MM, BODY_SIDE_MM = 7.6, (11.9, 30.1)
-"""Where the wall of the body to the left and right is looked for."""
 # Edges of the blocks that are averaged, mm. All of this is what the weights were trained on.
 _LATERAL_BANDS = (-51, -37.5, -25.5, -16.5, -7.5, 7.5, 16.5, 25.5, 37.5, 51.1)
 _AHEAD_BANDS = (-45.1, -34, -24, -16, -9, -2, 5, 12, 22.6)
 _OUT_BANDS = (26, 35, 44, 53, 62, 71, 82)
 _BEHIND_BANDS = (-70, -52, -40, -28, -16, 4)
+
+
+UNIT_HU, VALUE_RANGE = 150.0, (-1.5, 3.0)
+"""The networks see HU above muscle in this unit, cut to this range."""
+BODY_AHEAD_MM, BODY_SIDE_MM = 7.6, (11.9, 30.1)
+"""Where the wall of the body to the left and right is looked for."""
 
 
 def _pool_matrix(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -132,7 +131,7 @@ def mirrored(central: np.ndarray) -> np.ndarray:
     return np.concatenate([central[:, :, -3::-1], central[:, :, :-3:-1]], axis=2)
 
 
-def forward(inputs: np.ndarray, weights: Weights, name: str) -> np.ndarray:
+def forward(inputs: np.ndarray, weights: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The network `name` on steps, shape (steps, channels) -> (steps, outputs)."""
     x = (inputs - weights[f"{name}.mean"]) / weights[f"{name}.scale"]
     x = np.maximum(x @ weights[f"{name}.0.weight"] + weights[f"{name}.0.bias"], 0.0)
@@ -209,7 +208,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=2)
-def load_weights(folder: Path | None = None) -> Weights:
+def load_weights(folder: Path | None = None) -> dict[str, np.ndarray]:
     """Weights of both networks by name, float32.
 
     Parameters

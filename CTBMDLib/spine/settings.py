@@ -30,7 +30,7 @@ class GridSettings:
     max_hu : float
         HU to which values are cut before averaging, so that metal does not spread (own choice).
     cancel_every : int
-        Blocks of slices between two looks at whether to go on; 16 take about 0.1 s.
+        Blocks of slices between two looks at whether to go on.
     side_mm, front_mm, behind_mm : float
         Box around the middle of the body in which the spine of a person lies, even one that
         leans by 20 degrees over 400 mm (anatomy).
@@ -39,8 +39,7 @@ class GridSettings:
     back_percent : float
         Share of the body's voxels, in percent, that may lie behind what counts as its back.
     samples : int
-        Voxels an axis from which the body's middle and the noise are measured; more give the
-        same.
+        Voxels an axis from which the body's middle and the noise are measured: plenty for a median.
     soft_hu : tuple of float
         Range of soft tissue, fat left out, in which noise is measured.
     min_noise_pairs : int
@@ -79,7 +78,7 @@ class BoneSettings:
     min_tissue_hu : float
         Soft tissue is taken for at least so dense.
     above_tissue_hu : float
-        Bone begins so far above soft tissue: muscle with contrast agent rises by up to 30 HU.
+        Bone begins so far above soft tissue: above muscle with contrast agent (own choice).
     rise_hu : float
         From no bone to all bone at gain 1, so that metal and cortical bone count no more than
         dense spongy bone (own choice).
@@ -88,7 +87,7 @@ class BoneSettings:
     padding_bins : int
         Its first bins, left out: exactly 0 HU may be padding.
     tissue_samples : int
-        Voxels an axis in the histogram; more give the same.
+        Voxels an axis in the histogram: some hundred thousand are plenty.
     min_tissue_voxels : int
         Voxels below which `unknown_tissue_hu` is taken.
     unknown_tissue_hu : float
@@ -213,7 +212,7 @@ class RefineSettings:
     Attributes
     ----------
     rounds : int
-        Traces at most; the basis seldom turns after the second.
+        Traces at most.
     settled : float
         Change of the basis (of unit vectors) below which it has settled.
     side_mm, front_mm, behind_mm, end_mm : float
@@ -634,8 +633,8 @@ class NumberingSettings:
         Weight of a piece of evidence of the network and of the rules in the sum; below 1, as
         neighbours are not independent.
     rare : float
-        What evidence must outweigh before a spine is taken for a transitional one: ln 5. About
-        one person in ten has a transitional vertebra.
+        What evidence must outweigh before a spine is taken for a transitional one: about one
+        person in ten has a transitional vertebra, so it is no more than that of a rare case.
     rule_trust : tuple of float
         Of the rules' ribs at L1, L2, L3 and L4: long processes of L3, and the ilium beside L4
         and lower, look like ribs to them.

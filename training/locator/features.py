@@ -30,8 +30,8 @@ PRIORS = {
 from may be set anew, and the same command still makes the same weights."""
 EMPTY = ("thighs and knees", "pelvis below S1", "metal hip", "water phantom", "QA phantom")
 """Of `locator_bodies.EMPTY_BODIES`, those without any disc."""
-RIB, NONE, ALA, UNKNOWN = 0, 1, 2, -1
-"""What is beside a vertebra, as `spine.evidence.SIDE_NAMES` counts."""
+RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
+"""What is beside a vertebra, as `spine_evidence.SIDE_NAMES` counts."""
 KEYS = ("central", "beside", "bodies", "discs", "sides", "last")
 
 
@@ -77,7 +77,7 @@ def sides_of(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     sides : ndarray of int, shape (2, n)
-        `RIB`, `NONE` or `ALA` on the left and right.
+        `RIB`, `NONE` or `WING` on the left and right.
     last : ndarray of int, shape (2,)
         The vertebra with each side's last rib where that is one of the usual length, else -1.
     """
@@ -86,7 +86,7 @@ def sides_of(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     for number, (name, item) in enumerate(levels.items()):
         for side in range(2):
             if name[0] == "S":
-                sides[side, number] = ALA
+                sides[side, number] = WING
             elif item["rib_mm"][side] > 0:
                 sides[side, number] = RIB
                 last[side] = number if np.isinf(item["rib_mm"][side]) else -1
@@ -166,7 +166,7 @@ def measure_volume(volume, levels: dict, seed: int) -> list[dict]:
     Returns
     -------
     list of dict
-        `KEYS`: 'central' and 'beside' as `spine.evidence` makes them; 'bodies' (n, 3): plane,
+        `KEYS`: 'central' and 'beside' as `spine_evidence` makes them; 'bodies' (n, 3): plane,
         distance from the line and height; 'discs' (n + 1, 2): plane and distance; 'sides' and
         'last' as `sides_of` gives them.
     """

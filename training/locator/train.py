@@ -7,7 +7,7 @@ FEATURES is a folder for what is measured on each volume (`locator_features`); f
 already there are kept. Every fourth seed is a transitional spine; those of --steep have
 ribs that run down as in life. The networks see
 blocks of the straightened spine (`CTBMDLib.spine.evidence`): one finds discs and
-bodies, one tells ribs, lumbar sides and sacral ala apart. The same seeds and steps
+bodies, one tells ribs, lumbar sides and sacral wings apart. The same seeds and steps
 give the same bytes on the same machine.
 """
 
@@ -167,7 +167,7 @@ def batch(rows, name):
 
 # -- the networks in torch ----------------------------------------------------------
 def make_net(name: str, channels: int, mean, scale):
-    """The network `spine.evidence.forward` computes, in torch."""
+    """The network `spine_evidence.forward` computes, in torch."""
     import torch
 
     width, outputs = (32, 2) if name == "disc" else (24, 3)
@@ -203,7 +203,7 @@ def make_net(name: str, channels: int, mean, scale):
 
 
 def train(rows, name: str, steps: int, seed: int = 0) -> dict:
-    """Weights of one network by the names `spine.evidence` reads."""
+    """Weights of one network by the names `spine_evidence` reads."""
     import torch
 
     torch.set_num_threads(1)  # the order of sums, and so the bytes, stay the same

@@ -179,19 +179,20 @@ def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc()
 
     from CTBMDLib.spine import trace as spine_trace
     from CTBMDLib.spine.column import Column
-    from CTBMDLib.spine.settings import SETTINGS
+    from CTBMDLib.spine.settings import FAINT, FIRM, SETTINGS
 
     def column(right, count=40):
         body = np.zeros((count, 3))
         body[:, 0], body[:, 2] = right, -6.0 * np.arange(count)
         return Column(body, body - (0, 20, 0), np.full(count, right))
 
-    def traced(first):
+    def traced(first, kind=FIRM):
         return SimpleNamespace(
             straight=SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(240)])),
             profiles=SimpleNamespace(seen=np.arange(240) >= 12),
             discs=np.array([first, first + 35]),
             column=column(1.0),
+            kind=kind,
             settings=SETTINGS,
         )
 
@@ -204,5 +205,5 @@ def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc()
     assert spine_trace.join_above(column(2.0, 10), traced(90)).body.shape == (35, 3)
 
     # Only what the CT shows above the first disc counts: here from 12 mm on.
-    assert spine_trace._left_above(traced(52)) and not spine_trace._left_above(traced(51))
-    assert not spine_trace._left_above(traced(90, spine_trace.FAINT))
+    assert spine_trace.left_above(traced(52)) and not spine_trace.left_above(traced(51))
+    assert not spine_trace.left_above(traced(90, FAINT))
