@@ -6,14 +6,22 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from . import __version__
 from .disclaimers import RESEARCH_USE, disclaimer, trained_on
 from .errors import Cancelled, CTBMDError
 
+if TYPE_CHECKING:  # numpy and what needs it are imported by the command that is run
+    from .bmd.reference import ReferenceTable
+    from .bmd.result import BMDResult
+    from .cohort.caselist import Case
+    from .model.bundle import ModelBundle
 
-def main(argv=None) -> int:
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Parameters
@@ -50,18 +58,18 @@ def main(argv=None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise CTBMDError(f"{message}; see '{self.prog} --help'.")
+    def error(self, message: str) -> NoReturn:
+        raise CTBMDError(f"{message}; see '{self.prog} --help'.", "command-line")
 
 
 class _Screen:
     """One progress line on a terminal, none elsewhere; messages on a clean line."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._shown = False
         self._live = sys.stderr is not None and sys.stderr.isatty()
 
-    def progress(self, fraction, text) -> None:
+    def progress(self, fraction: float, text: str) -> None:
         if self._live:
             sys.stderr.write(f"\r\x1b[K{round(100 * fraction):3d} % {text}"[:110])
             sys.stderr.flush()
@@ -73,7 +81,7 @@ class _Screen:
             sys.stderr.flush()
             self._shown = False
 
-    def say(self, text: str = "", stream=None) -> None:
+    def say(self, text: str = "", stream: TextIO | None = None) -> None:
         self.clear()
         stream = stream or sys.stdout
         try:
@@ -97,7 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ctbmd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_estimate(commands)
+    _add_levels(commands)
+    _add_batch(commands)
+    _add_models(commands)
+    return parser
 
+
+def _add_estimate(commands: Any) -> None:
     estimate = commands.add_parser(
         "estimate", help="bone density of L1-L4 as a table", description="Estimate one CT."
     )
@@ -112,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(estimate, required=False)
     estimate.set_defaults(run=_estimate)
 
+
+def _add_levels(commands: Any) -> None:
     levels = commands.add_parser(
         "levels",
         help="find the lumbar levels",
@@ -122,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     levels.add_argument("--overwrite", action="store_true", help="replace an existing file")
     levels.set_defaults(run=_levels)
 
+
+def _add_batch(commands: Any) -> None:
     batch = commands.add_parser(
         "batch",
         help="many CTs into one table",
@@ -132,6 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(batch, required=True)
     batch.set_defaults(run=_batch)
 
+
+def _add_models(commands: Any) -> None:
     model = commands.add_parser("model", help="show, check or calibrate a model bundle")
     actions = model.add_subparsers(dest="action", required=True, metavar="ACTION")
     show = actions.add_parser("show", help="the card of the bundle")
@@ -148,10 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
     calibrate.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     calibrate.set_defaults(run=_model_calibrate)
-    return parser
 
 
-def _add_input(parser) -> None:
+def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="DICOM folder, file or ZIP, NIfTI or NRRD")
     parser.add_argument(
         "--series", metavar="UID", help="series UID or number, where there are several"
@@ -163,7 +183,7 @@ def _add_input(parser) -> None:
     )
 
 
-def _add_model(parser) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
@@ -171,14 +191,14 @@ def _add_model(parser) -> None:
     )
 
 
-def _add_output(parser, required) -> None:
+def _add_output(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--output", metavar="results.csv", required=required, help=".csv, .tsv or .json"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
-def _age(text) -> float:
+def _age(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 130:
         raise argparse.ArgumentTypeError(f"an age of {text} years is not possible")
@@ -188,25 +208,27 @@ def _age(text) -> float:
 _age.__name__ = "age"  # argparse names the type in its message
 
 
-def _bundle(arguments):
+def _bundle(arguments: argparse.Namespace) -> ModelBundle:
     from .model.bundle import ModelBundle, default_bundle_folder
 
     return ModelBundle.load(arguments.model or default_bundle_folder())
 
 
-def _reference(arguments):
+def _reference(arguments: argparse.Namespace) -> ReferenceTable | None:
     from .bmd.reference import ReferenceTable
 
     return ReferenceTable.load(arguments.reference) if arguments.reference else None
 
 
-def _estimate(arguments, screen) -> None:
+def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .bmd.estimate import estimate
     from .bmd.export import check_output, format_table, write_result
     from .cohort.cases import not_found, open_case
 
     if arguments.levels and arguments.segmentation:
-        raise CTBMDError("Give the levels by --levels or by --segmentation, not by both.")
+        raise CTBMDError(
+            "Give the levels by --levels or by --segmentation, not by both.", "command-line"
+        )
     if arguments.output:
         check_output(arguments.output, arguments.overwrite)
     bundle, reference = _bundle(arguments), _reference(arguments)
@@ -240,16 +262,19 @@ def _estimate(arguments, screen) -> None:
         screen.say(f"Written: {arguments.output}")
 
 
-def _levels(arguments, screen) -> None:
+def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .cohort.cases import not_found, open_case
     from .safefile import write_text
 
-    output = arguments.output and Path(arguments.output)
+    output = Path(arguments.output) if arguments.output else None
     if output:
         if output.suffix.lower() != ".json":
-            raise CTBMDError(f"'{output.name}' must end in .json.")
+            raise CTBMDError(f"'{output.name}' must end in .json.", "output-suffix")
         if output.exists() and not arguments.overwrite:
-            raise CTBMDError(f"'{output}' exists already; name another file or add --overwrite.")
+            raise CTBMDError(
+                f"'{output}' exists already; name another file or add --overwrite.",
+                "output-exists",
+            )
     volume, selection = open_case(
         arguments.input,
         segmentation=arguments.segmentation,
@@ -283,11 +308,11 @@ def _levels(arguments, screen) -> None:
         screen.say(selection.to_json().rstrip("\n"))
 
 
-def _batch(arguments, screen) -> None:
+def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .cohort.batch import run_batch
 
-    def on_case(case, result, failure):
-        if failure:
+    def on_case(case: Case, result: BMDResult | None, failure: str | None) -> None:
+        if result is None:
             screen.say(f"{case.title}: failed: {failure}")
         elif result.total is None:
             screen.say(f"{case.title}: {len(result.levels)} levels, no L1-L4 value")
@@ -319,11 +344,11 @@ def _batch(arguments, screen) -> None:
     screen.say(disclaimer(bundle.population))
 
 
-def _count(number) -> str:
+def _count(number: int) -> str:
     return "1 case" if number == 1 else f"{number} cases"
 
 
-def _model_show(arguments, screen) -> None:
+def _model_show(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .model.card import card_text
 
     bundle = _bundle(arguments)
@@ -332,7 +357,7 @@ def _model_show(arguments, screen) -> None:
     screen.say(RESEARCH_USE)
 
 
-def _model_check(arguments, screen) -> None:
+def _model_check(arguments: argparse.Namespace, screen: _Screen) -> None:
     import importlib.util
 
     import numpy as np
@@ -344,7 +369,10 @@ def _model_check(arguments, screen) -> None:
     image = (40 + 300 * np.exp(-(x**2 + y**2) / 0.02)).astype(np.float32)[None]
     plain = bundle.predict(image, "cpu", "numpy")
     if not np.isfinite(plain).all():
-        raise CTBMDError(f"The model in '{bundle.folder}' does not compute; copy the bundle again.")
+        raise CTBMDError(
+            f"The model in '{bundle.folder}' does not compute; copy the bundle again.",
+            "model-does-not-compute",
+        )
     screen.say(f"{bundle.name} {bundle.version} (population: {bundle.population})")
     screen.say(f"weights: whole, SHA-256 {bundle.card['weights_sha256']}")
     screen.say(f"NumPy: computes, members: {len(plain)}")
@@ -354,12 +382,13 @@ def _model_check(arguments, screen) -> None:
     difference = float(np.abs(bundle.predict(image, "cpu", "torch") - plain).max())
     if difference > 1e-4:
         raise CTBMDError(
-            f"PyTorch and NumPy disagree by {difference:.2g} g/cm2 on the model in '{bundle.folder}'; use --device cpu and report it."
+            f"PyTorch and NumPy disagree by {difference:.2g} g/cm2 on the model in '{bundle.folder}'; use --device cpu and report it.",
+            "backends-disagree",
         )
     screen.say(f"PyTorch: computes, differs from NumPy by at most {difference:.1e} g/cm2")
 
 
-def _model_calibrate(arguments, screen) -> None:
+def _model_calibrate(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .cohort.calibrate import calibrate
 
     report = calibrate(

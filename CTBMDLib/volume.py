@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 
 AIR_HU = -1000.0
 PART = 1 << 14
@@ -170,6 +169,8 @@ class CTVolume:
             if linear:
                 values[part] = _linear(array, near)
             else:
+                from scipy import ndimage  # a quarter of a second that most calls need not pay
+
                 ndimage.map_coordinates(array, near, values[part], order=order, mode="nearest")
             for row, n in zip(points[:, part], size, strict=True):
                 if row.min() < -0.5 or row.max() > n - 0.5:

@@ -7,52 +7,25 @@ end, whole.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
-import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ..bmd.estimate import estimate
 from ..bmd.export import check_output, write_result
+from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
-from ..errors import Cancelled, CTBMDError
+from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
-from ..reading.series import files_below, scan
-from ..reading.streams import stem
+from ..progress import Progress, Report, ShouldCancel
 from ..safefile import write_text
+from .caselist import Case, failure_table, list_cases
 from .cases import open_case
+from .journal import Journal
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
-_BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
-CSV_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid")
-FAILURE_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid", "reason")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row of work; None where the header is to be believed.
-
-    Attributes
-    ----------
-    path : str
-    case, sex, age, levels, series_uid : str or None
-        As they were written; they are checked when the case is run, so that a
-        wrong one fails alone.
-    """
-
-    path: str
-    case: str | None = None
-    sex: str | None = None
-    age: str | None = None
-    levels: str | None = None
-    series_uid: str | None = None
-
-    @property
-    def title(self) -> str:
-        return self.case or Path(self.path).name
+OnCase = Callable[[Case, BMDResult | None, str | None], None]
 
 
 @dataclass(frozen=True)
@@ -71,53 +44,23 @@ class BatchReport:
     """
 
     output: Path
-    results: list
-    failures: list
+    results: list[BMDResult]
+    failures: list[tuple[Case, str]]
     failures_file: Path | None
     resumed: int
 
 
-def list_cases(source) -> list[Case]:
-    """The cases of a folder or of a CSV file.
-
-    Parameters
-    ----------
-    source : str or Path
-        A folder: each subfolder, ZIP, NIfTI and NRRD file in it is a case
-        (a subfolder of NIfTI alone by its only file or the one called ct);
-        DICOM files lying directly in it are a case for each patient. A CSV
-        file: a column `path` (relative to the file) and, where wanted, `case`,
-        `sex`, `age`, `levels` and `series_uid`.
-
-    Raises
-    ------
-    CTBMDError
-    """
-    source = Path(source)
-    if source.is_dir():
-        cases = _cases_of_folder(source)
-    elif source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
-        cases = _cases_of_table(source)
-    elif source.exists():
-        raise CTBMDError(f"'{source}' is neither a folder nor a CSV list of cases.")
-    else:
-        raise CTBMDError(f"'{source}' does not exist; check the path.")
-    if not cases:
-        raise CTBMDError(f"'{source}' holds no cases.")
-    return cases
-
-
-def run_batch(
-    source,
-    output,
+def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
+    source: str | PathLike[str],
+    output: str | PathLike[str],
     bundle: ModelBundle,
     *,
     overwrite: bool = False,
-    reference=None,
+    reference: ReferenceTable | None = None,
     device: str = "auto",
-    progress=None,
-    should_cancel=None,
-    on_case=None,
+    progress: Report | None = None,
+    should_cancel: ShouldCancel | None = None,
+    on_case: OnCase | None = None,
 ) -> BatchReport:
     """Estimate every case and write one table.
 
@@ -150,101 +93,43 @@ def run_batch(
     check_output(output, overwrite)
     check_output(failures_file, overwrite)
     journal = Journal(output, _settings(bundle, reference), overwrite)
-    results, failures, resumed = [], [], 0
+    work = Progress(progress, should_cancel)
+    results: list[BMDResult] = []
+    failures: list[tuple[Case, str]] = []
+    resumed = 0
     for number, case in enumerate(cases):
         known = journal.result(case)
         if known is not None:
             results.append(known)
             resumed += 1
             continue
-
-        def case_progress(done, text, number=number, case=case):
-            if progress:
-                progress((number + done) / len(cases), f"{case.title}: {text}")
-
+        part = work.part(number / len(cases), (number + 1) / len(cases))
+        result = reason = None
         try:
-            result = _run(case, bundle, reference, device, case_progress, should_cancel)
+            result = run_case(case, bundle, reference, device, part)
         except CTBMDError as error:
-            failures.append((case, " ".join(str(error).split())))
-            if on_case:
-                on_case(case, None, failures[-1][1])
-            continue
-        journal.add(case, result)
-        results.append(result)
+            reason = " ".join(str(error).split())
+            failures.append((case, reason))
+        else:
+            journal.add(case, result)
+            results.append(result)
         if on_case:
-            on_case(case, result, None)
+            on_case(case, result, reason)
     if failures:
-        write_text(failures_file, _failure_table(failures), overwrite)
+        write_text(failures_file, failure_table(failures), overwrite)
     elif failures_file.exists():
         failures_file.unlink()  # overwrite was allowed; a stale list would mislead
     if not results:
         raise CTBMDError(
-            f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'."
+            f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'.",
+            "no-results",
         )
     write_result(results, output, overwrite)
     journal.remove()
     return BatchReport(output, results, failures, failures_file if failures else None, resumed)
 
 
-class Journal:
-    """Finished cases of a batch that has not ended, one JSON line each."""
-
-    def __init__(self, output: Path, settings: dict, overwrite: bool):
-        self.path = output.with_name(f".{output.name}.journal")
-        self._done: dict[str, dict] = {}
-        lines = self._read()
-        if lines and lines[0].get("settings") == settings:
-            for entry in lines[1:]:
-                if "key" in entry and "result" in entry:
-                    self._done[entry["key"]] = entry["result"]
-        elif lines and not overwrite:
-            raise CTBMDError(
-                f"'{self.path}' is left from an interrupted batch with another model; allow overwriting (--overwrite) or delete it."
-            )
-        # Written again as a whole: a line cut off by the interruption goes.
-        content = [{"settings": settings}]
-        content += [{"key": key, "result": value} for key, value in self._done.items()]
-        text = "".join(json.dumps(entry) + "\n" for entry in content)
-        write_text(self.path, text, overwrite=True)
-
-    def _read(self) -> list[dict]:
-        lines = []
-        try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(entry, dict):
-                lines.append(entry)
-        return lines
-
-    def result(self, case: Case) -> BMDResult | None:
-        stored = self._done.get(_key(case))
-        try:
-            return None if stored is None else BMDResult.from_dict(stored)
-        except CTBMDError:
-            return None
-
-    def add(self, case: Case, result: BMDResult) -> None:
-        entry = {"key": _key(case), "result": result.to_dict()}
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
-def _key(case: Case) -> str:
-    return json.dumps(asdict(case) | {"path": str(Path(case.path).absolute())}, sort_keys=True)
-
-
-def _settings(bundle, reference) -> dict:
+def _settings(bundle: ModelBundle, reference: ReferenceTable | None) -> dict[str, Any]:
     return {
         "model": bundle.card["weights_sha256"],
         "calibration": bundle.card.get("calibration"),
@@ -252,28 +137,38 @@ def _settings(bundle, reference) -> dict:
     }
 
 
-def _run(case, bundle, reference, device, progress, should_cancel) -> BMDResult:
-    if should_cancel and should_cancel():
-        raise Cancelled
-    if not case.path:
-        raise CTBMDError("The row names no path.")
-    sex, age = None, None
-    if case.sex:
-        sex = case.sex.strip().upper()
-        if sex not in ("F", "M"):
-            raise CTBMDError(f"The sex '{case.sex}' must be F or M or left empty.")
-    if case.age:
-        try:
-            age = float(case.age)
-        except ValueError:
-            raise CTBMDError(f"The age '{case.age}' is not a number of years.") from None
+def run_case(
+    case: Case,
+    bundle: ModelBundle,
+    reference: ReferenceTable | None,
+    device: str,
+    progress: Progress,
+) -> BMDResult:
+    """Open and estimate one case.
+
+    Raises
+    ------
+    CTBMDError
+        Where the case cannot be used, a scan too large for the memory included.
+    Cancelled
+    """
+    progress.check()
+    sex, age = _person(case)
+
+    def told(part: Progress) -> Report:
+        return lambda done, text: part.step(done, f"{case.title}: {text}")
+
+    def cancelled() -> bool:
+        progress.check()
+        return False
+
     try:
         volume, selection = open_case(
             case.path,
             levels=case.levels or None,
             series_uid=case.series_uid or None,
-            progress=lambda done, text: progress(0.8 * done, text),
-            should_cancel=should_cancel,
+            progress=told(progress.part(0.0, 0.8)),
+            should_cancel=cancelled,
         )
         return estimate(
             volume,
@@ -284,88 +179,23 @@ def _run(case, bundle, reference, device, progress, should_cancel) -> BMDResult:
             age=age,
             reference=reference,
             device=device,
-            progress=lambda done, text: progress(0.8 + 0.2 * done, text),
-            should_cancel=should_cancel,
+            progress=told(progress.part(0.8, 1.0)),
+            should_cancel=cancelled,
         )
     except MemoryError:
-        raise CTBMDError("The scan does not fit into the memory of this computer.") from None
-
-
-def _cases_of_folder(folder: Path) -> list[Case]:
-    cases, loose = [], []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            cases += _case_of_subfolder(entry)
-        elif entry.name.lower().endswith((*VOLUME_SUFFIXES, ".zip")):
-            cases.append(Case(str(entry)))
-        else:
-            loose.append(entry)
-    best: dict[str | None, Case] = {}
-    for series in _scan_quietly(loose):
-        if series.patient_id not in best:  # series come best first
-            # One file stands for its series: read_ct takes the rest from the folder.
-            best[series.patient_id] = Case(
-                str(series.frames[0].path), case=series.patient_id, series_uid=series.series_uid
-            )
-    return cases + list(best.values())
-
-
-def _case_of_subfolder(folder: Path) -> list[Case]:
-    files = files_below(folder)
-    volumes = [file for file in files if file.name.lower().endswith(VOLUME_SUFFIXES)]
-    if volumes and all(f in volumes or f.suffix.lower() in _BESIDE for f in files):
-        # A folder of NIfTI: its only volume, or the one called ct beside its labels.
-        named = [file for file in volumes if stem(file).lower() == "ct"]
-        chosen = volumes if len(volumes) == 1 else named
-        if len(chosen) == 1:
-            return [Case(str(chosen[0]), case=folder.name)]
-    return [Case(str(folder))] if files else []
-
-
-def _scan_quietly(files) -> list:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pydicom, see reading.read_ct
-        return scan(files).series if files else []
-
-
-def _cases_of_table(path: Path) -> list[Case]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        raise CTBMDError(f"'{path}' cannot be read as a UTF-8 text table.") from None
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    head = text.split("\n", 1)[0]
-    if delimiter == "," and head.count(";") > head.count(","):
-        delimiter = ";"  # what spreadsheets write where the comma is the decimal sign
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    names = [(name or "").strip().lower() for name in rows.fieldnames or []]
-    if "path" not in names:
         raise CTBMDError(
-            f"'{path}' has no column 'path'; its columns may be {', '.join(CSV_COLUMNS)}."
-        )
-    rows.fieldnames = names
-    cases = []
-    for row in rows:
-        values = {name: (row.get(name) or "").strip() or None for name in CSV_COLUMNS}
-        if not any(values.values()):
-            continue
-        for name in ("path", "levels"):
-            if values[name]:
-                values[name] = str(path.parent / values[name])
-        cases.append(Case(**(values | {"path": values["path"] or ""})))
-    return cases
+            "The scan does not fit into the memory of this computer.", "memory"
+        ) from None
 
 
-def _failure_table(failures) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, FAILURE_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for case, reason in failures:
-        row = {name: value or "" for name, value in asdict(case).items()}
-        for name in ("path", "levels"):  # read again from wherever the list lies
-            if row[name]:
-                row[name] = str(Path(row[name]).absolute())
-        writer.writerow(row | {"reason": reason})
-    return out.getvalue()
+def _person(case: Case) -> tuple[str | None, float | None]:
+    """Sex and age of a row, checked."""
+    if not case.path:
+        raise CTBMDError("The row names no path.", "row-path")
+    sex = case.sex.strip().upper() if case.sex else None
+    if sex not in (None, "F", "M"):
+        raise CTBMDError(f"The sex '{case.sex}' must be F or M or left empty.", "row-sex")
+    try:
+        return sex, float(case.age) if case.age else None
+    except ValueError:
+        raise CTBMDError(f"The age '{case.age}' is not a number of years.", "row-age") from None

@@ -1,28 +1,35 @@
-"""Site calibration: a scale and an offset that bring a bundle onto a hospital's own DXA."""
+"""Site calibration: a scale and an offset that bring a bundle onto a hospital's own DXA.
+
+The line is fitted by scipy, which also gives its standard errors: scikit-learn's
+LinearRegression has none, and 3D Slicer does not ship scikit-learn.
+"""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ..bmd.estimate import estimate
 from ..bmd.interval import QUANTILES, conformal_quantile, rescaled_half_widths
 from ..bmd.result import BMDResult
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle, save_bundle
-from .pairs import doubts_of, read_pairs, table_error
+from ..progress import Progress, Report, ShouldCancel
+from .pairs import Pair, finding_words, read_pairs, table_error
 
-LEAST_PAIRS = 20
+MIN_PAIRS = 20
 
 SUSPECT = 4.0
 """Robust SDs from a robust line beyond which a pair is named: 1 in 16,000 of normal errors."""
 
-LEAST_SD = 0.015
+MIN_SD = 0.015
 """g/cm2; the precision of DXA itself (CV 1.1-1.2 %), below which no spread is believed."""
 
 
@@ -42,7 +49,7 @@ class Calibration:
     quantile_ratio : float
         By how much the prediction interval was widened or narrowed so that it
         holds 90 % of the leave-one-out errors.
-    remarks : tuple of str
+    findings : tuple of str
         Sentences for whoever checks the pairs: those that do not fit, uncertain levels,
         several devices.
     """
@@ -52,12 +59,12 @@ class Calibration:
     scale_interval: tuple[float, float]
     offset_interval: tuple[float, float]
     pairs: int
-    before: dict
-    after: dict
+    before: dict[str, float]
+    after: dict[str, float]
     quantile_ratio: float
-    remarks: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         a, b = self.before, self.after
         return (
             f"Site calibration from {self.pairs} pairs of CT and DXA (L1-L4)\n"
@@ -65,11 +72,11 @@ class Calibration:
             f"offset  {self.offset:+.3f} g/cm2  (95 % interval {self.offset_interval[0]:+.3f} to {self.offset_interval[1]:+.3f})\n"
             f"before                        bias {a['bias']:+.3f}  RMSE {a['rmse']:.3f} g/cm2  r {a['r']:.3f}\n"
             f"after, each pair left out     bias {b['bias']:+.3f}  RMSE {b['rmse']:.3f} g/cm2  r {b['r']:.3f}\n"
-            + "".join(f"{remark}\n" for remark in self.remarks)
+            + "".join(f"{finding}\n" for finding in self.findings)
         )
 
 
-def fit(estimated, measured) -> tuple[Calibration, np.ndarray]:
+def fit(estimated: Any, measured: Any) -> tuple[Calibration, np.ndarray]:
     """Fit the line by least squares.
 
     Parameters
@@ -87,22 +94,27 @@ def fit(estimated, measured) -> tuple[Calibration, np.ndarray]:
     CTBMDError
         With fewer than 20 pairs, without spread, or where the line falls.
     """
+    from scipy import stats
+
     x, y = np.asarray(estimated, float), np.asarray(measured, float)
     n = len(x)
-    if n < LEAST_PAIRS:
+    if n < MIN_PAIRS:
         raise CTBMDError(
-            f"A site calibration needs at least {LEAST_PAIRS} pairs of CT and DXA, not {n}."
+            f"A site calibration needs at least {MIN_PAIRS} pairs of CT and DXA, not {n}.",
+            "too-few-pairs",
         )
     if np.std(x) < 0.02 or np.std(y) < 0.02:
         raise CTBMDError(
             "The pairs hardly differ in bone density, so no line can be fitted; add patients with "
-            "low and high values."
+            "low and high values.",
+            "pairs-alike",
         )
     line = stats.linregress(x, y)
     if line.slope <= 0.2:
         raise CTBMDError(
             f"The estimates do not rise with the DXA values (slope {line.slope:.2f}); check that "
-            "each CT belongs to its DXA and that the levels are right."
+            "each CT belongs to its DXA and that the levels are right.",
+            "line-falls",
         )
     t = stats.t.ppf(0.975, n - 2)
     residual = y - (line.intercept + line.slope * x)
@@ -125,7 +137,8 @@ def fit(estimated, measured) -> tuple[Calibration, np.ndarray]:
     return calibration, left_out
 
 
-def _figures(estimated, measured):
+def _figures(estimated: np.ndarray, measured: np.ndarray) -> dict[str, float]:
+    """Bias, RMSE and r of estimates against DXA."""
     error = np.asarray(estimated) - measured
     return {
         "bias": float(error.mean()),
@@ -134,8 +147,25 @@ def _figures(estimated, measured):
     }
 
 
+@dataclass
+class _Compared:
+    """The pairs as the bundle and the DXA see them."""
+
+    estimated: list[float]
+    measured: list[float]
+    half_widths: list[float]
+    findings: list[str]
+    errors: list[str]
+
+
 def calibrate(
-    pairs_path, bundle: ModelBundle, output_folder, *, overwrite: bool = False, progress=None
+    pairs_path: str | PathLike[str],
+    bundle: ModelBundle,
+    output_folder: str | PathLike[str],
+    *,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    should_cancel: ShouldCancel | None = None,
 ) -> Calibration:
     """Estimate every pair, fit the line and write the calibrated bundle.
 
@@ -150,81 +180,90 @@ def calibrate(
     output_folder : path
     overwrite : bool
     progress : callable(fraction, text), optional
+    should_cancel : callable() -> bool, optional
 
     Raises
     ------
     CTBMDError
+    Cancelled
     """
-    from .cases import open_case
-
-    pairs = read_pairs(pairs_path, least=LEAST_PAIRS)
+    work = Progress(progress, should_cancel)
+    pairs = read_pairs(pairs_path, least=MIN_PAIRS)
     plain = _uncalibrated(bundle)
     interval = plain.card["interval"]
-    estimated, measured, half_widths, faults, remarks, persons = [], [], [], [], [], {}
-    for index, pair in enumerate(pairs):
-        if progress:
-            progress(index / len(pairs), f"Estimating {pair.case}")
-        try:
-            volume, selection = open_case(pair.path, levels=pair.levels)
-            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex)
-            bmd, dxa, half = _like_dxa(result, pair)
-        except CTBMDError as error:
-            faults.append(f"{pair.case}: {error}".rstrip("."))
-            continue
-        person = pair.patient or volume.acquisition.patient_id or pair.case
-        persons.setdefault(person, []).append(pair.case)
-        if doubts := doubts_of(result.findings):
-            remarks.append(f"Check {pair.case}: {doubts}.")
-        estimated.append(bmd)
-        measured.append(dxa)
-        half_widths.append(half)
-    faults += [
-        f"{', '.join(cases)} are of one patient ({person}); a site calibration takes one CT each"
-        for person, cases in persons.items()
-        if len(cases) > 1
-    ]
-    if faults:
-        raise table_error(pairs_path, faults)
-    odd = suspects([pair.case for pair in pairs], estimated, measured)
+    seen = _compare(pairs, plain, work)
+    if seen.errors:
+        raise table_error(pairs_path, seen.errors)
+    odd = suspects([pair.case for pair in pairs], seen.estimated, seen.measured)
     try:
-        calibration, errors = fit(estimated, measured)
+        calibration, errors = fit(seen.estimated, seen.measured)
     except CTBMDError as error:
-        raise CTBMDError(" ".join([str(error), *odd])) from None
-    remarks = odd + remarks
+        raise CTBMDError(" ".join([str(error), *odd]), error.code) from None
     devices = sorted({pair.dxa_device for pair in pairs if pair.dxa_device})
+    findings = odd + seen.findings
     if len(devices) > 1:
-        remarks.append(
+        findings.append(
             f"The DXA is of {len(devices)} devices ({', '.join(devices)}), whose values need not "
             "agree; calibrate to each of them by itself."
         )
     # Split conformal on the leave-one-out errors: the factor that makes the
     # interval hold 90 % of them.
-    stretched = rescaled_half_widths(interval, half_widths, calibration.scale)
-    ratio = conformal_quantile(np.abs(errors) / stretched, interval["level"])
-    calibration = Calibration(
-        **{**calibration.__dict__, "quantile_ratio": ratio, "remarks": tuple(remarks)}
-    )
+    half_widths = rescaled_half_widths(interval, seen.half_widths, calibration.scale)
+    ratio = conformal_quantile(np.abs(errors) / half_widths, interval["level"])
+    calibration = replace(calibration, quantile_ratio=ratio, findings=tuple(findings))
     card = _calibrated_card(plain.card, calibration)
     card["calibration"]["dxa_devices"] = devices
-    card["calibration"]["dxa_range_g_cm2"] = [float(min(measured)), float(max(measured))]
+    low, high = min(seen.measured), max(seen.measured)
+    card["calibration"]["dxa_range_g_cm2"] = [float(low), float(high)]
     save_bundle(output_folder, card, bundle.members, overwrite=overwrite)
-    if progress:
-        progress(1.0, "Done")
+    work.step(1.0, "Done")
     return calibration
 
 
-def suspects(cases, estimated, measured) -> list[str]:
+def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Compared:
+    """Estimate each pair's CT over the levels that its DXA measured."""
+    from .cases import open_case
+
+    seen = _Compared([], [], [], [], [])
+    persons: dict[str, list[str]] = {}
+    for index, pair in enumerate(pairs):
+        progress.step(index / len(pairs), f"Estimating {pair.case}")
+        try:
+            volume, selection = open_case(pair.path, levels=pair.levels)
+            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex)
+            bmd, dxa, half = _like_dxa(result, pair)
+        except CTBMDError as error:
+            seen.errors.append(f"{pair.case}: {error}".rstrip("."))
+            continue
+        person = pair.patient or volume.acquisition.patient_id or pair.case
+        persons.setdefault(person, []).append(pair.case)
+        if words := finding_words(result.findings):
+            seen.findings.append(f"Check {pair.case}: {words}.")
+        seen.estimated.append(bmd)
+        seen.measured.append(dxa)
+        seen.half_widths.append(half)
+    seen.errors += [
+        f"{', '.join(cases)} are of one patient ({person}); a site calibration takes one CT each"
+        for person, cases in persons.items()
+        if len(cases) > 1
+    ]
+    return seen
+
+
+def suspects(cases: Sequence[str], estimated: Any, measured: Any) -> list[str]:
     """Sentences on pairs far from a robust line through all of them.
 
     Theil and Sen's line and the median absolute deviation, because two swapped
     values bend a least-squares line towards themselves.
     """
+    from scipy import stats
+
     x, y = np.asarray(estimated, float), np.asarray(measured, float)
     slope, offset = stats.theilslopes(y, x)[:2]
-    sd = max(1.4826 * float(np.median(np.abs(y - offset - slope * x))), LEAST_SD)
+    sd = max(1.4826 * float(np.median(np.abs(y - offset - slope * x))), MIN_SD)
 
-    def off(dxa, estimate):
-        return abs(dxa - offset - slope * estimate) / sd
+    def off(dxa: float, estimate: float) -> float:
+        return float(abs(dxa - offset - slope * estimate) / sd)
 
     odd = [i for i in range(len(x)) if off(y[i], x[i]) > SUSPECT]
     swapped = [
@@ -259,7 +298,7 @@ def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
     return ModelBundle(card, bundle.members, bundle.folder)
 
 
-def _calibrated_card(plain: dict, calibration: Calibration) -> dict:
+def _calibrated_card(plain: dict[str, Any], calibration: Calibration) -> dict[str, Any]:
     """The card of the calibrated bundle: a version of its own, and what it came from."""
     card = copy.deepcopy(plain)
     scale, offset = calibration.scale, calibration.offset
@@ -281,22 +320,25 @@ def _calibrated_card(plain: dict, calibration: Calibration) -> dict:
         "before": calibration.before,
         "after_leave_one_out": calibration.after,
         "interval_ratio": calibration.quantile_ratio,
-        "remarks": list(calibration.remarks),
+        "findings": list(calibration.findings),
         "metrics": "the figures under 'metrics' are of the model before this calibration",
         "of": {key: plain[key] for key in kept if key in plain},
     }
     return card
 
 
-def _like_dxa(result: BMDResult, pair):
+def _like_dxa(result: BMDResult, pair: Pair) -> tuple[float, float, float]:
     """Estimate and DXA over the same levels, and the half interval, g/cm2."""
     rows = [row for row in result.levels if row.level in pair.bmd and row.included]
     if pair.bmd and (len(pair.bmd) < 4 or len(rows) < 4):
         if len(rows) < min(2, len(pair.bmd)):
-            raise CTBMDError(f"{', '.join(pair.bmd)} measured by DXA, but not found in the CT.")
+            raise CTBMDError(
+                f"{', '.join(pair.bmd)} measured by DXA, but not found in the CT.",
+                "level-not-found",
+            )
         mean = float(np.mean([row.bmd_g_cm2 for row in rows]))
         dxa = float(np.mean([pair.bmd[row.level] for row in rows]))
         return mean, dxa, float(np.mean([row.bmd_high - row.bmd_g_cm2 for row in rows]))
     if result.total is None:
-        raise CTBMDError(result.total_reason)
+        raise CTBMDError(result.total_reason or "There is no L1-L4 value.", "no-total")
     return result.total.bmd_g_cm2, pair.total, result.total.bmd_high - result.total.bmd_g_cm2

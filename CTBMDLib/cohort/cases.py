@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from pathlib import Path
 
 from ..errors import CTBMDError
 from ..levels import LUMBAR, MEASURED, LevelSelection
+from ..progress import Progress, Report, ShouldCancel
 from ..reading.reading import NoSuchSeries, read_ct, read_labels
 from ..volume import CTVolume
 
+PathType = str | PathLike[str]
+
 
 def open_case(
-    path,
+    path: PathType,
     *,
-    levels=None,
-    segmentation=None,
-    series_uid=None,
-    progress=None,
-    should_cancel=None,
+    levels: PathType | None = None,
+    segmentation: PathType | None = None,
+    series_uid: str | None = None,
+    progress: Report | None = None,
+    should_cancel: ShouldCancel | None = None,
 ) -> tuple[CTVolume, LevelSelection]:
     """Read a CT and choose its levels: a file's, a segmentation's, or else found ones.
 
@@ -40,55 +44,56 @@ def open_case(
         without a lumbar level.
     Cancelled
     """
-
-    def part(start, share):
-        return progress and (lambda done, text: progress(start + share * done, text))
-
+    work = Progress(progress, should_cancel)
     chosen = None if levels is None else load_levels(levels)
+    given = levels if levels is not None else segmentation
     wanted = series_uid or (chosen.series_uid if chosen else None)
     if not series_uid and Path(path).is_file() and not _is_dicom_name(path):
         wanted = None  # NIfTI and NRRD have no series; the check below answers for them
     try:
         volume = read_ct(
-            path, series_uid=wanted, progress=part(0.0, 0.6), should_cancel=should_cancel
+            path, series_uid=wanted, progress=work.part(0.0, 0.6).step, should_cancel=should_cancel
         )
     except NoSuchSeries:
         if chosen is None or series_uid:
             raise
-        raise _foreign(levels, chosen, "which is not in this input") from None
+        raise _foreign(given, chosen, "which is not in this input") from None
     if chosen is None and segmentation is not None:
         chosen = _from_segmentation(volume, segmentation, should_cancel)
-        levels = segmentation
     if chosen is None:
-        return volume, _find(volume, path, part(0.6, 0.4), should_cancel)
+        return volume, _find(volume, path, work.part(0.6, 1.0), should_cancel)
     actual = volume.acquisition.series_uid
     if chosen.series_uid and chosen.series_uid != actual:
         what = f"and this is series {actual}" if actual else "and this CT does not name its series"
-        raise _foreign(levels, chosen, what)
+        raise _foreign(given, chosen, what)
     if not any(item.level in LUMBAR for item in chosen):
-        raise CTBMDError(f"'{levels}' names no lumbar level; L1-L4 are needed.")
+        raise CTBMDError(f"'{given}' names no lumbar level; L1-L4 are needed.", "no-lumbar-level")
     for item in chosen:
         if not volume.contains(item.ras):
             raise CTBMDError(
-                f"{item.level} of '{levels}' lies outside the CT; check that both are of the same scan and that 'ras' is in mm (right, anterior, superior)."
+                f"{item.level} of '{given}' lies outside the CT; check that both are of the same scan and that 'ras' is in mm (right, anterior, superior).",
+                "point-outside",
             )
     return volume, chosen
 
 
-def _from_segmentation(volume, path, should_cancel) -> LevelSelection:
+def _from_segmentation(
+    volume: CTVolume, path: PathType, should_cancel: ShouldCancel | None
+) -> LevelSelection:
     from ..spine.segments import guess_names, levels_from_labels
 
-    labels, names = read_labels(path, should_cancel=should_cancel)
-    names = names or guess_names(labels.hu, labels.ijk_to_ras)
+    labels, written = read_labels(path, should_cancel=should_cancel)
+    names = written or guess_names(labels.hu, labels.ijk_to_ras)
     if not names:
         raise CTBMDError(
-            f"The labels of '{path}' follow no scheme CTBMD knows (TotalSegmentator, VerSe); save it in 3D Slicer as .seg.nrrd with named segments."
+            f"The labels of '{path}' follow no scheme CTBMD knows (TotalSegmentator, VerSe); save it in 3D Slicer as .seg.nrrd with named segments.",
+            "labels-unknown",
         )
     uid = volume.acquisition.series_uid
     return levels_from_labels(labels.hu, labels.ijk_to_ras, names, series_uid=uid)
 
 
-def load_levels(path) -> LevelSelection:
+def load_levels(path: PathType) -> LevelSelection:
     """Read a levels file.
 
     Raises
@@ -99,13 +104,18 @@ def load_levels(path) -> LevelSelection:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise CTBMDError(f"The levels file '{path}' does not exist; check the path.") from None
+        raise CTBMDError(
+            f"The levels file '{path}' does not exist; check the path.", "no-such-file"
+        ) from None
     except UnicodeDecodeError:
-        raise CTBMDError(f"The levels file '{path}' is not a JSON text file.") from None
+        raise CTBMDError(
+            f"The levels file '{path}' is not a JSON text file.", "levels-not-text"
+        ) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise CTBMDError(
-            f"The levels file '{path}' cannot be read ({why}); check the file and its rights."
+            f"The levels file '{path}' cannot be read ({why}); check the file and its rights.",
+            "levels-unreadable",
         ) from None
     try:
         return LevelSelection.from_json(text)
@@ -113,7 +123,8 @@ def load_levels(path) -> LevelSelection:
         raise
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         raise CTBMDError(
-            f"The levels file '{path}' is not as 'ctbmd levels' writes it; find the levels again."
+            f"The levels file '{path}' is not as 'ctbmd levels' writes it; find the levels again.",
+            "levels-format",
         ) from None
 
 
@@ -122,22 +133,26 @@ def not_found(selection: LevelSelection) -> list[str]:
     return [level for level in MEASURED if level not in selection]
 
 
-def _find(volume, path, progress, should_cancel) -> LevelSelection:
+def _find(
+    volume: CTVolume, path: PathType, progress: Progress, should_cancel: ShouldCancel | None
+) -> LevelSelection:
     from ..spine.locate import find_levels
 
-    selection = find_levels(volume, progress=progress, should_cancel=should_cancel)
+    selection = find_levels(volume, progress=progress.step, should_cancel=should_cancel)
     if not any(item.level in LUMBAR for item in selection):
         raise CTBMDError(
-            f"no lumbar level found in '{path}'; choose a scan that shows lumbar vertebrae."
+            f"no lumbar level found in '{path}'; choose a scan that shows lumbar vertebrae.",
+            "no-lumbar-level",
         )
     return selection
 
 
-def _is_dicom_name(path) -> bool:
-    return not str(path).lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img"))
+def _is_dicom_name(path: PathType) -> bool:
+    return not fspath(path).lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img"))
 
 
-def _foreign(path, selection, what) -> CTBMDError:
+def _foreign(path: PathType | None, selection: LevelSelection, what: str) -> CTBMDError:
     return CTBMDError(
-        f"The levels file '{path}' belongs to series {selection.series_uid}, {what}; find the levels again, or take 'series_uid' out of the file if it is the same scan."
+        f"The levels file '{path}' belongs to series {selection.series_uid}, {what}; find the levels again, or take 'series_uid' out of the file if it is the same scan.",
+        "other-series",
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
+from ..bmd.quality import Finding
 from ..bmd.result import TOTAL
 from ..errors import CTBMDError
 from ..levels import MEASURED
@@ -19,8 +23,12 @@ BMD_RANGE = (0.2, 2.5)
 ROUNDING = 0.006
 """g/cm2 by which a printed L1-L4 may lie outside its printed levels."""
 
-COLUMNS = ("case", "path", "patient", "levels", *MEASURED, TOTAL)
-COLUMNS += ("split", "institution", "dxa_device", "sex", "age")
+COLUMNS = (
+    *("case", "path", "patient", "levels", *MEASURED, TOTAL),
+    *("split", "institution", "dxa_device", "sex", "age"),
+)
+
+Look = Callable[[str | None, Path, Path | None], list[str]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Pair:
     patient: str | None = None
 
 
-def read_pairs(path, least: int = 1) -> list[Pair]:
+def read_pairs(path: str | PathLike[str], least: int = 1) -> list[Pair]:
     """Read the table and check every row.
 
     Parameters
@@ -74,18 +82,20 @@ def read_pairs(path, least: int = 1) -> list[Pair]:
     Raises
     ------
     CTBMDError
-        Naming all faults of all rows at once.
+        Naming all errors of all rows at once.
     """
-    pairs, faults = check_table(path)
-    if not faults and len(pairs) < least:
-        faults.append(f"it has {len(pairs)} patients, at least {least} are needed")
-    if faults:
-        raise table_error(path, faults)
+    pairs, errors = check_table(path)
+    if not errors and len(pairs) < least:
+        errors.append(f"it has {len(pairs)} patients, at least {least} are needed")
+    if errors:
+        raise table_error(path, errors)
     return pairs
 
 
-def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
-    """The usable rows of a table, and the faults of the others.
+def check_table(
+    path: str | PathLike[str], look: Look | None = None
+) -> tuple[list[Pair], list[str]]:
+    """The usable rows of a table, and the errors of the others.
 
     Parameters
     ----------
@@ -101,13 +111,14 @@ def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
     """
     path = Path(path)
     if not path.exists():
-        raise CTBMDError(f"The table '{path}' does not exist; check the path.")
+        raise CTBMDError(f"The table '{path}' does not exist; check the path.", "no-such-file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not a text file"
         raise CTBMDError(
-            f"The table '{path}' cannot be read ({why}); check the file and its rights."
+            f"The table '{path}' cannot be read ({why}); check the file and its rights.",
+            "table-unreadable",
         ) from None
     head = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=head.count)
@@ -119,10 +130,11 @@ def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
     if missing or not {*columns} & {*MEASURED, TOTAL}:
         raise CTBMDError(
             f"The table '{path}' needs the columns case, path and at least one of "
-            f"{', '.join((*MEASURED, TOTAL))}."
+            f"{', '.join((*MEASURED, TOTAL))}.",
+            "table-columns",
         )
     reader.fieldnames = columns
-    pairs, faults = [], _column_faults(columns)
+    pairs, errors = [], _column_errors(columns)
     for raw in reader:
         more = raw.pop(None, None)
         row = {key: (value or "").strip() for key, value in raw.items()}
@@ -136,20 +148,21 @@ def check_table(path, look=None) -> tuple[list[Pair], list[str]]:
             wrong.append(
                 "more cells than columns (where the comma is the decimal sign, separate by semicolons)"
             )
-        faults += [f"line {reader.line_num}: {fault}" for fault in dict.fromkeys(wrong)]
+        errors += [f"line {reader.line_num}: {error}" for error in dict.fromkeys(wrong)]
         if pair and not wrong:
             pairs.append(pair)
-    return pairs, faults + _contradictions(pairs)
+    return pairs, errors + _contradictions(pairs)
 
 
-def table_error(path, faults) -> CTBMDError:
+def table_error(path: str | PathLike[str], errors: Iterable[str]) -> CTBMDError:
     """All that is wrong with a table, as one sentence."""
-    return CTBMDError(f"The table '{path}' cannot be used: {'; '.join(faults)}.")
+    return CTBMDError(f"The table '{path}' cannot be used: {'; '.join(errors)}.", "table-rows")
 
 
-def doubts_of(findings) -> str:
+def finding_words(findings: Iterable[Finding]) -> str:
     """What may mean a wrong CT, level or value among a case's findings, in few words."""
-    low = " ".join(x.level for x in findings if x.code == "unsure-level")
+    findings = list(findings)
+    low = " ".join(x.level for x in findings if x.code == "unsure-level" and x.level)
     words = {
         "numbering": "vertebra numbers uncertain",
         "sex": "another sex in the header than in the table",
@@ -160,30 +173,59 @@ def doubts_of(findings) -> str:
     return "; ".join(texts + ([f"low confidence at {low}"] if low else []))
 
 
-def _column_faults(columns) -> list[str]:
-    faults = []
+def _column_errors(columns: Sequence[str]) -> list[str]:
+    errors = []
     for name in dict.fromkeys(columns):
         if name and columns.count(name) > 1:
-            faults.append(f"the column '{name}' stands there twice")
+            errors.append(f"the column '{name}' appears twice")
         elif re.fullmatch(r"[TLS]\d+(-[TLS]\d+)?", name, re.I) and name not in COLUMNS:
-            faults.append(
+            errors.append(
                 f"the level of the column '{name}' is not used "
                 f"({', '.join((*MEASURED, TOTAL))} are); take it out"
             )
-    return faults
+    return errors
 
 
-def _check(row, folder):
-    wrong = []
+def _check(row: dict[str, str], folder: Path) -> tuple[Pair | None, list[str]]:
+    """One row as a pair, or None and all that is wrong with it."""
     case = row.get("case", "")
-    if not case:
-        wrong.append("no case")
-    ct = _file(row.get("path"), folder)
+    wrong = [] if case else ["no case"]
+    ct, levels = _file(row.get("path"), folder), _file(row.get("levels"), folder)
+    wrong += _check_files(row, ct, levels)
+    bmd, total, errors = _check_dxa(row)
+    wrong += errors
+    sex = (row.get("sex") or "").upper() or None
+    if sex not in (None, "F", "M"):
+        wrong.append(f"sex '{row['sex']}' must be F or M or empty")
+    age = _number(row["age"]) if row.get("age") else None
+    if row.get("age") and (age is None or not 0 <= age <= 130):
+        wrong.append(f"age '{row['age']}' is no age in years")
+    split = (row.get("split") or "").lower() or None
+    if split not in (None, *SPLITS):
+        wrong.append(f"split '{row['split']}' must be one of {', '.join(SPLITS)} or empty")
+    if wrong or ct is None or total is None:
+        return None, wrong
+    return Pair(
+        case,
+        ct,
+        levels,
+        bmd,
+        total,
+        split,
+        row.get("institution") or None,
+        row.get("dxa_device") or None,
+        sex,
+        age,
+        row.get("patient") or None,
+    ), []
+
+
+def _check_files(row: dict[str, str], ct: Path | None, levels: Path | None) -> list[str]:
+    wrong = []
     if ct is None:
         wrong.append("no path")
     elif not ct.exists():
         wrong.append(f"'{row['path']}' does not exist")
-    levels = _file(row.get("levels"), folder)
     if levels is not None and not levels.is_file():
         wrong.append(f"the levels file '{row['levels']}' does not exist")
     elif levels is not None:
@@ -191,6 +233,12 @@ def _check(row, folder):
             load_levels(levels)
         except CTBMDError as error:
             wrong.append(str(error).rstrip("."))
+    return wrong
+
+
+def _check_dxa(row: dict[str, str]) -> tuple[dict[str, float], float | None, list[str]]:
+    """BMD by level, L1-L4 (given or the mean of the levels), and what is wrong with them."""
+    wrong = []
     values = {}
     for name in (*MEASURED, TOTAL):
         if not row.get(name):
@@ -205,7 +253,8 @@ def _check(row, folder):
             )
         else:
             values[name] = value
-    parts = [values[name] for name in MEASURED if name in values]
+    bmd = {name: values[name] for name in MEASURED if name in values}
+    parts = list(bmd.values())
     total = values.get(TOTAL)
     # L1-L4 is the levels' mineral over their area, so it lies between them.
     if total and len(parts) == 4 and not min(parts) - ROUNDING <= total <= max(parts) + ROUNDING:
@@ -215,63 +264,45 @@ def _check(row, folder):
         )
     if not values and not any(row.get(name) for name in (*MEASURED, TOTAL)):
         wrong.append("no DXA value")
-    sex = (row.get("sex") or "").upper() or None
-    if sex not in (None, "F", "M"):
-        wrong.append(f"sex '{row['sex']}' must be F or M or empty")
-    age = _number(row["age"]) if row.get("age") else None
-    if row.get("age") and (age is None or not 0 <= age <= 130):
-        wrong.append(f"age '{row['age']}' is no age in years")
-    split = (row.get("split") or "").lower() or None
-    if split not in (None, *SPLITS):
-        wrong.append(f"split '{row['split']}' must be one of {', '.join(SPLITS)} or empty")
-    if wrong:
-        return None, wrong
-    bmd = {name: values[name] for name in MEASURED if name in values}
-    return Pair(
-        case,
-        ct,
-        levels,
-        bmd,
-        total or sum(parts) / len(parts),
-        split,
-        row.get("institution") or None,
-        row.get("dxa_device") or None,
-        sex,
-        age,
-        row.get("patient") or None,
-    ), []
+    if total is None and parts:
+        total = sum(parts) / len(parts)
+    return bmd, total, wrong
 
 
-def _guess(value) -> str:
+def _guess(value: float) -> str:
     if BMD_RANGE[0] <= value / 1000 <= BMD_RANGE[1]:
         return f"; it looks like mg/cm2, then {value / 1000:g} is meant"
     return "; it looks like a T-score" if -7 <= value < 0 else ""
 
 
-def _contradictions(pairs):
-    faults, cases, splits, paths = [], {}, {}, {}
+def _contradictions(pairs: Sequence[Pair]) -> list[str]:
+    """What is wrong between rows: a case or a CT given twice, a patient in two splits."""
+    errors = []
+    cases: dict[str, list[Pair]] = {}
+    splits: dict[str, str | None] = {}
+    paths: dict[str, str] = {}
     for pair in pairs:
         cases.setdefault(pair.case, []).append(pair)
         if pair.patient and splits.setdefault(pair.patient, pair.split) != pair.split:
-            faults.append(f"patient {pair.patient} stands in two splits")
+            errors.append(f"patient {pair.patient} is in two splits")
         if paths.setdefault(str(pair.path), pair.case) != pair.case:
-            faults.append(f"'{pair.path}' is given for two cases")
+            errors.append(f"'{pair.path}' is given for two cases")
     for case, rows in cases.items():
         if len(rows) > 1:
-            faults.append(
-                f"case {case} stands there {len(rows)} times; give each CT a case of its own "
+            errors.append(
+                f"case {case} appears {len(rows)} times; give each CT a case of its own "
                 "and the CTs of one person the same 'patient'"
             )
-    return list(dict.fromkeys(faults))
+    return list(dict.fromkeys(errors))
 
 
-def _file(text, folder):
+def _file(text: str | None, folder: Path) -> Path | None:
     return (folder / text).resolve() if text else None
 
 
-def _number(text):
+def _number(text: str) -> float | None:
     try:
         value = float(text.replace(",", "."))
     except ValueError:
         return None
-    return value if value == value and abs(value) < 1e6 else None
+    return value if math.isfinite(value) and abs(value) < 1e6 else None

@@ -1,4 +1,9 @@
-"""The standard axial images the network reads, cut from any CT volume."""
+"""The standard axial images the network reads, cut from any CT volume.
+
+vtkImageReslice could cut the planes, but its interpolation rounds otherwise, so the
+images, and with them the values a model was validated with, would not be the same
+to the last bit.
+"""
 
 from __future__ import annotations
 

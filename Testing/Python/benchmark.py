@@ -5,17 +5,20 @@
 Without CASE the real series `ct_acrin_f46` of the shared data is taken. Every
 step runs once first, as a user meets it, then N times for the median. Before
 each read the files are dropped from the system's cache where the system lets
-us (Linux), so that 'from disk' is from disk.
+us (Linux), so that 'from disk' is from disk. What starting costs is measured in
+fresh processes, and told as a share of the work on the CT in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,17 +37,15 @@ def drop_from_cache(path: Path) -> bool:
         return False
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
-            with open(file, "rb") as stream:
+            with file.open("rb") as stream:
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return True
 
 
 def reset_peak() -> None:
     """Start a new measurement of the process's peak memory (Linux only)."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def peak_mib() -> float:
@@ -57,6 +58,35 @@ def peak_mib() -> float:
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024
+
+
+STARTS = {
+    "ctbmd --help": ("-m", "CTBMDLib", "--help"),
+    "imports of an estimate": (
+        "-c",
+        "import CTBMDLib.cli, CTBMDLib.cohort.cases, CTBMDLib.spine.locate, "
+        "CTBMDLib.bmd.estimate, CTBMDLib.bmd.export",
+    ),
+}
+
+
+def start_up(repeats: int) -> dict[str, float]:
+    """Median seconds of fresh processes, above those of a Python that does nothing."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def median(arguments):
+        times = []
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            command = [sys.executable, *arguments]
+            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[1:] or times)
+
+    empty = median(("-c", "pass"))
+    return {"Python alone": empty} | {
+        name: median(arguments) - empty for name, arguments in STARTS.items()
+    }
 
 
 class Steps:
@@ -121,14 +151,30 @@ def benchmark(case: Path, model, repeats: int) -> str:
     if importlib.util.find_spec("torch"):
         fast = steps.run("infer, PyTorch", lambda: bundle.predict(images, "cpu", "torch"))
         agreement = f"{np.abs(fast - plain).max():.1e} g/cm2"
-    return report(case, volume, chosen, images, bundle, steps.rows, imported, base, cold, agreement)
+    table = report(
+        case, volume, chosen, images, bundle, steps.rows, imported, base, cold, agreement
+    )
+    return table + start_lines(start_up(repeats), sum(steps.rows[name][1] for name in MAIN))
+
+
+MAIN = ("read", "find", "cut", "infer, NumPy")
+"""The work on a CT, from disk to the values."""
+
+
+def start_lines(starts: dict[str, float], work: float) -> str:
+    """What starting costs, as seconds and as a share of the work on the CT."""
+    lines = [f"\nstart-up, above {starts.pop('Python alone'):.3f} s of Python alone:"]
+    lines += [
+        f"  {name}: {seconds:.3f} s, {seconds / work:.2f} of the work on the CT"
+        for name, seconds in starts.items()
+    ]
+    return "\n".join(lines)
 
 
 def report(case, volume, chosen, images, bundle, rows, imported, base, cold, agreement) -> str:
     size = volume.hu.nbytes / MIB
     shape = " x ".join(str(n) for n in volume.hu.shape[::-1])
-    main = ("read", "find", "cut", "infer, NumPy")
-    total = sum(rows[name][1] for name in main)
+    total = sum(rows[name][1] for name in MAIN)
     out = [
         f"case     {case.name}: {shape} voxels {volume.hu.dtype}, {size:.0f} MiB",
         f"levels   {' '.join(item.level for item in chosen)}, {len(images)} images of {images.shape[1]} px",
@@ -140,9 +186,9 @@ def report(case, volume, chosen, images, bundle, rows, imported, base, cold, agr
         f"{'step':<16}{'first s':>10}{'median s':>10}{'CPU s':>10}{'share':>8}{'peak MiB':>10}",
     ]
     for name, (first, median, peak, busy) in rows.items():
-        share = f"{100 * median / total:.0f} %" if name in main else ""
+        share = f"{100 * median / total:.0f} %" if name in MAIN else ""
         out.append(f"{name:<16}{first:>10.3f}{median:>10.3f}{busy:>10.3f}{share:>8}{peak:>10.0f}")
-    peak = max(rows[name][2] for name in main)
+    peak = max(rows[name][2] for name in MAIN)
     out += [
         "",
         f"read + find + cut + infer (NumPy): {total:.3f} s",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from CTBMDLib.bmd.quality import Finding, check_selection, check_volume
 from CTBMDLib.cohort.cases import open_case
-from CTBMDLib.cohort.pairs import Pair, check_table, doubts_of
+from CTBMDLib.cohort.pairs import Pair, check_table, finding_words
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.reading.series import files_below
@@ -149,7 +149,7 @@ def _case(pair: Pair, seen: dict) -> Case:
         pair.sex or facts["sex"],
         facts["age_years"] if pair.age is None else pair.age,
         tuple(level for level in seen["found"] if level in wanted),
-        doubts_of(findings),
+        finding_words(findings),
         hashlib.sha256(labels.encode()).hexdigest()[:16],
     )
 
@@ -163,7 +163,7 @@ def _mixed_persons(cases) -> list[str]:
         names = ", ".join(case.pair.case for case in group)
         if len({case.pair.split for case in group}) > 1 and not group[0].pair.patient:
             faults.append(
-                f"{names} have the PatientID {person.lstrip('/')} but stand in two splits"
+                f"{names} have the PatientID {person.lstrip('/')} but are in two splits"
             )
         if len({case.sex for case in group if case.sex}) > 1:
             faults.append(

@@ -69,7 +69,7 @@ def test_all_faults_are_told_at_once(tmp_path):
         "line 8: sex 'W'",
         "line 9: age 'old'",
         "line 10: split 'later'",
-        "case j stands there 2 times",
+        "case j appears 2 times",
     ):
         assert part in text, part
 

@@ -66,7 +66,7 @@ def run(capsys, *arguments, code=0):
 
 
 def table(path, delimiter=","):
-    with open(path, newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter=delimiter))
 
 
@@ -328,7 +328,9 @@ def shell(*arguments, **options):
     root = str(ROOT)
     environment = os.environ | {"PYTHONPATH": root}
     command = [sys.executable, "-m", "CTBMDLib", *(str(x) for x in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, **options
+    )
 
 
 def test_python_m(tmp_path, scan, model):
@@ -359,6 +361,30 @@ def test_a_refusal_in_a_shell(tmp_path):
     assert done.stderr.startswith("ctbmd: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("work", "unneeded"),
+    [
+        ("import CTBMDLib.cli; CTBMDLib.cli.main(['--version'])", ("numpy", "scipy", "pydicom")),
+        ("import CTBMDLib.bmd.estimate, CTBMDLib.bmd.export", ("scipy", "pydicom", "vtk")),
+    ],
+)
+def test_starting_imports_no_more_than_it_needs(work, unneeded):
+    """A start takes longer than the work where large packages are imported for nothing."""
+    code = (
+        "import sys, contextlib\n"
+        f"with contextlib.suppress(SystemExit): {work}\n"
+        f"print([x for x in {unneeded} if x in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.strip() == "[]"
+
+
 def test_a_scan_in_a_shell_loads_neither_torch_nor_slicer(tmp_path, scan, model):
     levels = levels_file(tmp_path / "levels.json")
     code = (
@@ -368,6 +394,9 @@ def test_a_scan_in_a_shell_loads_neither_torch_nor_slicer(tmp_path, scan, model)
     )
     root = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": root}, capture_output=True
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": root},
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

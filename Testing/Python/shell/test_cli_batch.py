@@ -11,7 +11,7 @@ from volume_files import nifti_bytes, write
 
 from CTBMDLib.cli import main
 from CTBMDLib.cohort import batch
-from CTBMDLib.cohort.batch import Case, list_cases
+from CTBMDLib.cohort.caselist import Case, list_cases
 from CTBMDLib.errors import CTBMDError
 
 
@@ -41,7 +41,7 @@ def cases(tmp_path):
 
 
 def table(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -98,7 +98,7 @@ def test_interrupted_it_goes_on_where_it_stopped(capsys, cases, model, monkeypat
     assert seen == ["G0", "G1", "stopped"]
     assert not output.exists()
     journal = cases / ".results.csv.journal"
-    with open(journal, "a") as stream:  # a line cut off by the kill
+    with journal.open("a") as stream:  # a line cut off by the kill
         stream.write('{"key": "half')
     out, _ = run(capsys, *command)
     assert seen == ["G0", "G1", "stopped", "G2"]

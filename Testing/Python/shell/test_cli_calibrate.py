@@ -22,7 +22,7 @@ def run(capsys, *arguments, code=0):
 
 
 def totals(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         return {row["case"]: float(row["bmd_g_cm2"]) for row in rows if row["level"] == "L1-L4"}
 
@@ -72,8 +72,7 @@ def test_a_site_calibration(capsys, site, tmp_path):
         return 0.6 + 0.6 * (estimated[case] - low) / (high - low)
 
     rows = ["case,path,levels,L1-L4"]
-    for n in range(COUNT):
-        rows.append(f"case{n},{n}.nii,levels.json,{dxa(f'case{n}'):.5f}")
+    rows += [f"case{n},{n}.nii,levels.json,{dxa(f'case{n}'):.5f}" for n in range(COUNT)]
     (site / "pairs.csv").write_text("\n".join(rows))
     new = tmp_path / "calibrated"
     out, err = run(

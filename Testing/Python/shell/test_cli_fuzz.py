@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from CTBMDLib.cohort.batch import Case, list_cases
+from CTBMDLib.cohort.caselist import Case, list_cases
 from CTBMDLib.cohort.cases import load_levels
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LevelSelection

@@ -32,11 +32,11 @@ def run(capsys, *arguments):
 def shell(*arguments):
     environment = os.environ | {"PYTHONPATH": str(benchmark.ROOT)}
     command = [sys.executable, "-m", "CTBMDLib", *(str(x) for x in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 def table(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

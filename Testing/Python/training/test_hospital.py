@@ -154,7 +154,7 @@ def test_all_faults_are_told_before_anything_is_trained(site, tmp_path, capsys):
         "line 4: L1 '0,9x' is no number",
         "line 5: L1-L4 1050 is no areal BMD in g/cm2 (0.2 to 2.5); it looks like mg/cm2, then 1.05",
         "line 6: The levels file",
-        "case P007 stands there 2 times",
+        "case P007 appears 2 times",
         "line 9: age '-3'",
         "line 9: '",
         "the level of the column 'L6'",
@@ -400,7 +400,7 @@ def test_calibration_brings_the_bundle_onto_the_sites_device(
     found = new.card["calibration"]
     assert found["after_leave_one_out"]["rmse"] < 0.6 * found["before"]["rmse"]
     assert abs(found["after_leave_one_out"]["bias"]) < 0.02 < abs(found["before"]["bias"])
-    assert found["dxa_devices"] == ["simulated DXA, Lunar scale"] and found["remarks"] == []
+    assert found["dxa_devices"] == ["simulated DXA, Lunar scale"] and found["findings"] == []
     assert new.version.startswith(f"{plain.version}+site.") and new.name == plain.name
     assert found["of"]["version"] == plain.version
 

@@ -1,0 +1,166 @@
+"""Which cases there are: those of a folder, or of a table that lists them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ..errors import CTBMDError
+from ..reading.series import files_below, scan
+from ..reading.streams import stem
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+CSV_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid")
+FAILURE_COLUMNS = (*CSV_COLUMNS, "reason")
+_BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of work; None where the header is to be believed.
+
+    Attributes
+    ----------
+    path : str
+    case, sex, age, levels, series_uid : str or None
+        As they were written; they are checked when the case is run, so that a
+        wrong one fails alone.
+    """
+
+    path: str
+    case: str | None = None
+    sex: str | None = None
+    age: str | None = None
+    levels: str | None = None
+    series_uid: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What to call the case in messages."""
+        return self.case or Path(self.path).name
+
+
+def list_cases(source: str | PathLike[str]) -> list[Case]:
+    """The cases of a folder or of a CSV file.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder: each subfolder, ZIP, NIfTI and NRRD file in it is a case
+        (a subfolder of NIfTI alone by its only file or the one called ct);
+        DICOM files lying directly in it are a case for each patient. A CSV
+        file: a column `path` (relative to the file) and, where wanted, `case`,
+        `sex`, `age`, `levels` and `series_uid`.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    source = Path(source)
+    if source.is_dir():
+        cases = _cases_of_folder(source)
+    elif source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
+        cases = _cases_of_table(source)
+    elif source.exists():
+        raise CTBMDError(f"'{source}' is neither a folder nor a CSV list of cases.", "no-case-list")
+    else:
+        raise CTBMDError(f"'{source}' does not exist; check the path.", "no-such-file")
+    if not cases:
+        raise CTBMDError(f"'{source}' holds no cases.", "no-cases")
+    return cases
+
+
+def _cases_of_folder(folder: Path) -> list[Case]:
+    cases: list[Case] = []
+    loose = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            cases += _case_of_subfolder(entry)
+        elif entry.name.lower().endswith((*VOLUME_SUFFIXES, ".zip")):
+            cases.append(Case(str(entry)))
+        else:
+            loose.append(entry)
+    best: dict[str | None, Case] = {}
+    for series in _scan_quietly(loose):
+        if series.patient_id not in best:  # series come best first
+            # One file stands for its series: read_ct takes the rest from the folder.
+            best[series.patient_id] = Case(
+                str(series.frames[0].path), case=series.patient_id, series_uid=series.series_uid
+            )
+    return cases + list(best.values())
+
+
+def _case_of_subfolder(folder: Path) -> list[Case]:
+    files = files_below(folder)
+    volumes = [file for file in files if file.name.lower().endswith(VOLUME_SUFFIXES)]
+    if volumes and all(f in volumes or f.suffix.lower() in _BESIDE for f in files):
+        # A folder of NIfTI: its only volume, or the one called ct beside its labels.
+        named = [file for file in volumes if stem(file).lower() == "ct"]
+        chosen = volumes if len(volumes) == 1 else named
+        if len(chosen) == 1:
+            return [Case(str(chosen[0]), case=folder.name)]
+    return [Case(str(folder))] if files else []
+
+
+def _scan_quietly(files: list[Path]) -> list[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, see reading.read_ct
+        return list(scan(files).series) if files else []
+
+
+def _cases_of_table(path: Path) -> list[Case]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise CTBMDError(
+            f"'{path}' cannot be read as a UTF-8 text table.", "list-not-text"
+        ) from None
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    head = text.split("\n", 1)[0]
+    if delimiter == "," and head.count(";") > head.count(","):
+        delimiter = ";"  # what spreadsheets write where the comma is the decimal sign
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    names = [(name or "").strip().lower() for name in rows.fieldnames or []]
+    if "path" not in names:
+        raise CTBMDError(
+            f"'{path}' has no column 'path'; its columns may be {', '.join(CSV_COLUMNS)}.",
+            "list-columns",
+        )
+    rows.fieldnames = names
+    cases = []
+    for row in rows:
+        values = {name: (row.get(name) or "").strip() for name in CSV_COLUMNS}
+        if not any(values.values()):
+            continue
+        for name in ("path", "levels"):
+            if values[name]:
+                values[name] = str(path.parent / values[name])
+        cases.append(Case(values.pop("path"), **{k: v or None for k, v in values.items()}))
+    return cases
+
+
+def failure_table(failures: Sequence[tuple[Case, str]]) -> str:
+    """Failed cases and why, as a CSV that is itself a list of cases.
+
+    Parameters
+    ----------
+    failures : sequence of (Case, str)
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FAILURE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for case, reason in failures:
+        row = {name: value or "" for name, value in asdict(case).items()}
+        for name in ("path", "levels"):  # read again from wherever the list lies
+            if row[name]:
+                row[name] = str(Path(row[name]).absolute())
+        writer.writerow(row | {"reason": reason})
+    return out.getvalue()
