@@ -5,8 +5,8 @@ This file holds the four classes Slicer asks for; the parts of the panel are in
 command line uses as well.
 """
 
-import os
 import sys
+from pathlib import Path
 
 import CTBMDPanel  # noqa: F401  makes CTBMDLib importable in a source tree
 import slicer
@@ -50,8 +50,7 @@ def registerSampleData():
     """Offer the virtual patient in the Sample Data module."""
     from CTBMDPanel import sample
 
-    icons = os.path.join(os.path.dirname(__file__), "Resources", "Icons")
-    sample.register(os.path.join(icons, "CTBMD.png"))
+    sample.register(Path(__file__).parent / "Resources" / "Icons" / "CTBMD.png")
 
 
 class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -66,13 +65,20 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         """Build the panel from its .ui file; nothing needs to be loaded for it."""
         ScriptedLoadableModuleWidget.setup(self)
+        from CTBMDPanel import uicheck
         from CTBMDPanel.panel import Panel
 
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CTBMD.ui"))
+        self.logic = CTBMDLogic()
+        uiFile = self.resourcePath("UI/CTBMD.ui")
+        uiWidget = slicer.util.loadUI(uiFile)
+        problem = uicheck.problem(uiWidget, uiFile)
+        if problem:
+            # Without its widgets there is no panel; what is left of the module stays usable.
+            uicheck.show(problem, self.layout)
+            return
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = CTBMDLogic()
         self.panel = Panel(self.ui, self.logic)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
@@ -88,16 +94,21 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.cleanup()
 
     def enter(self):
-        self.panel.enter(self.logic.getParameterNode())
+        """The module is shown: the widgets follow the parameter node."""
+        if self.panel is not None:
+            self.panel.enter(self.logic.getParameterNode())
 
     def exit(self):
         """Another module is shown: the widgets no longer follow the parameter node."""
-        self.panel.disconnectGui()
+        if self.panel is not None:
+            self.panel.disconnectGui()
 
     def onSceneStartClose(self, caller=None, event=None):
+        """The scene is about to go: let go of it."""
         self.panel.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None):
+        """The scene is empty: begin anew."""
         if self.parent.isEntered:
             self.panel.setParameterNode(self.logic.getParameterNode())
 
@@ -133,6 +144,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         self._bundle = None
 
     def getParameterNode(self):
+        """Everything the panel remembers, made where there is none."""
         from CTBMDPanel.parameters import CTBMDParameterNode
 
         return CTBMDParameterNode(super().getParameterNode())
@@ -147,8 +159,8 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         """The model bundle in a folder, '' for the one that comes with the module."""
         from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 
-        folder = os.path.abspath(folder or default_bundle_folder())
-        if self._bundle is None or str(self._bundle.folder) != folder:
+        folder = Path(folder or default_bundle_folder()).absolute()
+        if self._bundle is None or Path(self._bundle.folder) != folder:
             self._bundle = ModelBundle.load(folder)
         return self._bundle
 
@@ -228,29 +240,35 @@ class CTBMDTest(ScriptedLoadableModuleTest):
     """The whole path on the sample CT, in Slicer's test runner and in EmbeddedSlicer."""
 
     def setUp(self):
+        """Begin with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self):
+        """All of it, in order."""
         for name in ("test_nothingLoaded", "test_transform", "test_wholePath", "test_panel"):
             self.setUp()
             getattr(self, name)()
 
     def test_nothingLoaded(self):
+        """An empty scene gives sentences, not tracebacks."""
         from CTBMDPanel import selftest
 
         selftest.nothingLoaded(self, CTBMDLogic())
 
     def test_transform(self):
+        """A volume under a transform is measured where it lies."""
         from CTBMDPanel import selftest
 
         selftest.underTransform(self)
 
     def test_wholePath(self):
+        """From the sample CT to a file, through the logic."""
         from CTBMDPanel import selftest
 
         selftest.wholePath(self, CTBMDLogic())
 
     def test_panel(self):
+        """From the sample CT to a saved scene, through the panel."""
         from CTBMDPanel import selftest
 
         selftest.panelPath(self)

@@ -66,4 +66,5 @@ def clipboardText(result):
 
 
 def copy(result):
+    """Put the results on the clipboard."""
     qt.QApplication.clipboard().setText(clipboardText(result))

@@ -49,6 +49,7 @@ class Job:
         self._thread = threading.Thread(target=self._run, name="CTBMD", daemon=True)
 
     def start(self):
+        """Begin the work in its thread and look in on it."""
         # Python's cycle collector runs in whichever thread triggers it, and it may
         # find Qt or VTK objects, which must not be destroyed outside the main thread.
         self._collecting = gc.isenabled()
@@ -62,6 +63,7 @@ class Job:
 
     @property
     def cancelling(self):
+        """Whether the work was asked to stop."""
         return self._cancel.is_set()
 
     def abandon(self, seconds=5.0):

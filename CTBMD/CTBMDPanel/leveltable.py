@@ -49,6 +49,7 @@ class LevelTable:
 
     @property
     def row(self):
+        """The selected row, -1 where there is none."""
         return self.table.currentRow()
 
     def selectRow(self, row):

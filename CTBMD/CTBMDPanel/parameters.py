@@ -22,6 +22,7 @@ class Sex(enum.Enum):
     MALE = 2
 
     def label(self):
+        """The text in the combo box."""
         return {0: _("unknown"), 1: _("female"), 2: _("male")}[self.value]
 
     @property
@@ -31,6 +32,7 @@ class Sex(enum.Enum):
 
     @classmethod
     def fromCode(cls, code):
+        """The member for 'F', 'M' or anything else."""
         return {"F": cls.FEMALE, "M": cls.MALE}.get(code, cls.UNKNOWN)
 
 
@@ -43,6 +45,7 @@ class Device(enum.Enum):
     MPS = "mps"
 
     def label(self):
+        """The text in the combo box."""
         return {
             "auto": _("automatic"),
             "cpu": _("processor (CPU)"),

@@ -45,7 +45,7 @@ def install():
         Where the extension is missing or the installation failed.
     """
     if slicer.app.testingEnabled():
-        raise CTBMDError(_("Nothing is installed while Slicer runs its tests."))
+        raise CTBMDError(_("Nothing is installed while Slicer runs its tests."), "testing")
     try:
         import PyTorchUtils
     except ImportError:
@@ -53,7 +53,8 @@ def install():
             _(
                 "The PyTorch extension is not installed; get it from the Extensions Manager, "
                 "restart Slicer and try again."
-            )
+            ),
+            "no-pytorch-extension",
         ) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
     try:
@@ -67,6 +68,7 @@ def install():
         raise CTBMDError(
             _("PyTorch could not be installed ({why}); the network runs without it.").format(
                 why=error
-            )
+            ),
+            "pytorch-failed",
         ) from None
     return torch is not None

@@ -28,6 +28,7 @@ class Runner:
 
     @property
     def busy(self):
+        """Whether work is under way."""
         return self._job is not None
 
     def start(self, work, onDone, button, bar, label):

@@ -30,7 +30,8 @@ def load():
         raise CTBMDError(
             _("The sample CT is not installed ('{path}'); install the extension again.").format(
                 path=path
-            )
+            ),
+            "sample-missing",
         )
     node = volumes.addVolumeNode(read_ct(path))
     node.SetName(slicer.mrmlScene.GenerateUniqueName(NAME))

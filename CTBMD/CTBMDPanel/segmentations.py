@@ -57,7 +57,8 @@ def _fromSegmentation(node, volumeNode):
             _(
                 "No segment is called a vertebra (such as 'vertebrae_L1'); choose another "
                 "segmentation, or none, so that the CT itself is searched."
-            )
+            ),
+            "no-vertebra-segment",
         )
     labelNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
     labelNode.HideFromEditorsOn()
@@ -66,7 +67,8 @@ def _fromSegmentation(node, volumeNode):
         export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
         if not export(node, ids, labelNode, volumeNode):
             raise CTBMDError(
-                _("The segmentation could not be turned into labels; choose another one or none.")
+                _("The segmentation could not be turned into labels; choose another one or none."),
+                "segmentation-export",
             )
         labels = slicer.util.arrayFromVolume(labelNode).copy()
         return labels, volumes.ijkToWorld(labelNode), names
@@ -107,6 +109,7 @@ def _fromLabelVolume(node):
             _(
                 "The label volume does not say which label is which vertebra; choose another one, "
                 "or none, so that the CT itself is searched."
-            )
+            ),
+            "unnamed-labels",
         )
     return labels, matrix, names

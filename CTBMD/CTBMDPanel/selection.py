@@ -128,6 +128,7 @@ class SelectionController(VTKObservationMixin):
         return True
 
     def undo(self):
+        """Take the last edit back, or the last selection that was replaced."""
         if self.selection.can_undo:
             self.selection.undo()
         elif self._earlier:
@@ -138,6 +139,7 @@ class SelectionController(VTKObservationMixin):
 
     @property
     def canUndo(self):
+        """Whether there is something to take back."""
         return self.selection.can_undo or bool(self._earlier)
 
     def positionAt(self, s_mm, fallback):

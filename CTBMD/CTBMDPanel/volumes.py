@@ -30,28 +30,34 @@ def ctVolume(node):
         transform that bends it.
     """
     if node is None:
-        raise CTBMDError(_("No CT volume is chosen; choose one under '1. CT volume'."))
+        raise CTBMDError(_("No CT volume is chosen; choose one under '1. CT volume'."), "no-volume")
     if node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0:
         raise CTBMDError(
-            _("The volume '{name}' holds no image; choose another one.").format(name=node.GetName())
+            _("The volume '{name}' holds no image; choose another one.").format(
+                name=node.GetName()
+            ),
+            "empty-volume",
         )
     array = slicer.util.arrayFromVolume(node)
     if array.ndim != 3:
         raise CTBMDError(
-            _("The volume '{name}' is a colour image; choose a CT.").format(name=node.GetName())
+            _("The volume '{name}' is a colour image; choose a CT.").format(name=node.GetName()),
+            "colour-volume",
         )
     if min(array.shape) < 2:
         raise CTBMDError(
             _(
                 "The volume '{name}' is a single image; choose a CT series of several slices."
-            ).format(name=node.GetName())
+            ).format(name=node.GetName()),
+            "single-image",
         )
     facts = acquisition(node)
     if facts.modality not in (None, "CT"):
         raise CTBMDError(
             _("The volume '{name}' is {modality}, not CT; choose a CT.").format(
                 name=node.GetName(), modality=facts.modality
-            )
+            ),
+            "not-ct",
         )
     hounsfield.check(array)
     return CTVolume(array, ijkToWorld(node), facts, node.GetName())
@@ -68,7 +74,8 @@ def ijkToWorld(node):
             raise CTBMDError(
                 _(
                     "The volume '{name}' is under a transform that bends it; harden or remove the transform."
-                ).format(name=node.GetName())
+                ).format(name=node.GetName()),
+                "bending-transform",
             )
         transform.GetMatrixTransformToWorld(matrix)
         result = slicer.util.arrayFromVTKMatrix(matrix) @ result

@@ -1,4 +1,4 @@
-"""Run a module: `python Testing/EmbeddedSlicer --module CTBMD/CTBMD.py --volume ct.nii.gz`."""
+"""Run a module: `python Testing/EmbeddedSlicer --module Module/Module.py --volume ct.nii.gz`."""
 
 from EmbeddedSlicer.command import main
 

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "Testing" / "EmbeddedSlicer"))
+# This tree's library comes first, whatever is installed.
+sys.path[:0] = [str(ROOT / "Testing" / "EmbeddedSlicer"), str(ROOT)]
 
 WINDOW = (1500, 1150)
 PATIENCE_S = 300

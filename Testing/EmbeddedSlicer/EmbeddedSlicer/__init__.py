@@ -7,7 +7,7 @@ for here. A stand-in does what Slicer's does or raises.
 
 >>> import EmbeddedSlicer
 >>> app = EmbeddedSlicer.start()
->>> widget = EmbeddedSlicer.open_module("CTBMD/CTBMD.py")
+>>> widget = EmbeddedSlicer.open_module("Module/Module.py")
 """
 
 from __future__ import annotations

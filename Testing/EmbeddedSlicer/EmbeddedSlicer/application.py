@@ -26,16 +26,13 @@ LOGICS = {
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
     "Tables": "vtkSlicerTablesLogic",
-    "Plots": "vtkSlicerPlotsLogic",
-    "Models": "vtkSlicerModelsLogic",
-    "Texts": "vtkSlicerTextsLogic",
     "Transforms": "vtkSlicerTransformLogic",
     "Data": "vtkSlicerDataModuleLogic",
 }
 
 
 class qSlicerCommandOptions(QtCore.QObject):
-    """The few of Slicer's command-line options that Python code asks for."""
+    """The one of Slicer's command-line options that slicer.util sets."""
 
     _run_and_exit = False
 
@@ -43,8 +40,6 @@ class qSlicerCommandOptions(QtCore.QObject):
         self._run_and_exit = on
 
     runPythonAndExit = Property(bool, lambda self: self._run_and_exit, _set_run_and_exit)
-    noMainWindow = Property(bool, lambda self: self.parent()._main_window is None)
-    isTestingEnabled = Property(bool, lambda self: self.parent().testingEnabled())
 
 
 def _quiet(kind, _context, message):
@@ -107,9 +102,6 @@ class qSlicerApplication(QtWidgets.QApplication):
     temporaryPath = Property(str, lambda self: self._temporary)
     majorVersion = Property(int, lambda self: VERSION[0])
     minorVersion = Property(int, lambda self: VERSION[1])
-    revision = Property(str, lambda self: "EmbeddedSlicer")
-    os = Property(str, lambda self: sys.platform)
-    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
 
     # -- methods ----------------------------------------------------------------
     def mrmlScene(self):
@@ -127,19 +119,10 @@ class qSlicerApplication(QtWidgets.QApplication):
     def coreIOManager(self):
         return self._io
 
-    def ioManager(self):
-        return self._io
-
     def layoutManager(self):
         return self._layout_manager
 
     def settings(self):
-        return self._settings
-
-    def userSettings(self):
-        return self._settings
-
-    def revisionUserSettings(self):
         return self._settings
 
     def commandOptions(self):
@@ -147,9 +130,6 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def testingEnabled(self):
         return self._testing
-
-    def moduleDocumentationUrl(self, name):
-        return f"{self.documentationBaseUrl}user_guide/modules/{name.lower()}.html"
 
     def _complete_startup(self):
         """Emit startupCompleted, once for everything that is connected to it."""

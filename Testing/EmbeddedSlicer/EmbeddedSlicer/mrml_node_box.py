@@ -37,14 +37,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     currentNodeChanged = Signal(object)
     _currentNodeChangedBool = Signal(bool)
     currentNodeIDChanged = Signal(str)
-    nodeActivated = Signal(object)
     _signatures = {
         "currentNodeChanged": {
             "vtkMRMLNode*": "currentNodeChanged",
             "bool": "_currentNodeChangedBool",
         },
         "currentNodeIDChanged": {"QString": "currentNodeIDChanged"},
-        "nodeActivated": {"vtkMRMLNode*": "nodeActivated"},
     }
 
     def __init__(self, parent=None):
@@ -68,7 +66,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Fixed
         )
         self._box.currentIndexChanged.connect(self._on_index)
-        self._box.activated.connect(self._on_activated)
         self._offset = 0
         self._fill()
         self.setEnabled(False)
@@ -215,9 +212,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._select(self._nodes[place])
         elif index == 0 and self.noneEnabled:
             self._select(None)
-
-    def _on_activated(self, _index):
-        self.nodeActivated.emit(self._current)
 
     def currentNode(self):
         return self._current

@@ -37,18 +37,12 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
     title = _plain("title", str, "")
     categories = _plain("categories", "QStringList", [])
     contributors = _plain("contributors", "QStringList", [])
-    associatedNodeTypes = _plain("associatedNodeTypes", "QStringList", [])
     dependencies = _plain("dependencies", "QStringList", [])
     helpText = _plain("helpText", str, "")
     acknowledgementText = _plain("acknowledgementText", str, "")
     icon = _plain("icon", QtGui.QIcon, QtGui.QIcon())
-    hidden = _plain("hidden", bool, False)
-    index = _plain("index", int, -1)
-    widgetRepresentationCreationEnabled = _plain("widgetRepresentationCreationEnabled", bool, True)
     name = Property(str, lambda self: self._values.get("name", ""))
     path = Property(str, lambda self: self._values.get("path", ""))
-    isInstalled = Property(bool, lambda self: False)
-    isBuiltIn = Property(bool, lambda self: False)
 
     def logic(self):
         """A scripted module's C++ logic is an empty one; its own is in its widget."""
@@ -92,7 +86,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         return self._self
 
     def reload(self):
-        """Read the module's source anew, as the developer's Reload button."""
+        """Read the module's source anew: slicer.util.reloadScriptedModule calls it."""
         self._load()
         self._self.setup()
 
@@ -142,9 +136,6 @@ class qSlicerModuleManager(QtCore.QObject):
 
     def module(self, name):
         return self._modules.get(name)
-
-    def modulesNames(self):
-        return tuple(self._modules)
 
     def factoryManager(self):
         return self

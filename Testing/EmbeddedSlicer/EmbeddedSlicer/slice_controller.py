@@ -40,18 +40,6 @@ class qMRMLSliceControllerWidget(QtWidgets.QWidget):
         observe(view.mrmlSliceNode(), vtkCommand.ModifiedEvent, self._refresh)
         self._refresh()
 
-    def mrmlSliceNode(self):
-        return self._view.mrmlSliceNode()
-
-    def sliceLogic(self):
-        return self._view.sliceLogic()
-
-    def sliceOffsetSlider(self):
-        return self._slider
-
-    def fitSliceToBackground(self):
-        fit(self._view)
-
     def _range(self):
         limits, step = [0.0, 0.0], reference(1.0)
         found = self._view.sliceLogic().GetSliceOffsetRangeResolution(limits, step)

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 from PySide6 import QtCore, QtUiTools
 
-from . import stand_ins
+from . import pythonqt, stand_ins
 
 
 class UiError(RuntimeError):
@@ -70,8 +70,6 @@ class QUiLoader(QtUiTools.QUiLoader):
         return widget
 
     def _connect(self, top, sender, signal, receiver, slot):
-        from . import pythonqt
-
         ends = []
         for name in (sender, receiver):
             found = top if top.objectName() == name else top.findChild(QtCore.QObject, name)

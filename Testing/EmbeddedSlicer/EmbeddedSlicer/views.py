@@ -17,7 +17,7 @@ from vtkmodules.vtkRenderingCore import vtkActor2D, vtkImageMapper, vtkRenderer,
 from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
 
 from .observing import observe
-from .slice_controller import fit, qMRMLSliceControllerWidget
+from .slice_controller import qMRMLSliceControllerWidget
 
 # layout name: (letter, orientation, colour), as in Slicer's four-up layout
 SLICE_VIEWS = {
@@ -135,28 +135,6 @@ class qMRMLSliceView(QtWidgets.QWidget):
 
     def sliceLogic(self):
         return self._logic
-
-    def renderWindow(self):
-        return self._window
-
-    def interactor(self):
-        return self._interactor
-
-    def interactorStyle(self):
-        return self._style
-
-    def displayableManagerByClassName(self, name):
-        return self._managers.GetDisplayableManagerByClassName(name)
-
-    def convertXYZToRAS(self, xyz):
-        return list(self._node.GetXYToRAS().MultiplyPoint([*xyz, 1.0])[:3])
-
-    def scheduleRender(self):
-        self._schedule()
-
-    def forceRender(self):
-        self._draw()
-        self.repaint()
 
     # drawing
     def _on_logic(self, *_):
@@ -320,20 +298,8 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
     def sliceView(self):
         return self._view
 
-    def sliceController(self):
-        return self._controller
-
     def sliceLogic(self):
         return self._view.sliceLogic()
 
     def mrmlSliceNode(self):
         return self._view.mrmlSliceNode()
-
-    def mrmlSliceCompositeNode(self):
-        return self.sliceLogic().GetSliceCompositeNode()
-
-    def interactorStyle(self):
-        return self._view.interactorStyle()
-
-    def fitSliceToBackground(self):
-        fit(self._view)

@@ -38,7 +38,6 @@ class qSlicerModulePanel(QtWidgets.QScrollArea):
         self.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
-        self.setMinimumWidth(PANEL_WIDTH)
         self._widget = None
         self._help = ctkCollapsibleButton("Help && Acknowledgement")
         self._text = QtWidgets.QTextBrowser()
@@ -51,6 +50,12 @@ class qSlicerModulePanel(QtWidgets.QScrollArea):
         self._rows.addWidget(self._help)
         self.setWidget(inner)
 
+    def minimumSizeHint(self):
+        """Slicer's: as wide as the module needs, so that nothing of it is cut off."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        needed = self.widget().minimumSizeHint().width() + bar if self.widget() else 0
+        return QtCore.QSize(max(PANEL_WIDTH, needed), 200)
+
     def _show_module(self, module):
         if self._widget is not None:
             self._rows.removeWidget(self._widget)
@@ -60,6 +65,7 @@ class qSlicerModulePanel(QtWidgets.QScrollArea):
         self._widget = module.widgetRepresentation()
         self._rows.addWidget(self._widget, 1)
         self._widget.show()
+        self.updateGeometry()
 
 
 def _data_probe(parent):

@@ -75,7 +75,7 @@ def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
     points.AddControlPoint([1.0, 2.0, 3.0], "L1")
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Results")
     slicer.util.updateTableFromArray(table, np.array([[0.9, 1.1]]), ["low", "high"])
-    parameters = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "CTBMD")
+    parameters = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Module")
     parameters.SetParameter("sex", "FEMALE")
     parameters.SetNodeReferenceID("inputVolume", node.GetID())
     before = slicer.util.arrayFromVolume(node).copy()
@@ -98,7 +98,7 @@ def test_a_saved_scene_reopens_as_it_was(slicer, tmp_path, kind):
     assert np.allclose(points.GetNthControlPointPosition(0), (1, 2, 3))
     table = slicer.util.getNode("Results")
     assert table.GetTable().GetNumberOfColumns() == 2
-    parameters = slicer.util.getNode("CTBMD")
+    parameters = slicer.util.getNode("Module")
     assert parameters.GetParameter("sex") == "FEMALE"
     assert parameters.GetNodeReference("inputVolume") is node
     composite = testing.slice_view("Red").sliceLogic().GetSliceCompositeNode()
@@ -471,19 +471,6 @@ def test_reload(slicer, example):
     testing.choose(fresh.ui.volumeSelector, "phantom")
     testing.click(fresh.ui.pointButton)
     assert fresh.ui.statusLabel.text == "1 point(s)"
-
-
-def test_developer_mode_shows_the_reload_button(slicer, example):
-    import qt
-
-    assert not hasattr(example, "reloadButton")
-    qt.QSettings().setValue("Developer/DeveloperMode", "true")
-    try:
-        widget = slicer.util.getNewModuleWidget("Example")
-        assert widget.reloadButton.text == "Reload"
-    finally:
-        qt.QSettings().setValue("Developer/DeveloperMode", "false")
-        widget.cleanup()
 
 
 def test_run_test_of_a_module(slicer, example):

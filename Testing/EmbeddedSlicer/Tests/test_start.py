@@ -136,17 +136,12 @@ def test_registered_sample_data():
     testing.start()
     import SampleData
 
-    logic = SampleData.SampleDataLogic()
-    made = []
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Test", sampleName="Mine", customDownloader=lambda source: made or [1]
-    )
-    assert logic.downloadSample("Mine") == 1
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Test", sampleName="Far", uris="https://example.org/a", fileNames="a"
-    )
-    with pytest.raises(NotImplementedError, match="downloads nothing"):
-        logic.downloadSample("Far")
+    register = SampleData.SampleDataLogic.registerCustomSampleDataSource
+    register(category="Test", sampleName="Mine", customDownloader=len)
+    (source,) = SampleData.SampleDataLogic.sampleDataSourcesByCategory("Test")
+    assert source.sampleName == "Mine" and source.customDownloader is len
+    with pytest.raises(ValueError, match="same length"):
+        register(category="Test", sampleName="Odd", uris=["a", "b"], fileNames="a")
 
 
 def test_the_panel_is_as_wide_as_slicers_between_help_and_data_probe():

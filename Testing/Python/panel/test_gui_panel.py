@@ -112,6 +112,24 @@ def test_an_empty_scene_shows_a_usable_panel(panel):
     assert not gui.raw(ui.resultView).isVisible()
 
 
+def test_the_panel_fits_the_width_that_slicer_gives_it(panel, widget):
+    from PySide6 import QtCore, QtWidgets
+
+    add_volume(panel, sex="F")
+    three_levels(panel)
+    gui.show(panel.ui.modelCardBrowser)
+    module = gui.raw(widget.parent)
+    area = module.parent().parent()  # the viewport of the scroll area
+    assert area.window().width() > 1000 and area.width() <= 379
+    for child in module.findChildren(QtWidgets.QWidget):
+        table = isinstance(child.parent(), QtWidgets.QAbstractScrollArea) or (
+            child.parent() is not None and child.parent().objectName().startswith("qt_scrollarea")
+        )
+        if child.isVisible() and child.objectName() and not table:
+            right = child.mapTo(module, QtCore.QPoint(child.width(), 0)).x()
+            assert right <= module.width() <= area.width(), child.objectName()
+
+
 # -- 1. volume ----------------------------------------------------------------------------
 def test_a_volume_without_header_has_unknown_facts(panel):
     add_volume(panel)

@@ -106,6 +106,20 @@ def test_a_segmentation_without_vertebrae_is_refused_with_a_sentence(panel, volu
     assert not panel.runner.busy and len(panel.controller.selection) == 0
 
 
+def test_segments_of_a_label_file_have_no_names_and_are_refused_with_a_sentence(
+    panel, volume, tmp_path
+):
+    labels, matrix = blocks({"L1": 31, "L2": 30, "L3": 29})
+    node = slicer.util.addVolumeFromArray(labels, matrix, "labels", "vtkMRMLLabelMapVolumeNode")
+    path = str(tmp_path / "labels.nii.gz")
+    assert slicer.util.saveNode(node, path, {})
+    panel.parameterNode.segmentation = slicer.util.loadSegmentation(path)  # Segment_29 and so on
+    gui.process()
+    with gui.answering("Ok") as shown:
+        gui.click(panel.ui.findButton)
+    assert "No segment is called a vertebra" in shown[0].text
+
+
 def test_the_segmentation_can_be_left_out_again(panel, volume):
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
     panel.parameterNode.segmentation = node

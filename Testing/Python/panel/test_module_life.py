@@ -93,6 +93,27 @@ def test_reload_reads_library_and_panel_again(tmp_path):
     assert "reloaded" in out
 
 
+@pytest.mark.parametrize("name", ["qMRMLWidget", "qMRMLTableView", "ctkPathLineEdit"])
+def test_a_missing_widget_plugin_is_one_sentence(monkeypatch, name):
+    """A .ui class without a plugin is a plain QWidget in Slicer; neither setup nor enter may fail."""
+    gui.start()
+    import EmbeddedSlicer
+    import slicer
+    from EmbeddedSlicer import stand_ins
+
+    gui.clean_scene()
+    EmbeddedSlicer.open_module(MODULE)
+    monkeypatch.delitem(stand_ins.CLASSES, name)
+    with gui.no_slot_errors():
+        widget = slicer.util.getNewModuleWidget("CTBMD")
+        widget.enter()
+        slicer.mrmlScene.Clear()
+        widget.exit()
+        widget.cleanup()
+    label = widget.parent.findChild("QLabel", "problemLabel")
+    assert label.text.startswith("The panel cannot be shown") and name in label.text
+
+
 def test_nothing_but_what_slicer_brings_is_imported_at_file_scope():
     for path in [MODULE, *sorted((MODULE.parent / "CTBMDPanel").glob("*.py"))]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

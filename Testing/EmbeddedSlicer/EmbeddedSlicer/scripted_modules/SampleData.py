@@ -1,4 +1,4 @@
-"""Slicer's SampleData module: sources are registered and asked for; nothing is downloaded."""
+"""Slicer's SampleData module: sources are registered; nothing is downloaded."""
 
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ class SampleDataSource:
 
 
 class SampleDataLogic:
-    """Registers sample data sets and loads those that bring a downloader."""
+    """Registers sample data sets."""
 
     @staticmethod
     def registerCustomSampleDataSource(category="Custom", **fields):
@@ -52,26 +52,3 @@ class SampleDataLogic:
             slicer.modules.sampleDataSources = {}
         sources = slicer.modules.sampleDataSources
         return sources if category is None else sources.get(category, [])
-
-    def sourceForSampleName(self, sampleName):
-        for sources in self.sampleDataSourcesByCategory().values():
-            for source in sources:
-                if source.sampleName == sampleName:
-                    return source
-        return None
-
-    def downloadFromSource(self, source):
-        """Nodes of a data set, by its own downloader."""
-        if source.customDownloader:
-            return source.customDownloader(source)
-        raise NotImplementedError(f"EmbeddedSlicer downloads nothing; asked for {source.uris}")
-
-    def downloadSample(self, sampleName):
-        nodes = self.downloadSamples(sampleName)
-        return nodes[0] if nodes else None
-
-    def downloadSamples(self, sampleName):
-        source = self.sourceForSampleName(sampleName)
-        if source is None:
-            raise ValueError(f"No sample data is registered by the name '{sampleName}'")
-        return self.downloadFromSource(source)

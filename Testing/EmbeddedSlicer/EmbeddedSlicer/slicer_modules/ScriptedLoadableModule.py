@@ -5,7 +5,6 @@ import sys
 import unittest
 from pathlib import Path
 
-import ctk
 import qt
 import slicer
 
@@ -59,19 +58,11 @@ class ScriptedLoadableModuleWidget:
     def __init__(self, parent=None):
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.developerMode = slicer.util.settingsValue(
-            "Developer/DeveloperMode", False, converter=slicer.util.toBool
-        )
+        self.developerMode = False
         if parent is None:
-            self.parent = slicer.qMRMLWidget()
-            self.parent.setLayout(qt.QVBoxLayout())
-            self.parent.setMRMLScene(slicer.mrmlScene)
-        else:
-            self.parent = parent
+            raise NotImplementedError("EmbeddedSlicer makes panels in the module's widget only.")
+        self.parent = parent
         self.layout = self.parent.layout()
-        if parent is None:
-            self.setup()
-            self.parent.show()
         slicer.app.moduleManager().connect(
             "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
         )
@@ -90,39 +81,12 @@ class ScriptedLoadableModuleWidget:
                 "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
             )
 
-    def setupDeveloperSection(self):
-        """Reload and test buttons, in developer mode only."""
-        if not self.developerMode:
-            return
-        self.reloadCollapsibleButton = ctk.ctkCollapsibleButton()
-        self.reloadCollapsibleButton.text = "Reload && Test"
-        self.layout.addWidget(self.reloadCollapsibleButton)
-        form = qt.QFormLayout(self.reloadCollapsibleButton)
-        row = qt.QHBoxLayout()
-        self.reloadButton = qt.QPushButton("Reload")
-        self.reloadButton.toolTip = "Reload this module."
-        self.reloadButton.connect("clicked()", self.onReload)
-        self.reloadAndTestButton = qt.QPushButton("Reload and Test")
-        self.reloadAndTestButton.connect("clicked()", self.onReloadAndTest)
-        row.addWidget(self.reloadButton)
-        row.addWidget(self.reloadAndTestButton)
-        form.addRow(row)
-
     def setup(self):
-        self.setupDeveloperSection()
+        """Slicer puts the developer's section here, which is not made."""
 
     def onReload(self):
         print(f"\nReloading module: {self.moduleName}\n")
         slicer.util.reloadScriptedModule(self.moduleName)
-
-    def onTest(self, **kwargs):
-        with slicer.util.tryWithErrorDisplay("Test failed."):
-            slicer.selfTests[self.moduleName](**kwargs)
-
-    def onReloadAndTest(self, **kwargs):
-        with slicer.util.tryWithErrorDisplay("Reload and Test failed."):
-            self.onReload()
-            slicer.selfTests[self.moduleName](**kwargs)
 
 
 class ScriptedLoadableModuleLogic:
@@ -135,31 +99,20 @@ class ScriptedLoadableModuleLogic:
 
     def getParameterNode(self):
         """The module's vtkMRMLScriptedModuleNode, made where there is none."""
-        if self.isSingletonParameterNode:
-            node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
-            if node is not None:
-                # closing a scene can clear the attribute
-                if node.GetAttribute("ModuleName") != self.moduleName:
-                    node.SetAttribute("ModuleName", self.moduleName)
-                return node
-        else:
-            nodes = self.getAllParameterNodes()
-            if nodes:
-                return nodes[0]
+        if not self.isSingletonParameterNode:
+            raise NotImplementedError("EmbeddedSlicer makes one parameter node a module.")
+        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+        if node is not None:
+            # closing a scene can clear the attribute
+            if node.GetAttribute("ModuleName") != self.moduleName:
+                node.SetAttribute("ModuleName", self.moduleName)
+            return node
         return slicer.mrmlScene.AddNode(self.createParameterNode())
-
-    def getAllParameterNodes(self):
-        return [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
-            if node.GetAttribute("ModuleName") == self.moduleName
-        ]
 
     def createParameterNode(self):
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
         node.UnRegister(None)
-        if self.isSingletonParameterNode:
-            node.SetSingletonTag(self.moduleName)
+        node.SetSingletonTag(self.moduleName)
         node.SetAttribute("ModuleName", self.moduleName)
         node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
         return node
