@@ -35,7 +35,7 @@ MODULES = {
     "bmd/roi": ["bmd/test_roi.py"],
     "bmd/quality": ["bmd/test_quality.py", "bmd/test_quality_limits.py"],
     "bmd/estimate": ["bmd/test_estimate.py"],
-    "bmd/reference": ["bmd/test_reference.py"],
+    "bmd/reference": ["bmd/test_reference.py", "bmd/test_reference_limits.py"],
     "bmd/interval": ["bmd/test_interval.py", "bmd/test_estimate.py"],
 }
 """Modules of CTBMDLib and the quick tests that answer for them."""
