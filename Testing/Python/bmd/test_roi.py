@@ -73,3 +73,32 @@ def test_no_value_where_a_tenth_of_the_region_lies_outside():
     assert cut(-34) == pytest.approx(150)
     assert cut(-32) is None
     assert trabecular_hu(volume(lambda r, a, s: 0 * r, high=(40, -45, 40)), LEVEL) is None
+
+
+class Recorder:
+    """A volume that keeps the points it is asked for and knows all but the first few."""
+
+    def __init__(self, unknown=0):
+        self.unknown = unknown
+
+    def sample(self, points):
+        self.points = np.asarray(points)
+        values = np.full(len(points), 150.0)
+        values[: self.unknown] = np.nan
+        return values
+
+
+def test_the_points_are_a_millimetre_apart_in_five_planes():
+    recorder = Recorder()
+    assert trabecular_hu(recorder, LEVEL) == 150.0
+    r, a, s = (recorder.points - CENTRE).T
+    assert sorted(set(s)) == [-2.5, -1.25, 0.0, 1.25, 2.5]
+    one = recorder.points[s == 0.0]
+    assert len(recorder.points) == 5 * len(one) == 1010
+    assert sorted(set(r)) == list(range(-9, 10))
+    assert sorted(set(a - 1.5)) == [x + 0.5 for x in range(-7, 7)]
+
+
+@pytest.mark.parametrize(("unknown", "value"), [(101, 150.0), (102, None)])
+def test_nine_tenths_of_the_points_are_enough(unknown, value):
+    assert trabecular_hu(Recorder(unknown), LEVEL) == value
