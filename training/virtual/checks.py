@@ -205,8 +205,10 @@ def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, bool]
     how = "regressed on traits over many draws" if cohort.two_phase else "of the people in a group"
     text, verdicts = table(cohort, anchors)
     parts = [
-        f"Virtual people beside published anchors: {whom}. Means are {how}; g/cm2 are the",
-        "simulator's own (true hydroxyapatite, taken as Hologic). All figures are simulated.",
+        f"Virtual people beside published anchors: {whom}.",
+        f"Means are {how}; g/cm2 are the simulator's own (true",
+        "hydroxyapatite, taken as Hologic). z counts both standard errors where one is published.",
+        "All figures are simulated.",
         "",
         text,
         "",
