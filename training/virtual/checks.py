@@ -215,7 +215,8 @@ def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, bool]
         "Without a published figure that could be read, mean (SD):",
         without_anchor(cohort) or "nothing",
     ]
-    return "\n".join(parts), all(mark in ("pass", "-") for mark in verdicts)
+    good = "pass" in verdicts and all(mark in ("pass", "-") for mark in verdicts)
+    return "\n".join(parts), good
 
 
 def main(argv=None) -> int:

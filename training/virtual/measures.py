@@ -17,7 +17,7 @@ from .bone import bone_at
 from .primitives import MARROW_FAT, REACH, RHO_CORTEX, WAIST
 from .raster import bone_raster, slice_densities
 from .scanner import Protocol, scan
-from .traits import Traits, draw_traits
+from .traits import Traits, draw_traits, with_mineral
 
 MEASURED = ("L1", "L2", "L3", "L4")
 STEP_MM = 1.5
@@ -136,6 +136,16 @@ def body_section(scene: Scene) -> float:
     return float(np.mean(areas))
 
 
+def seen_by_dxa(traits: Traits, seed: int):
+    """Scene and its DXA; as in a cohort, one without a bone edge is given more mineral."""
+    while True:
+        scene = make_scene(traits, seed)
+        try:
+            return scene, dxa.measure(scene)
+        except dxa.NoBoneEdge:
+            traits = with_mineral(traits, 1.2 * traits.mineral)
+
+
 def measure_person(traits: Traits, seed: int) -> dict[str, float]:
     """All quantities of one person of the realistic population.
 
@@ -145,8 +155,7 @@ def measure_person(traits: Traits, seed: int) -> dict[str, float]:
         By name of the quantity; a level's own as `abmd_L1`, `body_mineral_L3`; units as in
         `anchors.QUANTITIES`; `area` in cm2 and `bmc` in g.
     """
-    scene = make_scene(traits, seed)
-    seen = dxa.measure(scene)
+    scene, seen = seen_by_dxa(traits, seed)
     mineral, volume, side = census(scene)
     l3, lumbar = MEASURED.index("L3"), [LEVELS.index(level) for level in MEASURED]
     out = {

@@ -186,9 +186,25 @@ def test_the_report_keeps_set_and_test_apart_and_names_what_fails(anchors):
     assert not good
 
 
+def test_a_vertebra_that_dxa_does_not_see_is_made_denser(monkeypatch):
+    seen = []
+
+    def measure(scene):
+        seen.append(scene.traits.mineral)
+        if len(seen) < 3:
+            raise measures.dxa.NoBoneEdge
+        return "seen"
+
+    monkeypatch.setattr(measures.dxa, "measure", measure)
+    thin = Traits("F", 85.0, 20.0, 150.0, 7.0, 0.03, 0.6, 0.25, 1.0, 0.5, 1.0, 1.0)
+    assert measures.seen_by_dxa(thin, 1)[1] == "seen"
+    assert seen == pytest.approx([1.0, 1.2, 1.44])
+
+
 def test_the_shell_reports_and_is_strict_only_where_asked(monkeypatch, capsys):
     cohort = estimates.Cohort.of(*people(60))
     monkeypatch.setattr(checks, "virtual_people", lambda *a: cohort)
+    assert checks.report(cohort, [], "nobody's anchors")[1] is False
     assert checks.main(["--people", "60"]) == 0
     assert "line.western.140" in capsys.readouterr().out
     assert checks.main(["--people", "60", "--strict"]) == 1
