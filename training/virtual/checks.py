@@ -1,21 +1,29 @@
-"""Check 7 on a cohort of files: simulated aBMD and trabecular HU beside what is published.
+"""The published anchors beside the virtual people's own figures, and what fails.
 
-`python -m training.virtual.checks FOLDER [FOLDER ...]` prints, by sex and age,
-the simulated L1-L4 aBMD against NHANES and the HU of a trabecular region of L1
-against Jang 2019, and the correlation of those HU with the simulated aBMD. All
-figures are simulated; r is reported, never aimed at.
+`python -m training.virtual.checks --people N [--seed S]` draws N virtual people, measures
+them without noise and prints every anchor of `anchors.toml` beside their own figure with
+its standard error; anchors that may be set by and anchors that test stand apart.
+`python -m training.virtual.checks FOLDER [FOLDER ...]` does the same with a cohort of files,
+as far as those hold what is needed, after a summary of aBMD and HU by sex and age. All
+figures are simulated. It is a report: it exits 0, with `--strict` 1 where not all passes.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from CTBMDLib.bmd.roi import trabecular_hu
+from CTBMDLib.errors import CTBMDError
 
+from .anchors import FILE, Anchor, load_anchors
 from .cohort import load_patient
+from .estimates import Cohort
+from .measures import measure_person, stratified_traits
+from .traits import Traits
 
 # NHANES L1-L4 aBMD (Hologic), mean and SD g/cm2, by decade from 20 (PMC12995607, table 3).
 NHANES = {
@@ -23,17 +31,32 @@ NHANES = {
     "M": ((1.057, 0.110), (1.042, 0.117), (1.051, 0.129), (1.053, 0.143), (1.070, 0.142), (1.068, 0.177)),
 }  # fmt: skip
 
+PEOPLES = ("western",)
+"""Whom the simulator can draw; anchors of others are shown and not judged."""
+
+ALL_VERDICTS = {
+    "pass": "inside the accepted band",
+    "open": "outside, but by less than two standard errors: more people would tell",
+    "FAIL": "outside by more",
+    "-": "not judged: no such people, or not in what was measured",
+}
+
 
 def jang_hu(age: float) -> float:
     """Mean L1 HU at 120 kV by age: 226 under 30, falling evenly to 89 at 90 (Jang 2019)."""
     return float(np.interp(age, (25, 90), (226, 89)))
 
 
-def summary(folders) -> str:
-    """The table as text, over all patients of the folders."""
-    rows = []
+def patients(folders):
+    """Records of the folders, one after the other, in the order of their paths."""
     for path in sorted(p for folder in folders for p in Path(folder).glob("*.npz")):
-        record = load_patient(path)
+        yield load_patient(path)
+
+
+def summary(folders) -> str:
+    """Areal BMD and HU by sex and age over all patients of the folders, as text."""
+    rows = []
+    for record in patients(folders):
         hu = trabecular_hu(record.slabs["L1"], record.slices["L1"])
         mean, sd = NHANES[record.sex][int(min(max((record.age_years - 20) // 10, 0), 5))]
         rows.append(
@@ -67,11 +90,165 @@ def summary(folders) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    if len(sys.argv) < 2:
-        raise SystemExit("usage: python -m training.virtual.checks FOLDER [FOLDER ...]")
-    print(summary(sys.argv[1:]))
+def virtual_people(count: int, seed: int, progress=None) -> Cohort:
+    """Draw and measure people of the realistic population.
+
+    Parameters
+    ----------
+    count, seed : int
+    progress : callable or None
+        progress(fraction, text).
+    """
+    traits, measured = stratified_traits(count, seed), []
+    for n, person in enumerate(traits):
+        measured.append(measure_person(person, 100_000 * seed + n))
+        if progress is not None:
+            progress((n + 1) / count, f"{n + 1} of {count} virtual people")
+    return Cohort.of(traits, measured, seed)
+
+
+def people_of(folders) -> Cohort:
+    """What a cohort's files tell of its patients; HU only where scanned at 120 kVp.
+
+    Raises
+    ------
+    CTBMDError
+        Where the folders hold nobody.
+    """
+    traits, measured = [], []
+    for record in patients(folders):
+        hu = None
+        if "L1" in record.slabs and record.protocol.get("kvp") == 120:
+            hu = trabecular_hu(record.slabs["L1"], record.slices["L1"])
+        traits.append(Traits(**record.facts["traits"]))
+        bmd = {f"abmd_L{n}": record.bmd_true.get(f"L{n}", np.nan) for n in range(1, 5)}
+        measured.append(
+            bmd
+            | {
+                "l1_hu": np.nan if hu is None else hu,
+                "abmd": record.bmd_total_true,
+                "l1_l2_step": bmd["abmd_L2"] - bmd["abmd_L1"],
+                "marrow_fat": 100 * record.facts["traits"]["marrow_fat"],
+            }
+        )
+    if not traits:
+        raise CTBMDError("These folders hold no virtual patients.", "no-patients")
+    return Cohort.of(traits, measured)
+
+
+def verdict(anchor: Anchor, value: float, error: float) -> str:
+    """One of `ALL_VERDICTS`."""
+    if not np.isfinite(value) or anchor.people not in PEOPLES:
+        return "-"
+    if anchor.low <= value <= anchor.high:
+        return "pass"
+    beyond = max(anchor.low - value, value - anchor.high)
+    return "open" if beyond < 2 * error else "FAIL"
+
+
+def _row(anchor: Anchor, cohort: Cohort) -> tuple[str, str]:
+    """A line of the table, and its verdict."""
+    value, error, _ = cohort.figure(anchor)
+    z = (value - anchor.value) / np.hypot(error, anchor.se or 0.0)
+    mark = verdict(anchor, value, error)
+    digits = 3 if anchor.unit == "g/cm2" else 2 if anchor.unit in ("1", "T", "g") else 1
+    own = f"{value:9.{digits}f} {error:6.{digits}f} {z:+6.1f}" if np.isfinite(value) else " " * 23
+    band = f"{anchor.low:.{digits}f} to {anchor.high:.{digits}f}"
+    name = f"{anchor.id:26} {anchor.unit:6}"
+    return f"{name} {anchor.value:9.{digits}f} {own}  {band:18} {mark:4}  {anchor.seen}", mark
+
+
+def table(cohort: Cohort, anchors: list[Anchor]) -> tuple[str, list[str]]:
+    """Every anchor beside the cohort's figure.
+
+    Returns
+    -------
+    text : str
+    verdicts : list of str
+        In the order of the anchors.
+    """
+    title = f"{'anchor':26} {'unit':6} {'published':>9} {'simulated':>9} {'SE':>6} {'z':>6}  "
+    title += f"{'accepted':18} {'':4}  published figure is"
+    lines, verdicts = [], {}
+    for use, head in (("set", "Anchors to set by"), ("test", "Anchors that test")):
+        lines += [head, title]
+        for anchor in (a for a in anchors if a.use == use):
+            text, verdicts[anchor.id] = _row(anchor, cohort)
+            lines.append(text)
+        lines.append("")
+    lines += [f"{mark}: {meaning}" for mark, meaning in ALL_VERDICTS.items()] + [""]
+    for use in ("set", "test"):
+        marks = {a.id: verdicts[a.id] for a in anchors if a.use == use}
+        count = {mark: list(marks.values()).count(mark) for mark in ALL_VERDICTS}
+        lines.append(f"{use}: " + ", ".join(f"{n} {mark}" for mark, n in count.items()))
+        failed = [name for name, mark in marks.items() if mark == "FAIL"]
+        lines.append(f"fails ({use}): " + (", ".join(failed) or "none"))
+    return "\n".join(lines), [verdicts[a.id] for a in anchors]
+
+
+def without_anchor(cohort: Cohort) -> str:
+    """Figures of the cohort for which no published one could be read."""
+    lines = []
+    for sex in "FM":
+        who = cohort.traits["sex"] == sex
+        for key, name, unit in (("area", "area", "cm2"), ("bmc", "BMC", "g")):
+            y = cohort.measured.get(key)
+            if y is not None and who.sum() > 1:
+                lines.append(
+                    f"L1-L4 {name} {sex}: {y[who].mean():.1f} ({y[who].std(ddof=1):.1f}) {unit}"
+                )
+    return "\n".join(lines)
+
+
+def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, bool]:
+    """The printed text, and whether all that could be judged passes."""
+    how = "regressed on traits over many draws" if cohort.two_phase else "of the people in a group"
+    text, verdicts = table(cohort, anchors)
+    parts = [
+        f"Virtual people beside published anchors: {whom}.",
+        f"Means are {how}; g/cm2 are the simulator's own (true",
+        "hydroxyapatite, taken as Hologic). z counts both standard errors where one is published.",
+        "All figures are simulated.",
+        "",
+        text,
+        "",
+        "Without a published figure that could be read, mean (SD):",
+        without_anchor(cohort) or "nothing",
+    ]
+    good = "pass" in verdicts and all(mark in ("pass", "-") for mark in verdicts)
+    return "\n".join(parts), good
+
+
+def main(argv=None) -> int:
+    """`python -m training.virtual.checks`; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="*", help="a cohort of files")
+    parser.add_argument("--people", type=int, help="draw so many virtual people instead")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--anchors", default=FILE, help="another anchors file")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where not all passes")
+    a = parser.parse_args(argv)
+    if bool(a.folder) == bool(a.people) or (a.people or 1) < 1:
+        parser.error("give either folders or --people N")
+
+    def progress(_fraction, text):
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+
+    try:
+        anchors = load_anchors(a.anchors)
+        if a.people:
+            cohort = virtual_people(a.people, a.seed, progress)
+            print(file=sys.stderr)
+            whom = f"{a.people} drawn evenly over sexes and ages (seed {a.seed})"
+        else:
+            cohort, whom = people_of(a.folder), "a cohort of files"
+            print(summary(a.folder) + "\n")
+    except CTBMDError as error:
+        raise SystemExit(str(error)) from None
+    text, good = report(cohort, anchors, whom)
+    print(text)
+    return 0 if good or not a.strict else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

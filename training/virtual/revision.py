@@ -13,7 +13,7 @@ from .traits import priors
 
 NAME = "cohort.json"
 NOT_PATIENTS = {"checks", "contact_sheet", "dicom", "hospital", "make_tables", "revision", "sample"}
-NOT_PATIENTS |= {"variants", "volume", "__init__"}
+NOT_PATIENTS |= {"variants", "volume", "__init__", "anchors", "estimates", "measures", "phantoms"}
 """Modules of this package that no patient of a cohort depends on."""
 
 
