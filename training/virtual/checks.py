@@ -15,7 +15,7 @@ import numpy as np
 
 from CTBMDLib.bmd.roi import trabecular_hu
 
-from .cohort import load_patient
+from .patient import load_patient
 
 # NHANES L1-L4 aBMD (Hologic), mean and SD g/cm2, by decade from 20 (PMC12995607, table 3).
 NHANES = {
