@@ -53,14 +53,3 @@ def slice_dxa(hu: np.ndarray, standard) -> np.ndarray:
         out.append(shadow[dense].sum() * pixel_cm**2 / max(dense.sum() * pixel_cm, pixel_cm))
     return np.array(out)
 
-
-class Linear:
-    """Ordinary least squares with an intercept, fitted on training patients."""
-
-    def fit(self, x, y):
-        x = np.column_stack([np.ones(len(y)), x])
-        self.beta, *_ = np.linalg.lstsq(x, np.asarray(y, float), rcond=None)
-        return self
-
-    def predict(self, x):
-        return np.column_stack([np.ones(len(x)), x]) @ self.beta
