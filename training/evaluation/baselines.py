@@ -52,4 +52,3 @@ def slice_dxa(hu: np.ndarray, standard) -> np.ndarray:
         dense = shadow > 0.3 * np.median(shadow[int(column) - 8 : int(column) + 8])
         out.append(shadow[dense].sum() * pixel_cm**2 / max(dense.sum() * pixel_cm, pixel_cm))
     return np.array(out)
-

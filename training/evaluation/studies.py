@@ -260,10 +260,7 @@ def questions(plan, sources) -> list[tuple]:
             sources["paper"],
             {"count": cuts, "epochs": studies.times // cuts},
         ),
-        *(
-            (SHUFFLED, f"shuffle {n}", base, _shuffling(plan, n))
-            for n in range(studies.shuffles)
-        ),
+        *((SHUFFLED, f"shuffle {n}", base, _shuffling(plan, n)) for n in range(studies.shuffles)),
     ]
 
 

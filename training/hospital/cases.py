@@ -162,9 +162,7 @@ def _mixed_persons(cases) -> list[str]:
     for person, group in persons.items():
         names = ", ".join(case.pair.case for case in group)
         if len({case.pair.split for case in group}) > 1 and not group[0].pair.patient:
-            faults.append(
-                f"{names} have the PatientID {person.lstrip('/')} but are in two splits"
-            )
+            faults.append(f"{names} have the PatientID {person.lstrip('/')} but are in two splits")
         if len({case.sex for case in group if case.sex}) > 1:
             faults.append(
                 f"{names} are called one patient ({person.lstrip('/')}) but differ in sex; "

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.spine.locate import find_levels
 
 from . import cases
@@ -144,8 +145,6 @@ def changed_copies(volume, truth):
 
 def check_real(data: Path) -> bool:
     """Print the table over the real scans and their changed copies."""
-    from CTBMDLib.reading.reading import read_ct
-
     truths = json.loads((data / "levels.json").read_text())["levels"]
     table = defaultdict(Counter)
     worst, planes, noted = [], [], Counter()

@@ -8,6 +8,7 @@ import numpy as np
 
 from CTBMDLib.levels import LUMBAR
 from CTBMDLib.model.images import ImageStandard, body_centre, plane_positions
+from CTBMDLib.reading.nifti import read_nifti
 
 MIDDLE_HALF = 0.25
 """Planes count as right within this share of the body's height on both sides of its middle."""
@@ -82,8 +83,6 @@ def bodies_from_labels(folder: Path) -> dict:
     dict
         Name to {'ras', 'axis', 'height_mm'}; empty where there are no label volumes.
     """
-    from CTBMDLib.reading.nifti import read_nifti
-
     paths = [folder / "vertebrae.nii.gz", folder / "vertebral_bodies.nii.gz"]
     if not all(path.exists() for path in paths):
         return {}

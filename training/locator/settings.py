@@ -14,7 +14,6 @@ finder is tested on.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.levels import LUMBAR
+from CTBMDLib.safefile import write_bytes
 from CTBMDLib.spine.numbering import LIMITS, Limits, number_spine
 from CTBMDLib.spine.trace import trace_spine
 from CTBMDLib.spine.witnesses import Evidence, witnesses
 
+from ..processes import results
+from ..virtual.volume import make_volume
 from . import cases
 from .copies import with_contrast, with_metal
 from .features import is_transitional, training_options
@@ -227,17 +229,14 @@ def count_verdicts(copies, limits: Limits) -> dict:
     return counts | {"cost": cost / total if total else 0.0}
 
 
-def one_volume(job) -> list[Copy]:
+def one_volume(seed: int, steep: bool, folder: Path) -> list[Copy]:
     """Make a full-length virtual volume and look at its copies; what was seen is kept."""
-    from ..virtual.volume import make_volume
-
-    seed, steep, folder = job
     path = folder / f"{seed}.pkl"
     if path.exists():
         return pickle.loads(path.read_bytes())
     options = training_options(seed, steep) | {"top": 0.0, "bottom": 9.0}
     found = look(*make_volume(seed, **options), seed)
-    path.write_bytes(pickle.dumps(found))
+    write_bytes(path, pickle.dumps(found), overwrite=True)
     return found
 
 
@@ -264,9 +263,7 @@ def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> L
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(first_seed + n, 2 * n >= count, folder) for n in range(count)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        copies = [copy for found in pool.imap(one_volume, jobs) for copy in found]
-    return print_grid(copies)
+    return print_grid([copy for found in results(one_volume, jobs, workers) for copy in found])
 
 
 def print_grid(copies) -> Limits:

@@ -68,6 +68,7 @@ def summary(folders) -> str:
 
 
 def main() -> None:
+    """The command line."""
     if len(sys.argv) < 2:
         raise SystemExit("usage: python -m training.virtual.checks FOLDER [FOLDER ...]")
     print(summary(sys.argv[1:]))
