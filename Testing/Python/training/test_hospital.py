@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,12 +47,12 @@ def truth(site):
 
 
 def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def write_rows(path, rows):
-    with open(path, "w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
@@ -239,8 +238,8 @@ def test_uncertain_cases_are_named_and_a_levels_file_goes_before_the_finder(site
 
     cases, faults = check_cases(changed(site, "levels.csv", change), tmp_path)
     assert faults == []
-    assert cases[1].doubts == "vertebra numbers uncertain; low confidence at L1"
-    assert not any(case.doubts for case in cases if case is not cases[1])
+    assert cases[1].findings == "vertebra numbers uncertain; low confidence at L1"
+    assert not any(case.findings for case in cases if case is not cases[1])
     record = hospital.load_case(cases[1])
     for item in content["levels"]:
         if item["level"] in record.slices:
@@ -292,7 +291,7 @@ def looked(site, tmp_path_factory):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(hospital, "LEAST", FEW)
+    monkeypatch.setattr(hospital, "MIN_PATIENTS", FEW)
     plan = replace(reproduce.QUICK, images_per_plane=1, images_seen=40, draws=20)
     monkeypatch.setattr(reproduce, "QUICK", plan)
 
@@ -352,7 +351,7 @@ def test_from_dicom_and_table_to_bundle_and_report(site, looked, tmp_path, few, 
     assert after.card["weights_sha256"] != card["weights_sha256"]
 
 
-def test_a_killed_training_goes_on(site, looked, tmp_path, few, monkeypatch):
+def test_a_killed_training_goes_on(site, looked, tmp_path, few):
     shutil.copytree(looked, tmp_path / "work")
     told = []
 
@@ -362,15 +361,14 @@ def test_a_killed_training_goes_on(site, looked, tmp_path, few, monkeypatch):
             raise KeyboardInterrupt
 
     plan = replace(reproduce.QUICK, images_seen=200)
-    options = Namespace(bundle=None, device="cpu")
+    options = hospital.Options()
     run = (site / "patients.csv", plan, tmp_path / "work", tmp_path / "results", options)
-    monkeypatch.setattr(reproduce, "say", killed)
     with pytest.raises(KeyboardInterrupt):
-        hospital.run_hospital(*run, told.append)
+        hospital.run_hospital(*run, killed)
     assert not (tmp_path / "work" / "bundle").exists()
-    monkeypatch.setattr(reproduce, "say", told.append)
     told.clear()
-    assert hospital.run_hospital(*run, told.append) == 0
+    hospital.run_hospital(*run, told.append)
+    assert (tmp_path / "work" / "bundle").is_dir()
     epochs = [text for text in told if "epoch" in text]
     assert epochs and not any("epoch 1/" in text for text in epochs)
 

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("numba")
 
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder  # noqa: E402
-from training.realct.realcheck import answer  # noqa: E402
+from training.realct.answers import answer  # noqa: E402
 from training.realct.yardstick import COARSE, FINE, Geometry, shares, virtual_scan  # noqa: E402
 
 

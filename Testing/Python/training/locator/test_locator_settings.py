@@ -94,7 +94,7 @@ def test_copies_hold_their_truth():
             inside = [p for p in places.values() if copy.contains(p, 12.0)]
             if "noise" not in name and "screws" not in name and "contrast" not in name:
                 assert all(copy.sample(p) > 150 for p in inside)
-    assert min(heights) < 200 < 370 < max(heights)
+    assert min(heights) < 200 and max(heights) > 370
     assert len(names) > 6
     ends = [copy for name, copy, _ in random_copies(volume, centres, 0) if "above" in name]
     assert len(ends) == 2 and not any(copy.contains(centres["L1"]) for copy in ends)

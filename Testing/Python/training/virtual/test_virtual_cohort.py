@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from CTBMDLib.errors import CTBMDError
-from training.virtual import cohort, dxa
+from training.virtual import cohort, dxa, patient
 from training.virtual.anatomy import make_scene
 from training.virtual.traits import changed_priors, draw_traits, with_mineral
 
@@ -12,8 +12,8 @@ from training.virtual.traits import changed_priors, draw_traits, with_mineral
 @pytest.fixture
 def small(monkeypatch):
     """Patients of one slice at one level, to be quick; the code is the same."""
-    monkeypatch.setattr(cohort, "MEASURED", ("L3",))
-    monkeypatch.setattr(cohort, "SLICE_OFFSETS", (0.0, 1 / 6))
+    monkeypatch.setattr(patient, "MEASURED", ("L3",))
+    monkeypatch.setattr(patient, "SLICE_OFFSETS", (0.0, 1 / 6))
 
 
 def test_same_seed_same_bytes_and_kept_files_stay(tmp_path, small):
@@ -22,7 +22,7 @@ def test_same_seed_same_bytes_and_kept_files_stay(tmp_path, small):
     assert first[0].read_bytes() == again[0].read_bytes()
     # Resuming leaves what is there and removes what a killed run left half written.
     stamp = first[0].stat().st_mtime_ns
-    (tmp_path / "a" / ".patient_005_0001.npz.999999999").write_bytes(b"half")
+    (tmp_path / "a" / ".patient_005_0001.npz.999999999.part").write_bytes(b"half")
     told = []
     cohort.make_cohort(
         tmp_path / "a", 1, 5, institution="mixed", workers=1, progress=lambda f, t: told.append(f)
@@ -55,7 +55,7 @@ def test_a_patient_has_what_training_needs(tmp_path, small):
     from CTBMDLib.levels import LevelSlice
 
     path = cohort.make_cohort(tmp_path, 1, 6, population="wide", institution="B", workers=1)[0]
-    record = cohort.load_patient(path)
+    record = patient.load_patient(path)
     assert record.sex in ("F", "M")
     assert 20 <= record.age_years <= 90
     assert record.institution == "B"
@@ -78,8 +78,8 @@ def test_a_patient_has_what_training_needs(tmp_path, small):
 
 
 def test_one_anatomy_at_several_mineral_contents(small):
-    a = cohort.make_patient(7, 0, "wide", "A")
-    b = cohort.make_patient(7, 2, "wide", "A")
+    a = patient.make_patient(7, 0, "wide", "A")
+    b = patient.make_patient(7, 2, "wide", "A")
     assert a.anatomy_id == b.anatomy_id
     ratio = b.facts["traits"]["mineral"] / a.facts["traits"]["mineral"]
     answered = b.bmd_total_true / a.bmd_total_true
@@ -92,14 +92,14 @@ def test_one_anatomy_at_several_mineral_contents(small):
 
 def test_unknown_institution_is_refused():
     with pytest.raises(ValueError, match="institution"):
-        cohort.draw_protocol(np.random.default_rng(0), "C")
+        patient.draw_protocol(np.random.default_rng(0), "C")
 
 
 def test_a_vertebra_with_screws_is_not_measured(monkeypatch):
-    monkeypatch.setattr(cohort, "MEASURED", ("L3", "L4"))
-    monkeypatch.setattr(cohort, "SLICE_OFFSETS", (0.0, 1 / 6))
+    monkeypatch.setattr(patient, "MEASURED", ("L3", "L4"))
+    monkeypatch.setattr(patient, "SLICE_OFFSETS", (0.0, 1 / 6))
     with changed_priors({"wide.metal_share": 1.0}):
-        record = cohort.make_patient(7, 1, "wide", "A")
+        record = patient.make_patient(7, 1, "wide", "A")
     assert record.facts["metal"]
     assert set(record.slabs) == set(record.slices) == {"L3"}
     assert set(record.bmd) == set(record.bmd_true) == {"L1", "L2", "L3"}
@@ -113,12 +113,12 @@ def test_one_whose_bone_dxa_does_not_see_is_given_more(small):
         "wide.mineral_steps": [0.15, 0.15],
     }
     with changed_priors(scarce):
-        record = cohort.make_patient(7, 0, "wide", "A")
+        record = patient.make_patient(7, 0, "wide", "A")
         drawn = record.facts["traits"]["mineral"]
         assert drawn > 0.15 * 1.18, "the highest that can be drawn at first"
         rng = np.random.default_rng([7, 0, 1])
         seed = int(rng.integers(1, 2**31))
-        poorer = with_mineral(draw_traits(rng, "wide"), drawn / cohort.DENSER)
+        poorer = with_mineral(draw_traits(rng, "wide"), drawn / patient.DENSER)
         with pytest.raises(dxa.NoBoneEdge, match="no bone of L[1-4] is above the edge"):
             dxa.measure(make_scene(poorer, seed, "wide"))
     assert all(np.isfinite(list(record.bmd_true.values())))
