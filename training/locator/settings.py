@@ -37,7 +37,7 @@ VERDICTS = ("right", "uncertain", "wrong")
 COPIES = 5
 """Random cuts of each volume, beside the whole of it."""
 WRONG_COST = 10.0
-"""A copy with a name wrong in silence costs as much as so many called uncertain."""
+"""A copy with an unflagged error in a name costs as much as so many called uncertain."""
 TRANSITIONAL_SHARE = 0.1
 """Of people whose vertebrae are not counted as in the textbook, as `spine_numbering.RARE` has it."""
 SAME_MM = 15.0
@@ -273,7 +273,7 @@ def print_grid(copies) -> Limits:
         limits = replace(LIMITS, **dict(zip(GRID, values, strict=True)))
         table[limits] = count_verdicts(copies, limits)
     best = _middle([limits for limits, row in table.items() if row["cost"] <= _least(table)])
-    print(f"{len(copies)} copies; a name wrong in silence costs {WRONG_COST:.0f}, 'uncertain' 1\n")
+    print(f"{len(copies)} copies; an unflagged error in a name costs {WRONG_COST:.0f}, 'uncertain' 1\n")
     head = "".join(f"{name:>12s}" for name in GRID)
     print(f"{'':{len(head)}s}    usual spines          transitional")
     print(f"{head}{2 * '   right unsure wrong'}  cost a copy")

@@ -122,7 +122,7 @@ def one_case(kind: str, seed: int) -> dict:
 
 
 def check_transitional(count: int, first_seed: int, workers: int) -> bool:
-    """Print the table over `count` volumes of each kind; whether none was wrong in silence."""
+    """Print the table over `count` volumes of each kind; whether none was an unflagged error."""
     jobs = [(kind, first_seed + n) for kind in KINDS for n in range(count)]
     results = []
     for result in in_processes(one_case, jobs, workers):

@@ -134,7 +134,7 @@ def report(results) -> None:
     print(f"volumes with T12 or sacrum in view called uncertain: {_share(unsure, len(decidable))}")
     volumes = len({r["seed"] for r, *_ in silent})
     print(
-        f"wrong in silence (confidence >= 0.6, not 'neither'): {len(silent)} in {volumes} volumes"
+        f"unflagged errors (confidence >= 0.6, not 'neither'): {len(silent)} in {volumes} volumes"
     )
     print("\nconfidence    levels  right")
     for low, high in zip(BINS, BINS[1:], strict=False):

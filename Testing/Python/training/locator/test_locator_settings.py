@@ -37,7 +37,7 @@ def copy_of(first, last, *, rib=None, network=3.0, room=100.0):
 
 def test_verdicts_follow_the_truth():
     assert judge_copy(copy_of(1, 8), LIMITS) == "right"
-    # The same evidence with another truth is wrong in silence.
+    # The same evidence with another truth is an unflagged error.
     moved = replace(copy_of(1, 8), true=NAMES[2:10])
     assert judge_copy(moved, LIMITS) == "wrong"
     # Neither rib nor sacrum in view: said to be uncertain.
