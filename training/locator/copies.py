@@ -169,7 +169,7 @@ def whole_body(volume: CTVolume, centres: dict, seed: int = 0, mm: float = 1.5) 
 
 
 def more_copies(volume: CTVolume, truth: dict):
-    """(name, volume, truth, levels whole in view), as `locator_check.changed_copies` yields."""
+    """(name, volume, truth, levels whole in view), as `check.changed_copies` yields."""
     truth = {k: np.array(v, float) for k, v in truth.items()}
     names, centre = list(truth), truth["L3"]
     inside = [

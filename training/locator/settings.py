@@ -5,7 +5,7 @@ python -m training.locator.check settings FOLDER [--count 40] [--seed 6420] [--w
 Each volume is cut at random, in most copies also turned, resampled, stored the
 other way, made noisier or given metal or contrast agent. The spine is found once
 a copy; then every setting of a grid names what was seen, and a name that is
-wrong in silence costs as much as `WRONG_COST` copies called uncertain. A quarter of
+unflagged error costs as much as `WRONG_COST` copies called uncertain. A quarter of
 the volumes is transitional, where a cut may leave nothing that tells the names;
 they weigh as much as there are such people. The seeds are none of those that the
 finder is tested on.
@@ -273,7 +273,9 @@ def print_grid(copies) -> Limits:
         limits = replace(LIMITS, **dict(zip(GRID, values, strict=True)))
         table[limits] = count_verdicts(copies, limits)
     best = _middle([limits for limits, row in table.items() if row["cost"] <= _least(table)])
-    print(f"{len(copies)} copies; an unflagged error in a name costs {WRONG_COST:.0f}, 'uncertain' 1\n")
+    print(
+        f"{len(copies)} copies; an unflagged error in a name costs {WRONG_COST:.0f}, 'uncertain' 1\n"
+    )
     head = "".join(f"{name:>12s}" for name in GRID)
     print(f"{'':{len(head)}s}    usual spines          transitional")
     print(f"{head}{2 * '   right unsure wrong'}  cost a copy")

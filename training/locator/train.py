@@ -71,7 +71,9 @@ def varied(row, rng) -> dict:
     for part, sigma in ((central[:, :, :-2], 0.15), (beside[:, :, :MEASURES], 0.12)):
         known = np.abs(part) > 1e-3
         part[:] = np.where(part > 0.1, part * gain, part) + shift * known
-        part += rng.normal(0, rng.uniform(0, sigma), part.shape)
+        np.add(
+            part, rng.normal(0, rng.uniform(0, sigma), part.shape), out=part, casting="same_kind"
+        )
         np.clip(part, -1.5, 3.0, out=part)
     for side in range(2):
         if rng.random() < 0.6 and last[side] >= 0:

@@ -1,4 +1,4 @@
-"""The level finder on virtual volumes with transitional anatomy: noted, unsure, or wrong in silence.
+"""The level finder on virtual volumes with transitional anatomy: noted, unsure, or an unflagged error.
 
 Which name a vertebra bears is then a convention. Here it is the one counted up
 from the sacrum: the last vertebra above S1 is L5, whether there are four, five or

@@ -75,6 +75,7 @@ class Geometry:
 COARSE, FINE = Geometry(3.0, 3.0), Geometry(1.0, 1.0)
 
 
+@lru_cache(maxsize=4)
 def virtual_scan(seed: int, geometry: Geometry, mineral: float = 1.0) -> Scan:
     """A virtual person's volume, to be edited and projected as `realcheck` does a real one."""
     volume, truth = make_volume(

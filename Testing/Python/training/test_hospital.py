@@ -122,6 +122,7 @@ def test_it_goes_on_where_it_stopped_and_makes_the_same_bytes(site, tmp_path):
 # -- the table --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_faults_are_told_before_anything_is_trained(site, tmp_path, capsys):
     shutil.copytree(site / "P001", site / "cut")
     for file in sorted((site / "cut").iterdir())[3:]:
@@ -165,6 +166,7 @@ def test_all_faults_are_told_before_anything_is_trained(site, tmp_path, capsys):
     assert not (tmp_path / "w" / "images").exists()
 
 
+@pytest.mark.slow
 def test_a_person_with_two_ct_is_one_person(site, tmp_path):
     if not (site / "P004-again").is_dir():
         shutil.copytree(site / "P004", site / "P004-again")
@@ -195,6 +197,7 @@ def test_a_person_with_two_ct_is_one_person(site, tmp_path):
     assert faults == [] and len({case.person for case in cases}) == COUNT
 
 
+@pytest.mark.slow
 def test_found_levels_are_kept_and_may_be_corrected(site, truth, tmp_path, monkeypatch):
     from training.hospital import cases as hospital_cases
 
@@ -296,6 +299,7 @@ def few(monkeypatch):
     monkeypatch.setattr(reproduce, "QUICK", plan)
 
 
+@pytest.mark.slow
 def test_from_dicom_and_table_to_bundle_and_report(site, looked, tmp_path, few, capsys):
     shutil.copytree(looked, tmp_path / "work")
     call = ["--cohort", str(site / "patients.csv"), "--quick", "--device", "cpu"]
@@ -351,6 +355,7 @@ def test_from_dicom_and_table_to_bundle_and_report(site, looked, tmp_path, few, 
     assert after.card["weights_sha256"] != card["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(site, looked, tmp_path, few):
     shutil.copytree(looked, tmp_path / "work")
     told = []
@@ -381,6 +386,7 @@ def totals(path):
     return {row["case"]: float(row["bmd_g_cm2"]) for row in rows}, rows
 
 
+@pytest.mark.slow
 def test_calibration_brings_the_bundle_onto_the_sites_device(
     site, truth, tmp_path, monkeypatch, capsys
 ):

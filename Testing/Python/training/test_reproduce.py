@@ -55,6 +55,7 @@ def small():
     return replace(plan, parts=parts)
 
 
+@pytest.mark.slow
 def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     made = []
 

@@ -110,6 +110,7 @@ def test_changed_image_standards_still_hold_the_vertebra(change):
     assert wide - standard.anterior_mm >= 60, "so are the posterior elements"
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_train_as_one_after_another_and_resume(tmp_path):
     train = images()
     settings = Settings(epochs=1, batch=8, mixed=False)

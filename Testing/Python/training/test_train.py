@@ -164,6 +164,7 @@ def test_noise_and_blur_do_what_they_say():
     assert float(blurred[0, 15, 15]) == pytest.approx(1 / (2 * np.pi), rel=0.02)
 
 
+@pytest.mark.slow
 def test_training_learns_and_a_resumed_run_is_the_unbroken_one(tmp_path):
     data = images()
     settings = Settings(epochs=10, batch=6, rate=4e-3, average=0.5)

@@ -16,6 +16,13 @@ def small(monkeypatch):
     monkeypatch.setattr(patient, "SLICE_OFFSETS", (0.0, 1 / 6))
 
 
+@pytest.fixture
+def unscanned(monkeypatch):
+    """Patients who are drawn and measured by DXA, and not scanned."""
+    monkeypatch.setattr(patient, "MEASURED", ())
+
+
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_kept_files_stay(tmp_path, small):
     first = cohort.make_cohort(tmp_path / "a", 1, 5, institution="mixed", workers=1)
     again = cohort.make_cohort(tmp_path / "b", 1, 5, institution="mixed", workers=1)
@@ -32,6 +39,7 @@ def test_same_seed_same_bytes_and_kept_files_stay(tmp_path, small):
     assert told[-1] == 1.0
 
 
+@pytest.mark.slow
 def test_patients_of_two_revisions_never_mix(tmp_path, small):
     cohort.make_cohort(tmp_path, 1, 5, workers=1)
     file = tmp_path / "patient_005_0000.npz"
@@ -51,6 +59,7 @@ def test_patients_of_two_revisions_never_mix(tmp_path, small):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_patient_has_what_training_needs(tmp_path, small):
     from CTBMDLib.levels import LevelSlice
 
@@ -77,7 +86,8 @@ def test_a_patient_has_what_training_needs(tmp_path, small):
     assert record.protocol["thickness_mm"] == 3.0
 
 
-def test_one_anatomy_at_several_mineral_contents(small):
+@pytest.mark.slow
+def test_one_anatomy_at_several_mineral_contents(unscanned):
     a = patient.make_patient(7, 0, "wide", "A")
     b = patient.make_patient(7, 2, "wide", "A")
     assert a.anatomy_id == b.anatomy_id
@@ -95,6 +105,7 @@ def test_unknown_institution_is_refused():
         patient.draw_protocol(np.random.default_rng(0), "C")
 
 
+@pytest.mark.slow
 def test_a_vertebra_with_screws_is_not_measured(monkeypatch):
     monkeypatch.setattr(patient, "MEASURED", ("L3", "L4"))
     monkeypatch.setattr(patient, "SLICE_OFFSETS", (0.0, 1 / 6))
@@ -106,7 +117,8 @@ def test_a_vertebra_with_screws_is_not_measured(monkeypatch):
     assert min(record.bmd_true.values()) <= record.bmd_total_true <= max(record.bmd_true.values())
 
 
-def test_one_whose_bone_dxa_does_not_see_is_given_more(small):
+@pytest.mark.slow
+def test_one_whose_bone_dxa_does_not_see_is_given_more(unscanned):
     scarce = {
         "wide.trabecular": [30.0, 31.0],
         "wide.cortex_mm": [0.18, 0.19],

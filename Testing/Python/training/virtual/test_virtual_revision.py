@@ -68,7 +68,12 @@ def test_a_changed_indentation_is_another_revision():
     assert inside != after
     # A string that is used is no docstring, and an f-string is one token.
     assert revision.statements('x = "a"\n') == ["x", "=", '"a"', "\n"]
-    assert revision.statements('"""D."""\nx = f"{a!r:>{n}} b"\n') == ["x", "=", 'f"{a!r:>{n}} b"', "\n"]
+    assert revision.statements('"""D."""\nx = f"{a!r:>{n}} b"\n') == [
+        "x",
+        "=",
+        'f"{a!r:>{n}} b"',
+        "\n",
+    ]
 
 
 def test_priors_in_force_and_tables_belong_to_it(tmp_path, monkeypatch):
