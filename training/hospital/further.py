@@ -51,7 +51,7 @@ SCOPE = (
 
 @dataclass
 class HospitalRecord:
-    """A patient as `dataset` and `evaluate` read one; see `cohort.PatientRecord`."""
+    """A patient as `dataset` and `evaluate` read one; see `virtual.patient.PatientRecord`."""
 
     slabs: dict
     slices: dict

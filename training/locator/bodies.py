@@ -201,7 +201,7 @@ def table_alone(seed=None) -> CTVolume:
 
 
 def virtual_chest(seed=None) -> CTVolume:
-    """T1 to T9 or T10 with ribs, lungs, heart and sternum (`locator_chest`)."""
+    """T1 to T9 or T10 with ribs, lungs, heart and sternum (`chest`)."""
     return chest(0 if seed is None else seed)
 
 

@@ -187,7 +187,7 @@ def look(volume, truth: dict, seed: int, count: int = COPIES, copies=random_copi
 
 
 def judge_copy(copy: Copy, limits: Limits) -> str:
-    """'right', 'uncertain' or 'wrong', as `locator_check.judge` says of a selection."""
+    """'right', 'uncertain' or 'wrong', as `check.judge` says of a selection."""
     numbering = number_spine(copy.rules, copy.network, limits)
     if not numbering.any_lumbar:
         return "uncertain" if copy.whole else "right"
