@@ -69,6 +69,7 @@ def changed(site, name, change):
 # -- the virtual hospital ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_its_files_are_ct_images_with_the_facts_of_the_table(site):
     for row in rows_of(site / "patients.csv"):
         (series,) = list_series(site / row["path"])
@@ -86,6 +87,7 @@ def test_its_files_are_ct_images_with_the_facts_of_the_table(site):
     assert all("imulated" in header.ImageComments for header in headers)
 
 
+@pytest.mark.slow
 def test_the_points_of_the_truth_lie_in_bone(site, truth):
     for case, facts in truth.items():
         volume = read_ct(site / case)
@@ -94,6 +96,7 @@ def test_the_points_of_the_truth_lie_in_bone(site, truth):
             assert volume.sample(np.array(facts["levels"][level]) + offsets).mean() > 60
 
 
+@pytest.mark.slow
 def test_the_dxa_is_of_the_same_person_on_the_devices_scale(truth):
     for facts in truth.values():
         for level, value in facts["true_g_cm2"].items():
@@ -102,6 +105,7 @@ def test_the_dxa_is_of_the_same_person_on_the_devices_scale(truth):
             assert abs(shown - value) > 1e-5
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_stopped_and_makes_the_same_bytes(site, tmp_path):
     again = tmp_path / "again"
     virtual.make_hospital(again, 1, SEED, device="lunar", coarse=True)
@@ -227,6 +231,7 @@ def test_found_levels_are_kept_and_may_be_corrected(site, truth, tmp_path, monke
     )
 
 
+@pytest.mark.slow
 def test_uncertain_cases_are_named_and_a_levels_file_goes_before_the_finder(site, looked, tmp_path):
     (found,) = (looked / "levels").glob("P002-*.json")
     content = json.loads(found.read_text())
@@ -434,6 +439,7 @@ def test_calibration_brings_the_bundle_onto_the_sites_device(
         assert again[key] == (pytest.approx(old) if key == "bmd_range_g_cm2" else old), key
 
 
+@pytest.mark.slow
 def test_swapped_values_are_told(site, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(calibration, "LEAST_PAIRS", COUNT)
     rows = rows_of(site / "patients.csv")
@@ -451,6 +457,7 @@ def test_swapped_values_are_told(site, tmp_path, monkeypatch, capsys):
     assert said.count("\n") == 1 and not (tmp_path / "site").exists()
 
 
+@pytest.mark.slow
 def test_a_batch_over_the_hospitals_folder(site, truth, tmp_path, capsys):
     folder = tmp_path / "cases"
     folder.mkdir()
@@ -472,12 +479,14 @@ def test_a_batch_over_the_hospitals_folder(site, truth, tmp_path, capsys):
         assert all(row["category"] == "" for row in part)
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_none_is_refused_before_the_work(site, tmp_path, capsys):
     call = ["--cohort", str(site / "patients.csv"), "--quick", "--work", str(tmp_path / "w")]
     assert reproduce.main([*call, "--reference", "none-such"]) == 2
     assert "none-such" in capsys.readouterr().err and not (tmp_path / "w" / "cases").exists()
 
 
+@pytest.mark.slow
 def test_one_ct_a_patient_in_a_calibration(site, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "LEAST_PAIRS", 2)
     rows = rows_of(site / "patients.csv")[:2]

@@ -129,12 +129,12 @@ def test_one_whose_bone_dxa_does_not_see_is_given_more(unscanned):
     scarce = {
         "wide.trabecular": [30.0, 31.0],
         "wide.cortex_mm": [0.18, 0.19],
-        "wide.mineral_steps": [0.15, 0.15],
+        "wide.mineral_steps": [0.447, 0.447],
     }
     with changed_priors(scarce):
         record = patient.make_patient(7, 0, "wide", "A")
         drawn = record.facts["traits"]["mineral"]
-        assert drawn > 0.15 * 1.18, "the highest that can be drawn at first"
+        assert drawn > 0.447 * 1.18, "the highest that can be drawn at first"
         rng = np.random.default_rng([7, 0, 1])
         seed = int(rng.integers(1, 2**31))
         poorer = with_mineral(draw_traits(rng, "wide"), drawn / patient.DENSER)
