@@ -98,3 +98,15 @@ QUICK = Plan(
     name="ctbmd-quick",
     version="0.0.0",
 )
+
+
+def command(plan: Plan) -> str:
+    """The call of `training.reproduce` that makes a bundle of this plan again."""
+    words = ["python -m training.reproduce"]
+    whole = QUICK if plan.name == QUICK.name else FULL
+    if whole is QUICK:
+        words.append("--quick")
+    count = plan.parts["wide"].count
+    if count != whole.parts["wide"].count:
+        words.append(f"--train-patients {count}")
+    return " ".join(words)

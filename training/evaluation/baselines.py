@@ -52,15 +52,3 @@ def slice_dxa(hu: np.ndarray, standard) -> np.ndarray:
         dense = shadow > 0.3 * np.median(shadow[int(column) - 8 : int(column) + 8])
         out.append(shadow[dense].sum() * pixel_cm**2 / max(dense.sum() * pixel_cm, pixel_cm))
     return np.array(out)
-
-
-class Linear:
-    """Ordinary least squares with an intercept, fitted on training patients."""
-
-    def fit(self, x, y):
-        x = np.column_stack([np.ones(len(y)), x])
-        self.beta, *_ = np.linalg.lstsq(x, np.asarray(y, float), rcond=None)
-        return self
-
-    def predict(self, x):
-        return np.column_stack([np.ones(len(x)), x]) @ self.beta

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from CTBMDLib.bmd.interval import conformal_quantile, image_spread, spread
 from CTBMDLib.levels import MEASURED
+from CTBMDLib.model.images import cut_images
 
 from .baselines import patient_hu, slice_dxa
 
@@ -58,8 +60,6 @@ class Table:
 
 def read_table(paths, load, standard, progress=None) -> Table:
     """Cut the standard images of patients and compute the baselines' inputs."""
-    from CTBMDLib.model.images import cut_images
-
     rows = []
     for index, path in enumerate(paths):
         record = load(path)
@@ -205,15 +205,11 @@ def figures(predicted, measured, low=None, *, draws=1000, seed=0) -> dict:
 
 
 def auc(score, positive) -> float:
-    """Area under the ROC curve by the rank sum; NaN where one class is missing."""
-    from scipy.stats import rankdata
-
+    """Area under the ROC curve; NaN where one class is missing."""
     positive = np.asarray(positive, bool)
-    p, n = positive.sum(), (~positive).sum()
-    if not p or not n:
+    if positive.all() or not positive.any():
         return float("nan")
-    ranks = rankdata(score)
-    return float((ranks[positive].sum() - p * (p + 1) / 2) / (p * n))
+    return float(roc_auc_score(positive, score))
 
 
 def osteoporosis(table: Table, reference) -> np.ndarray | None:

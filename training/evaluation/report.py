@@ -10,6 +10,7 @@ import numpy as np
 from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.disclaimers import RESEARCH_USE
 
+from .evaluate import osteoporosis
 from .studies import PRIORS, SCANNERS, SHUFFLED, SOURCES
 
 NAMES = {"internal": "internal (institution A)", "external": "external (institution B)"}
@@ -36,7 +37,7 @@ def write_report(
 
 def to_markdown(report: dict, title: str) -> str:
     """The figures as text; every value with its 95 % bootstrap interval."""
-    patients = report["patients"]
+    patients, simulated = report["patients"], "simulated" in title
     out = [
         f"# Evaluation on {title}",
         "",
@@ -48,78 +49,88 @@ def to_markdown(report: dict, title: str) -> str:
     ]
     names = report.get("names", NAMES)
     for name, entry in report["tested"].items():
-        low = "" if entry["osteoporosis"] is None else f", {entry['osteoporosis']} with T <= -2.5"
-        out += [
-            f"## {names.get(name, name)}: {entry['patients']} patients{low}",
-            "",
-            "| method | r | RMSE g/cm2 | bias g/cm2 | limits of agreement | AUC |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for method, values in entry.items():
-            if not (isinstance(values, dict) and "rmse" in values):
-                continue
-            limits = f"{values['loa_low'][0]:+.3f} to {values['loa_high'][0]:+.3f}"
-            out.append(
-                f"| {method} | {_cell(values.get('r'))} | {_cell(values['rmse'])} | "
-                f"{_cell(values['bias'], True)} | {limits} | {_cell(values.get('auc'))} |"
-            )
-        cover = entry["coverage"]
-        out += [
-            "",
-            f"The 90 % interval held {100 * cover['total']:.0f} % of the L1-L4 values and "
-            f"{100 * cover['levels']:.0f} % of single vertebrae (half width of L1-L4 "
-            f"{cover['half_width_total_g_cm2']:.3f} g/cm2).",
-            "",
-        ]
-        if name in PAPER and "simulated" in title:
+        out += _tested(names.get(name, name), entry)
+        if name in PAPER and simulated:
             out += [
                 f"The published study, on patients and real DXA: {PAPER[name]}. Not comparable: "
                 "virtual patients are simpler than people.",
                 "",
             ]
     if "response" in report:
-        out += [
-            f"Response to mineral: slope {report['response']['slope']:.2f} within "
-            f"{report['response']['anatomies']} held-out anatomies simulated at several mineral "
-            "contents (1 is a full answer). These patients, drawn wide, are answered "
-            "{:+.1f} (standard error {:.1f}) % off in the mean.".format(
-                *report["response"]["error_percent"]
-            ),
-            "",
-        ]
+        out += _response(report["response"])
     for section, rows in report.get("studies", {}).items():
-        out += _study(section, rows)
+        out += study_lines(section, rows)
     for section, rows in report.get("redrawn", {}).items():
         out += _redrawn(section, rows)
     if "studies" in report:
         out += ["![learning curve](learning_curve.svg)", ""]
     if "cohort" in report:
-        out += _cohort(report["cohort"], report["doubts"])
-    scores = f"T-scores with the reference table {report['reference']}"
-    if report["reference"]:
-        scores += f", which is for DXA of {ReferenceTable.load(report['reference']).device}. "
-    out += [
-        (scores if report["reference"] else "No AUC, because no reference table was named. ")
-        + f"Baselines were fitted on the {patients['validation']} validation patients.",
+        out += _cohort(report["cohort"], report["findings"])
+    return "\n".join(out + _ending(report, simulated))
+
+
+def _tested(title, entry) -> list[str]:
+    """The table of one tested cohort and what its interval held."""
+    low = "" if entry["osteoporosis"] is None else f", {entry['osteoporosis']} with T <= -2.5"
+    out = [
+        f"## {title}: {entry['patients']} patients{low}",
         "",
-        "![agreement](agreement.svg)",
+        "| method | r | RMSE g/cm2 | bias g/cm2 | limits of agreement | AUC |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for method, values in entry.items():
+        if not (isinstance(values, dict) and "rmse" in values):
+            continue
+        limits = f"{values['loa_low'][0]:+.3f} to {values['loa_high'][0]:+.3f}"
+        out.append(
+            f"| {method} | {_cell(values.get('r'))} | {_cell(values['rmse'])} | "
+            f"{_cell(values['bias'], True)} | {limits} | {_cell(values.get('auc'))} |"
+        )
+    cover = entry["coverage"]
+    return [
+        *out,
+        "",
+        f"The interval, calibrated to cover 90 %, covered {100 * cover['total']:.0f} % of the L1-L4 "
+        f"values and {100 * cover['levels']:.0f} % of single vertebrae (half width of L1-L4 "
+        f"{cover['half_width_total_g_cm2']:.3f} g/cm2).",
         "",
     ]
+
+
+def _response(response) -> list[str]:
+    return [
+        f"Response to mineral: slope {response['slope']:.2f} within "
+        f"{response['anatomies']} held-out anatomies simulated at several mineral "
+        "contents (1 is a full answer). These patients, drawn wide, are answered "
+        "{:+.1f} (standard error {:.1f}) % off in the mean.".format(*response["error_percent"]),
+        "",
+    ]
+
+
+def _ending(report, simulated) -> list[str]:
+    """The reference, the plots, the time it took, and where the patients are shown."""
+    if report["reference"]:
+        device = ReferenceTable.load(report["reference"]).device
+        scores = f"T-scores with the reference table {report['reference']}, which is for DXA of {device}. "
+    else:
+        scores = "No AUC, because no reference table was named. "
+    fitted = f"Baselines were fitted on the {report['patients']['validation']} validation patients."
+    out = [scores + fitted, "", "![agreement](agreement.svg)", ""]
     if "seconds" in report:
         parts = ", ".join(f"{name} {s / 60:.0f}" for name, s in report["seconds"].items())
         hours = sum(report["seconds"].values()) / 3600
         out += [f"Minutes of each stage: {parts}; {hours:.2f} hours in all.", ""]
-    if "simulated" in title:
+    if simulated:
         out += [
             "Virtual patients of both institutions, chosen by number alone (the first two of each):",
             "[contact_sheet.jpg](contact_sheet.jpg); simulated aBMD and HU beside the literature:",
             "[cohort.txt](cohort.txt).",
             "",
         ]
-    return "\n".join(out)
+    return out
 
 
-def _cohort(cohort, doubts):
+def _cohort(cohort, findings):
     """What a hospital's table held, and whom to look at again."""
     out = ["## The patients", ""]
     for name in ("institutions", "scanners", "dxa_devices", "sex"):
@@ -132,11 +143,11 @@ def _cohort(cohort, doubts):
             f"- Of {cohort['only_L1-L4_measured']} CT only L1-L4 was measured; each of their "
             "vertebrae is held against it."
         )
-    out += [f"- {remark}" for remark in cohort["remarks"]]
+    out += [f"- {finding}" for finding in cohort["findings"]]
     out.append("")
-    if doubts:
+    if findings:
         out += ["Used, but to be checked by a person:", ""]
-        out += [f"- {case}: {text}" for case, text in doubts.items()]
+        out += [f"- {case}: {text}" for case, text in findings.items()]
         out.append("")
     return out
 
@@ -155,7 +166,8 @@ STUDY_NOTES = {
 }
 
 
-def _study(section, rows):
+def study_lines(section, rows) -> list[str]:
+    """The table of one section of the studies."""
     out = [f"## {section}", ""]
     if section in STUDY_NOTES:
         out += [STUDY_NOTES[section], ""]
@@ -242,8 +254,6 @@ def _save(figure, path):
 
 def plot(path, report, tables, simulated=False):
     """Scatter, Bland-Altman and ROC of every tested cohort, as SVG."""
-    from .evaluate import osteoporosis
-
     plt, kind = _pyplot(), "simulated DXA" if simulated else "DXA"
     reference = report["reference"] and ReferenceTable.load(report["reference"])
     names = report.get("names", NAMES)

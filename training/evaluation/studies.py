@@ -8,17 +8,17 @@ keeps its own number, each image sixty times.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from CTBMDLib.model.network import predict_numpy
-
 from ..fitting.augment import Augmentation
 from ..fitting.dataset import Images, cached_images
 from ..fitting.jobs import Job, ranks, train_jobs
 from . import evaluate
+from .assess import predictor
 
 SMALL_MM, COARSE_MM = 96.0, 4.0
 
@@ -26,7 +26,7 @@ SHUFFLED = "Negative control"
 PRIORS = "Sensitivity to the priors of the anatomy"
 SCANNERS = "The same patients on another scanner"
 SOURCES = "What the errors are made of"
-
+AS_THEY_ARE = "as in the report"
 
 _FILTER_A = {"institution.B.al_mm": 0.0, "institution.B.cu_mm": 0.0}
 
@@ -138,95 +138,156 @@ class Studies:
     )
 
 
-def run_studies(plan, work, sources, tables, device, processes, load, say, progress) -> dict:
+@dataclass
+class Study:
+    """One network of the studies.
+
+    Attributes
+    ----------
+    section, label : str
+        Where its figures stand in the report.
+    job : Job
+    patients : int
+        Training patients.
+    """
+
+    section: str
+    label: str
+    job: Job
+    patients: int
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the studies work with, whatever they ask.
+
+    Attributes
+    ----------
+    work : Path
+    load : callable(path) -> record
+    say : callable(str)
+    progress : callable(fraction, text)
+    device : str
+    workers : int or None
+        Processes.
+    """
+
+    work: Path
+    load: Callable
+    say: Callable
+    progress: Callable | None = None
+    device: str = "cpu"
+    workers: int | None = None
+
+
+def run_studies(plan, sources, tables, tools: Tools) -> dict:
     """Train and judge the studies' networks.
 
     Parameters
     ----------
-    plan : reproduce.Plan
+    plan : plan.Plan
         Its `studies` says which.
-    work : Path
     sources : dict of str to list of Path
         Training patients: 'wide', 'wide_A' (one scanner), 'paper' (realistic
         patients of one institution) and 'held' (anatomies kept back).
     tables : dict of str to evaluate.Table
         'internal', 'external' and 'held', standard images.
+    tools : Tools
 
     Returns
     -------
     dict of str to dict of str to dict
         Section, label: figures of `judge`.
     """
-    times = plan.studies.times
-    cuts = max(times // 12, 1)
-    plans = [
-        *(
-            ("Learning curve", f"{n} patients", sources["wide"][:n], {})
-            for n in curve_sizes(plan.studies, len(sources["wide"]))
-        ),
-        ("Ablations", f"base: {plan.studies.patients} patients", None, {}),
-        ("Ablations", "without augmentation", None, {"augmentation": Augmentation.none()}),
-        ("Ablations", "images of 96 mm instead of 128", None, {"standard": _small(plan.standard)}),
-        ("Ablations", "pixels of 4 mm instead of 2", None, {"standard": _coarse(plan.standard)}),
-        ("Ablations", "one scanner (institution A) in training", sources["wide_A"], {}),
-        (
-            "Design of the published study",
-            f"{len(sources['paper'])} realistic patients of institution A, each image x{times}",
-            sources["paper"],
-            {"count": cuts, "epochs": times // cuts},
-        ),
-        *(
-            (SHUFFLED, f"shuffle {n}", None, _shuffling(plan, n))
-            for n in range(plan.studies.shuffles)
-        ),
-    ]
-    jobs, judged = [], []
-    for section, label, paths, how in plans:
-        paths = sources["wide"][: plan.studies.patients] if paths is None else paths
-        standard = how.get("standard", plan.standard)
-        say(f"{section}: {label}, cutting images")
-        images = cached_images(
-            paths,
-            load,
-            work / "images" / "train",
-            standard,
-            variation=plan.variation,
-            count=how.get("count", plan.images_per_plane),
-            progress=progress,
-        )
-        if "shuffle" in how:
-            images = shuffled(images, how["shuffle"])
-        seen = how.get("seen", plan.studies.images_seen)
-        epochs = how.get("epochs", max(1, round(seen / len(images))))
-        settings = replace(plan.settings, epochs=epochs)
-        augmentation = how.get("augmentation", plan.augmentation)
-        name = "".join(x if x.isalnum() else "_" for x in label).strip("_")
-        jobs.append(Job(name, images, None, standard, 0, settings, augmentation))
-        judged.append((section, label, standard, len(paths)))
-    members = train_jobs(jobs, work / "studies", device, processes, say)
+    studies = []
+    for section, label, paths, how in questions(plan, sources):
+        tools.say(f"{section}: {label}, cutting images")
+        job = _job(plan, label, paths, how, tools)
+        studies.append(Study(section, label, job, len(paths)))
+    jobs = [study.job for study in studies]
+    members = train_jobs(jobs, tools.work / "studies", tools.device, tools.workers, tools.say)
     if ranks()[0] > 0:
         return {}
 
     out, cut = {}, {plan.standard: tables}
-    for (section, label, standard, patients), weights in zip(judged, members, strict=True):
+    for study, weights in zip(studies, members, strict=True):
+        standard = study.job.standard
         if standard not in cut:
-            say(f"cutting test images for '{label}'")
+            tools.say(f"cutting test images for '{study.label}'")
             cut[standard] = {
-                name: evaluate.read_table([Path(x) for x in table.names], load, standard)
+                name: evaluate.read_table([Path(x) for x in table.names], tools.load, standard)
                 for name, table in tables.items()
             }
-        out.setdefault(section, {})[label] = {
-            "patients": patients,
+        section = out.setdefault(study.section, {})
+        section[study.label] = {
+            "patients": study.patients,
             **judge([weights], standard, cut[standard], plan.draws),
         }
-        if label.startswith("base"):
+        if study.label.startswith("base"):
             # The same network, shown the middle image of a level alone.
             alone = {name: middle_images(table) for name, table in tables.items()}
-            out[section]["one image a level instead of three"] = {
-                "patients": patients,
+            section["one image a level instead of three"] = {
+                "patients": study.patients,
                 **judge([weights], standard, alone, plan.draws),
             }
     return out
+
+
+def questions(plan, sources) -> list[tuple]:
+    """(section, label, training patients, what is otherwise than in the base) of each network."""
+    studies = plan.studies
+    cuts = max(studies.times // 12, 1)
+    base = sources["wide"][: studies.patients]
+    ablations = (
+        (f"base: {studies.patients} patients", base, {}),
+        ("without augmentation", base, {"augmentation": Augmentation.none()}),
+        ("images of 96 mm instead of 128", base, {"standard": small(plan.standard)}),
+        ("pixels of 4 mm instead of 2", base, {"standard": coarse(plan.standard)}),
+        ("one scanner (institution A) in training", sources["wide_A"], {}),
+    )
+    paper = (
+        f"{len(sources['paper'])} realistic patients of institution A, each image x{studies.times}"
+    )
+    return [
+        *(
+            ("Learning curve", f"{n} patients", sources["wide"][:n], {})
+            for n in curve_sizes(studies, len(sources["wide"]))
+        ),
+        *(("Ablations", *ablation) for ablation in ablations),
+        (
+            "Design of the published study",
+            paper,
+            sources["paper"],
+            {"count": cuts, "epochs": studies.times // cuts},
+        ),
+        *((SHUFFLED, f"shuffle {n}", base, _shuffling(plan, n)) for n in range(studies.shuffles)),
+    ]
+
+
+def _job(plan, label, paths, how, tools) -> Job:
+    """The training of one of the `questions`."""
+    standard = how.get("standard", plan.standard)
+    images = cached_images(
+        paths,
+        tools.load,
+        tools.work / "images" / "train",
+        standard,
+        variation=plan.variation,
+        count=how.get("count", plan.images_per_plane),
+        progress=tools.progress,
+    )
+    if "shuffle" in how:
+        images = shuffled(images, how["shuffle"])
+    seen = how.get("seen", plan.studies.images_seen)
+    epochs = how.get("epochs", max(1, round(seen / len(images))))
+    settings = replace(plan.settings, epochs=epochs)
+    augmentation = how.get("augmentation", plan.augmentation)
+    name = _plain(label).strip("_")
+    return Job(name, images, None, standard, 0, settings, augmentation)
+
+
+def _plain(label: str) -> str:
+    return "".join(x if x.isalnum() else "_" for x in label)
 
 
 def _shuffling(plan, number) -> dict:
@@ -246,11 +307,7 @@ def curve_sizes(studies: Studies, available: int) -> list[int]:
 
 def judge(members, standard, tables, draws=1000) -> dict:
     """Figures on the tested patients and the response to mineral of some networks."""
-
-    def predict(hu, kvp):
-        return np.stack([predict_numpy(weights, hu, standard, kvp) for weights in members])
-
-    out = {}
+    predict, out = predictor(members, standard), {}
     for name in ("internal", "external"):
         answer = evaluate.predict_table(predict, tables[name])
         out[name] = evaluate.figures(answer.total, tables[name].total, draws=draws)
@@ -280,11 +337,22 @@ def middle_images(table: evaluate.Table) -> evaluate.Table:
     )
 
 
-def judge_redrawn(plan, work, members, base, make_cohort, load, workers, say, progress):
+def judge_redrawn(plan, members, base, make_cohort, tools: Tools) -> dict:
     """How the bundle answers where one thing of the external patients is another.
 
     They are drawn again from the same seeds, and the same random numbers, with some
     priors changed; nothing is trained anew.
+
+    Parameters
+    ----------
+    plan : plan.Plan
+    members : list of dict
+        Weights by name.
+    base : evaluate.Table
+        The external patients as they are.
+    make_cohort : callable
+        `virtual.cohort.make_cohort`.
+    tools : Tools
 
     Returns
     -------
@@ -293,47 +361,53 @@ def judge_redrawn(plan, work, members, base, make_cohort, load, workers, say, pr
         they were, g/cm2 (mean, low, high); by how much their DXA is another, % (mean, SD);
         r of trabecular HU and of slice DXA.
     """
-    part, out = plan.parts["external"], {}
-
-    def predict(hu, kvp):
-        return np.stack([predict_numpy(weights, hu, plan.standard, kvp) for weights in members])
-
+    out = {}
     for study in plan.studies.redrawn:
-        tables = {"as in the report": base.first(study.patients)}
+        tables = {AS_THEY_ARE: base.first(study.patients)}
         for label, changes in study.changes.items():
-            say(f"{study.section}: {label}")
-            name = "prior_" + "".join(x if x.isalnum() else "_" for x in label)
-            paths = make_cohort(
-                work / "cohort" / name,
-                study.patients,
-                part.seed,
-                population=part.population,
-                institution=part.institution,
-                workers=workers,
-                progress=progress,
-                changes=changes,
-            )
-            tables[label] = evaluate.read_table(paths[: study.patients], load, plan.standard)
-        rows, error = {}, {}
-        for label, table in tables.items():
-            answer = evaluate.predict_table(predict, table)
-            error[label] = answer.total - table.total
-            # The mean difference of two errors is the 'bias' of the one against the other.
-            change = evaluate.figures(error[label], error["as in the report"], draws=plan.draws)
-            moved = 100 * (table.total / tables["as in the report"].total - 1)
-            rows[label] = {
-                "patients": len(table),
-                "dxa_moved_percent": (float(moved.mean()), float(moved.std(ddof=1))),
-                "CNN": evaluate.figures(answer.total, table.total, draws=plan.draws),
-                "change": change["bias"],
-                "trabecular HU r": float(np.corrcoef(table.hu, table.total)[0, 1]),
-                "slice DXA r": float(np.corrcoef(table.slice_dxa, table.total)[0, 1]),
-            }
-        out[study.section] = rows
+            tools.say(f"{study.section}: {label}")
+            paths = _redraw(plan, study, label, changes, make_cohort, tools)
+            tables[label] = evaluate.read_table(paths, tools.load, plan.standard)
+        out[study.section] = _redrawn_figures(plan, members, tables)
     return out
 
 
-def _small(standard):
+def _redraw(plan, study, label, changes, make_cohort, tools):
+    part = plan.parts["external"]
+    return make_cohort(
+        tools.work / "cohort" / f"prior_{_plain(label)}",
+        study.patients,
+        part.seed,
+        population=part.population,
+        institution=part.institution,
+        workers=tools.workers,
+        progress=tools.progress,
+        changes=changes,
+    )[: study.patients]
+
+
+def _redrawn_figures(plan, members, tables) -> dict:
+    predict = predictor(members, plan.standard)
+    rows, error = {}, {}
+    for label, table in tables.items():
+        answer = evaluate.predict_table(predict, table)
+        error[label] = answer.total - table.total
+        # The mean difference of two errors is the 'bias' of the one against the other.
+        change = evaluate.figures(error[label], error[AS_THEY_ARE], draws=plan.draws)
+        moved = 100 * (table.total / tables[AS_THEY_ARE].total - 1)
+        rows[label] = {
+            "patients": len(table),
+            "dxa_moved_percent": (float(moved.mean()), float(moved.std(ddof=1))),
+            "CNN": evaluate.figures(answer.total, table.total, draws=plan.draws),
+            "change": change["bias"],
+            "trabecular HU r": float(np.corrcoef(table.hu, table.total)[0, 1]),
+            "slice DXA r": float(np.corrcoef(table.slice_dxa, table.total)[0, 1]),
+        }
+    return rows
+
+
+def small(standard):
+    """Image geometry of `SMALL_MM`."""
     return replace(
         standard,
         size_px=8 * round(SMALL_MM / standard.spacing_mm / 8),
@@ -341,7 +415,8 @@ def _small(standard):
     )
 
 
-def _coarse(standard):
+def coarse(standard):
+    """Image geometry with pixels of `COARSE_MM`."""
     return replace(
         standard,
         spacing_mm=COARSE_MM,

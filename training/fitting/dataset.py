@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,10 @@ import numpy as np
 
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.model.images import ImageStandard, body_centre, cut_images, cut_plane, plane_positions
+from CTBMDLib.safefile import write_with
 from CTBMDLib.volume import AIR_HU, CTVolume
+
+from ..processes import cores
 
 
 @dataclass(frozen=True)
@@ -170,13 +172,14 @@ def cached_images(
     def images_of(path):
         file = folder / f"{Path(path).stem}.npz"
         if not file.is_file():
-            _write(file, _cut(load(path), standard, variation, count, file.stem))
+            arrays = _cut(load(path), standard, variation, count, file.stem)
+            write_with(file, lambda stream: np.savez(stream, **arrays), overwrite=True)
         with np.load(file, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
 
     parts = []
     # Unpacking and resampling run outside Python's lock, so that threads share the cores.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for part in pool.map(images_of, paths):
             parts.append(part)
             if progress:
@@ -218,10 +221,3 @@ def _cut(record, standard, variation, count, name):
         "level": np.array(levels),
         "kvp": np.array(kvp, np.float32),
     }
-
-
-def _write(file, arrays):
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    with open(part, "wb") as stream:
-        np.savez(stream, **arrays)
-    os.replace(part, file)

@@ -8,14 +8,17 @@ their work: each trains every n-th one, and all read all of them afterwards.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
+
+import torch
+from torch import distributed
 
 from CTBMDLib.model.images import ImageStandard
 
+from ..console import say
+from ..processes import cores, results, workers_for
 from .augment import Augmentation
 from .dataset import Images
 from .train import Settings, fit
@@ -49,18 +52,16 @@ class Job:
 
 
 def ranks() -> tuple[int, int]:
-    """This process's number and how many there are under `torchrun`; (0, 1) without it."""
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    """The number of the process and how many there are under `torchrun`; (0, 1) without it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def pick_device(wanted: str) -> str:
     """'auto' takes this process's GPU where there is one."""
-    import torch
-
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
-        return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+        return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
     return "cpu"
 
 
@@ -87,13 +88,10 @@ def train_jobs(jobs, work, device="cpu", processes=None, log=None) -> list[dict]
     work.mkdir(parents=True, exist_ok=True)
     rank, world = ranks()
     mine = jobs[rank::world]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = min(processes or max(cores // world, 1), len(mine))
+    processes = workers_for(len(mine), processes or max(cores() // world, 1))
     if str(device).startswith("cpu") and processes > 1:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            running = [pool.submit(_alone, job, work, log is not None) for job in mine]
-            for future in running:
-                future.result()
+        for _ in results(_alone, [(job, work, log is not None) for job in mine], processes):
+            pass
     else:
         for job in mine:
             _train(job, work, device, log)
@@ -119,24 +117,14 @@ def _train(job, work, device, log):
 
 def _alone(job, work, talk):
     """A training in a process of its own, on one core."""
-    import torch
-
     torch.set_num_threads(1)
-    _train(job, work, "cpu", _say if talk else None)
-
-
-def _say(text):
-    from ..reproduce import say
-
-    say(text)
+    _train(job, work, "cpu", say if talk else None)
 
 
 def meet() -> None:
     """Wait for the other processes of `torchrun`, which may be making a cohort for hours."""
     if ranks()[1] == 1:
         return
-    from torch import distributed
-
     if not distributed.is_initialized():
         distributed.init_process_group("gloo", timeout=timedelta(hours=12))
     distributed.barrier()

@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from CTBMDLib.model.images import ImageStandard
 from CTBMDLib.model.network import build_torch, scanner_features
+from CTBMDLib.safefile import write_with
 
 from .augment import Augmentation, augment, map_targets, mirror
 from .dataset import Images
@@ -66,10 +67,7 @@ def fit(
     seed: int,
     settings: Settings = SETTINGS,
     augmentation: Augmentation = AUGMENTATION,
-    initial: dict | None = None,
-    checkpoint=None,
-    device: str = "cpu",
-    log=None,
+    **how,
 ) -> dict:
     """Train a network for all its epochs; the running average of the weights is the answer.
 
@@ -83,11 +81,14 @@ def fit(
     standard : ImageStandard
     seed : int
         Seeds weights, order and augmentation.
+    settings : Settings
+    augmentation : Augmentation
     initial : dict, optional
         Weights to start from, such as a bundle's member.
     checkpoint : path, optional
         File that the state is kept in after each epoch; read when it is there.
     device : str
+        'cpu' if not given.
     log : callable(str), optional
 
     Returns
@@ -95,98 +96,134 @@ def fit(
     dict
         Weights by name, float32.
     """
-    import torch
+    return Fitting(train, standard, seed, settings, augmentation, **how).run(valid)
 
-    kind = torch.device(device).type
-    mixed = settings.mixed and fast_in_bfloat16(kind)
-    network = build_torch(standard, seed).to(device)
-    average = build_torch(standard, seed).to(device)
-    if initial is not None:
-        network.set_weights(initial)
-        average.set_weights(initial)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.rate, weight_decay=settings.decay, fused=False
-    )
-    steps_per_epoch = max(len(train) // settings.batch, 1)
-    total = steps_per_epoch * settings.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _rate(i, total))
-    epoch, history = 0, []
-    identity = json.dumps([asdict(settings), asdict(augmentation), seed, content(train)])
-    if checkpoint and Path(checkpoint).is_file():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["identity"] == identity:
-            network.load_state_dict(state["network"])
-            average.load_state_dict(state["average"])
-            optimiser.load_state_dict(state["optimiser"])
-            schedule.load_state_dict(state["schedule"])
-            epoch, history = state["epoch"], state["history"]
 
-    hu = torch.from_numpy(train.hu)
-    bmd = torch.from_numpy(train.bmd.astype(np.float32))
-    scanner = torch.from_numpy(scanner_features(train.kvp, len(train)))
-    while epoch < settings.epochs:
-        start = time.time()
+class Fitting:
+    """A training of one network, from where its checkpoint left it. See `fit`."""
+
+    def __init__(
+        self,
+        train,
+        standard,
+        seed,
+        settings,
+        augmentation,
+        *,
+        initial=None,
+        checkpoint=None,
+        device="cpu",
+        log=None,
+    ):
+        self.train, self.standard = train, standard
+        self.seed, self.settings, self.augmentation = seed, settings, augmentation
+        self.checkpoint = checkpoint and Path(checkpoint)
+        self.device, self.log = device, log
+        self.kind = torch.device(device).type
+        self.mixed = settings.mixed and fast_in_bfloat16(self.kind)
+        self.network = build_torch(standard, seed).to(device)
+        self.average = build_torch(standard, seed).to(device)
+        if initial is not None:
+            self.network.set_weights(initial)
+            self.average.set_weights(initial)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.rate, weight_decay=settings.decay, fused=False
+        )
+        self.steps = max(len(train) // settings.batch, 1)
+        total = self.steps * settings.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda i: _rate(i, total))
+        self.epoch, self.history = 0, []
+        self.identity = json.dumps([asdict(settings), asdict(augmentation), seed, content(train)])
+        self._resume()
+        self.hu = torch.from_numpy(train.hu)
+        self.bmd = torch.from_numpy(train.bmd.astype(np.float32))
+        self.scanner = torch.from_numpy(scanner_features(train.kvp, len(train)))
+
+    def run(self, valid) -> dict:
+        """Train the epochs that are left; the weights."""
+        while self.epoch < self.settings.epochs:
+            start = time.time()
+            loss = float(np.mean(self._one_epoch()))
+            self.epoch += 1
+            rmse = math.nan
+            if valid is not None:
+                rmse = validation_rmse(self.average, valid, self.device)
+            self.history.append([self.epoch, loss, rmse])
+            if self.checkpoint:
+                self._save()
+            if self.log:
+                told = f"held-out RMSE {rmse:.4f} g/cm2, " if valid is not None else ""
+                self.log(
+                    f"epoch {self.epoch}/{self.settings.epochs} loss {loss:.5f} {told}"
+                    f"{time.time() - start:.0f} s"
+                )
+        return self.average.get_weights()
+
+    def _one_epoch(self) -> list[float]:
+        """The loss of each step."""
         # Seeded by the epoch, so that a resumed run goes on as an unbroken one.
-        order = np.random.default_rng([seed, epoch]).permutation(len(train))
-        generator = torch.Generator(device=device).manual_seed(1000 * seed + epoch)
-        losses = []
-        network.train()
-        for step in range(steps_per_epoch):
-            pick = torch.from_numpy(order[step * settings.batch : (step + 1) * settings.batch])
-            x = hu[pick].to(device).float()
-            x = mirror(x, generator)
-            target, weight = map_targets(x, standard)
-            x, y = augment(x, bmd[pick].to(device), augmentation, generator)
-            # Errors count relative to the value in part: low values matter most.
-            shown = (
-                torch.rand(len(pick), 1, generator=generator, device=device) >= settings.hide_kvp
-            )
-            with torch.autocast(kind, torch.bfloat16, enabled=mixed):
-                answer, maps = network(x, scanner[pick].to(device) * shown, with_maps=True)
-            answer, maps = answer.float(), maps.float()
-            error = (answer - y) / (0.4 + 0.6 * y)
-            loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
-            # The maps are held to what they are called, so that the sum is over bone in any
-            # scan, also where the surroundings look like nothing that was simulated.
-            entropy = torch.nn.functional.binary_cross_entropy(
-                maps[:, :2].clamp(1e-4, 1 - 1e-4), target, weight=weight
-            )
-            loss = loss + settings.maps * entropy
-            optimiser.zero_grad(set_to_none=True)
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.train))
+        generator = torch.Generator(device=self.device).manual_seed(1000 * self.seed + self.epoch)
+        batch, losses = self.settings.batch, []
+        self.network.train()
+        for step in range(self.steps):
+            pick = torch.from_numpy(order[step * batch : (step + 1) * batch])
+            loss = self._loss(pick, generator)
+            self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            _follow(
-                average,
-                network,
-                min(settings.average, (step + 1 + epoch * 50) / (step + 10 + epoch * 50)),
-            )
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimiser.step()
+            self.schedule.step()
+            # The average follows quickly at first, when there is little to average.
+            at = step + self.epoch * 50
+            _follow(self.average, self.network, min(self.settings.average, (at + 1) / (at + 10)))
             losses.append(float(loss.detach()))
-        epoch += 1
-        rmse = validation_rmse(average, valid, device) if valid is not None else math.nan
-        history.append([epoch, float(np.mean(losses)), rmse])
-        if checkpoint:
-            _save(
-                torch,
-                checkpoint,
-                {
-                    "identity": identity,
-                    "network": network.state_dict(),
-                    "average": average.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "epoch": epoch,
-                    "history": history,
-                },
-            )
-        if log:
-            told = f"held-out RMSE {rmse:.4f} g/cm2, " if valid is not None else ""
-            log(
-                f"epoch {epoch}/{settings.epochs} loss {np.mean(losses):.5f} {told}"
-                f"{time.time() - start:.0f} s"
-            )
-    return average.get_weights()
+        return losses
+
+    def _loss(self, pick, generator):
+        """The loss of some images, changed at random."""
+        device = self.device
+        x = self.hu[pick].to(device).float()
+        x = mirror(x, generator)
+        target, weight = map_targets(x, self.standard)
+        x, y = augment(x, self.bmd[pick].to(device), self.augmentation, generator)
+        shown = torch.rand(len(pick), 1, generator=generator, device=device)
+        shown = shown >= self.settings.hide_kvp
+        with torch.autocast(self.kind, torch.bfloat16, enabled=self.mixed):
+            answer, maps = self.network(x, self.scanner[pick].to(device) * shown, with_maps=True)
+        answer, maps = answer.float(), maps.float()
+        # Errors count relative to the value in part: low values matter most.
+        error = (answer - y) / (0.4 + 0.6 * y)
+        loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
+        # The maps are held to what they are called, so that the sum is over bone in any
+        # scan, also where the surroundings look like nothing that was simulated.
+        entropy = torch.nn.functional.binary_cross_entropy(
+            maps[:, :2].clamp(1e-4, 1 - 1e-4), target, weight=weight
+        )
+        return loss + self.settings.maps * entropy
+
+    def _resume(self) -> None:
+        """Take up the checkpoint where it is of this very training."""
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["identity"] == self.identity:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.epoch, self.history = state["epoch"], state["history"]
+
+    def _save(self) -> None:
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"identity": self.identity, "epoch": self.epoch, "history": self.history}
+        write_with(self.checkpoint, lambda stream: torch.save(state, stream), overwrite=True)
+
+    def _parts(self) -> dict:
+        return {
+            "network": self.network,
+            "average": self.average,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+        }
 
 
 def content(images: Images) -> str:
@@ -199,8 +236,6 @@ def content(images: Images) -> str:
 
 def fast_in_bfloat16(kind: str) -> bool:
     """Whether a kind of device ('cpu', 'cuda', 'mps') is known to gain from bfloat16."""
-    import torch
-
     if kind == "cuda":
         return torch.cuda.is_bf16_supported()
     if kind == "cpu":
@@ -224,8 +259,6 @@ def validation_rmse(network, images: Images, device="cpu") -> float:
 
 def predict(network, images: Images, device="cpu") -> np.ndarray:
     """Answers of a torch network for stored images, shape (n,)."""
-    import torch
-
     network.eval()
     parts = []
     with torch.inference_mode():
@@ -244,14 +277,6 @@ def _rate(step, total):
 
 
 def _follow(average, network, decay):
-    import torch
-
     with torch.no_grad():
         for a, b in zip(average.parameters(), network.parameters(), strict=True):
             a.lerp_(b, 1 - decay)
-
-
-def _save(torch, path, state):
-    part = Path(path).with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)

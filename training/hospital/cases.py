@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from CTBMDLib.cohort.pairs import Pair, check_table, finding_words
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.reading.series import files_below
+from CTBMDLib.safefile import write_text
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Case:
         Of the table, else of the header.
     found : tuple of str
         Levels of L1-L4 in the CT.
-    doubts : str
+    findings : str
         What a person ought to look at; empty for none.
     digest : str
         Changes with the CT, its levels and its DXA.
@@ -53,7 +53,7 @@ class Case:
     sex: str | None
     age: float | None
     found: tuple[str, ...]
-    doubts: str
+    findings: str
     digest: str
 
 
@@ -75,7 +75,7 @@ def check_cases(table, work, progress=None) -> tuple[list[Case], list[str]]:
     """
     seen, rows = {}, 1
     if progress and Path(table).is_file():
-        with open(table, "rb") as lines:
+        with Path(table).open("rb") as lines:
             rows = max(sum(1 for _ in lines) - 1, 1)
 
     def look(case, ct, levels):
@@ -155,16 +155,14 @@ def _case(pair: Pair, seen: dict) -> Case:
 
 
 def _mixed_persons(cases) -> list[str]:
-    """Faults of CT that are called one person's but stand apart, or cannot be."""
+    """What is wrong with CT that are called one person's but are kept apart, or cannot be."""
     faults, persons = [], {}
     for case in cases:
         persons.setdefault(case.person, []).append(case)
     for person, group in persons.items():
         names = ", ".join(case.pair.case for case in group)
         if len({case.pair.split for case in group}) > 1 and not group[0].pair.patient:
-            faults.append(
-                f"{names} have the PatientID {person.lstrip('/')} but are in two splits"
-            )
+            faults.append(f"{names} have the PatientID {person.lstrip('/')} but are in two splits")
         if len({case.sex for case in group if case.sex}) > 1:
             faults.append(
                 f"{names} are called one patient ({person.lstrip('/')}) but differ in sex; "
@@ -174,7 +172,7 @@ def _mixed_persons(cases) -> list[str]:
 
 
 def counted(values) -> dict[str, int]:
-    """How often each value stands there, most frequent first."""
+    """How often each value appears, most frequent first."""
     return dict(Counter(value or "unknown" for value in values).most_common())
 
 
@@ -190,6 +188,4 @@ def _fingerprint(ct: Path, levels) -> str:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, file)
+    write_text(file, text, overwrite=True)

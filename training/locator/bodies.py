@@ -123,7 +123,8 @@ def head(seed=None) -> CTVolume:
         z = 8.0 - 18.5 * k * n
         y = -12.0 + 9.0 * np.sin(n / 6 * np.pi) - 2.0 * max(n - 6, 0)
         width, depth = (16 + 1.2 * n) * k, (13 + 0.6 * n) * k
-        p.vertebra((0, y, z), width, depth, 13.5 * k, 0.1 * (n - 3) / 3, 8.5, 300.0, 9.0)
+        tilt = 0.1 * (n - 3) / 3
+        p.vertebra((0, y, z), width, depth, 13.5 * k, tilt, canal=8.5, hu=300.0, process=9.0)
         if n > 6:
             for s in (-1, 1):
                 p.bone((s * 22, y - 16, z + 2), (s * 70, y - 28, z - 10), 5, 5, 1.5)
@@ -200,7 +201,7 @@ def table_alone(seed=None) -> CTVolume:
 
 
 def virtual_chest(seed=None) -> CTVolume:
-    """T1 to T9 or T10 with ribs, lungs, heart and sternum (`locator_chest`)."""
+    """T1 to T9 or T10 with ribs, lungs, heart and sternum (`chest`)."""
     return chest(0 if seed is None else seed)
 
 

@@ -5,6 +5,7 @@ python -m training.locator.check virtual [--count 200] [--seed 5000] [--workers 
 python -m training.locator.check transitional [--count 10] [--seed 8000] [--workers 2]
 python -m training.locator.check empty [--count 5] [--seed 100] [--workers 2]
 python -m training.locator.check settings FOLDER [--count 40] [--seed 6420] [--workers 2]
+python -m training.locator.check report
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.spine.locate import find_levels
 
+from ..pages import RESULTS, write_page
 from . import cases
 from .copies import more_copies
+from .empty import check_empty
 from .planes import bodies_from_labels, planes_of
+from .settings import check_settings
+from .transitional import check_transitional
 from .virtual import CERTAIN, TOLERANCE_MM, check_virtual
+
+SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def judge(selection, truth: dict, whole=None) -> dict:
@@ -144,8 +152,6 @@ def changed_copies(volume, truth):
 
 def check_real(data: Path) -> bool:
     """Print the table over the real scans and their changed copies."""
-    from CTBMDLib.reading.reading import read_ct
-
     truths = json.loads((data / "levels.json").read_text())["levels"]
     table = defaultdict(Counter)
     worst, planes, noted = [], [], Counter()
@@ -180,7 +186,7 @@ def check_real(data: Path) -> bool:
     for case, counts in table.items():
         print(f"{case:24s} {counts['right']:5d} {counts['uncertain']:9d} {counts['wrong']:5d}")
     for note, count in noted.items():
-        print(f"{count} copies with the note: {note}")
+        print(f"{count} copies with the finding: {note}")
     liver = data / "ct_slices_liver"
     if liver.exists():
         found = len(find_levels(read_ct(liver)))
@@ -208,48 +214,51 @@ def _planes_line(name, selection, centres, bodies) -> str:
     )
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sub = parser.add_subparsers(dest="what", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The command line: one word a check."""
+    made = argparse.ArgumentParser(
+        prog="python -m training.locator.check", description=__doc__.splitlines()[0]
+    )
+    sub = made.add_subparsers(dest="what", required=True)
     real = sub.add_parser("real")
-    default = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    real.add_argument("--data", type=Path, default=default)
     virtual = sub.add_parser("virtual")
     virtual.add_argument("--count", type=int, default=200)
     virtual.add_argument("--seed", type=int, default=5000, help="seed of the first volume")
-    virtual.add_argument("--workers", type=int, default=2)
     strange = sub.add_parser("transitional")
     strange.add_argument("--count", type=int, default=10, help="volumes of each kind")
     strange.add_argument("--seed", type=int, default=8000)
-    strange.add_argument("--workers", type=int, default=2)
     empty = sub.add_parser("empty")
     empty.add_argument("--count", type=int, default=5, help="bodies of each kind")
     empty.add_argument("--seed", type=int, default=100)
-    empty.add_argument("--workers", type=int, default=2)
-    empty.add_argument("--data", type=Path, default=default)
     settings = sub.add_parser("settings")
     settings.add_argument("folder", type=Path, help="keeps what was seen in each volume's copies")
     settings.add_argument("--count", type=int, default=40)
     settings.add_argument("--seed", type=int, default=6420)
-    settings.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(arguments)
-    if options.what == "settings":
-        from .settings import check_settings
+    for one in (real, empty):
+        one.add_argument("--data", type=Path, default=SHARED_DATA)
+    for one in (virtual, strange, empty, settings):
+        one.add_argument("--workers", type=int, default=2)
+    sub.add_parser("report", help="make results/locator.md from results/locator.json")
+    return made
 
-        check_settings(options.folder, options.count, options.seed, options.workers)
+
+def main(arguments=None) -> int:
+    """Run a check; 1 where it found a sure answer that is wrong."""
+    options = parser().parse_args(arguments)
+    if options.what == "report":
+        print(write_page(RESULTS / "locator.json"))
         return 0
-    if options.what == "empty":
-        from .empty import check_empty
-
-        found_none = check_empty(options.count, options.seed, options.workers, options.data)
-        return 0 if found_none else 1
-    if options.what == "transitional":
-        from .transitional import check_transitional
-
-        return 0 if check_transitional(options.count, options.seed, options.workers) else 1
     if options.what == "real":
         return 0 if check_real(options.data) else 1
-    check_virtual(options.count, options.seed, options.workers)
+    given = (options.count, options.seed, options.workers)
+    if options.what == "settings":
+        check_settings(options.folder, *given)
+        return 0
+    if options.what == "empty":
+        return 0 if check_empty(*given, options.data) else 1
+    if options.what == "transitional":
+        return 0 if check_transitional(*given) else 1
+    check_virtual(*given)
     return 0
 
 

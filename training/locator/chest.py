@@ -6,6 +6,11 @@ import numpy as np
 
 from CTBMDLib.volume import CTVolume
 
+from ..virtual.primitives import ANGLES
+from ..virtual.soft import CENTRE_X, CENTRE_Y, FOLLOW
+from ..virtual.variants import chest_variant
+from ..virtual.volume import make_volume
+
 LUNG_HU, BLOOD_HU = -850.0, 45.0
 
 
@@ -24,9 +29,6 @@ def chest(seed: int = 0, lowest: int | None = None) -> CTVolume:
 
 def chest_and_truth(seed: int = 0, lowest: int | None = None):
     """A chest and its `truth`, as `virtual.volume.make_volume` gives it."""
-    from ..virtual.variants import chest_variant
-    from ..virtual.volume import make_volume
-
     rng = np.random.default_rng([seed, 61])
     lowest = int(rng.choice((9, 10))) if lowest is None else lowest
     options = {
@@ -50,9 +52,6 @@ def chest_and_truth(seed: int = 0, lowest: int | None = None):
 
 def _inside_chest(hu, xs, ys, zs, scene, blood, rng):
     """Lungs, mediastinum, heart, aorta, trachea and sternum into HU [z, y, x], in place."""
-    from ..virtual.primitives import ANGLES
-    from ..virtual.soft import CENTRE_X, CENTRE_Y, FOLLOW
-
     body, tables = scene.soft[0], scene.soft[1]
     inner = np.append(tables[1], tables[1][0]) - 17.0
     order = np.argsort(scene.centres[:, 2])

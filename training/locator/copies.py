@@ -8,7 +8,9 @@ import numpy as np
 
 from CTBMDLib.volume import AIR_HU, CTVolume
 
+from .bodies import head, thighs
 from .cases import crop_s, respace, restore
+from .chest import chest_and_truth
 
 
 def crop_box(volume: CTVolume, centre, half_mm) -> CTVolume:
@@ -128,9 +130,6 @@ def whole_body(volume: CTVolume, centres: dict, seed: int = 0, mm: float = 1.5) 
     The chest ends with T9 or T10 where the real scan begins, canal upon canal; at
     the seams the body's outline jumps.
     """
-    from .bodies import head, thighs
-    from .chest import chest_and_truth
-
     chain = _chain(centres)
     low, high = volume.ras_bounds[2]
     slope = (chain[-1] - chain[-3]) / (chain[-1, 2] - chain[-3, 2])
@@ -170,7 +169,7 @@ def whole_body(volume: CTVolume, centres: dict, seed: int = 0, mm: float = 1.5) 
 
 
 def more_copies(volume: CTVolume, truth: dict):
-    """(name, volume, truth, levels whole in view), as `locator_check.changed_copies` yields."""
+    """(name, volume, truth, levels whole in view), as `check.changed_copies` yields."""
     truth = {k: np.array(v, float) for k, v in truth.items()}
     names, centre = list(truth), truth["L3"]
     inside = [

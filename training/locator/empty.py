@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from CTBMDLib.levels import LUMBAR
+from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.spine.locate import find_levels
 
+from ..processes import results
 from . import cases
 from .bodies import EMPTY_BODIES
 from .virtual import CERTAIN
@@ -25,17 +26,14 @@ def judge_empty(selection) -> str:
     return "wrong"
 
 
-def one_body(job) -> tuple:
+def one_body(name: str, seed: int) -> tuple:
     """(name, seed, verdict, names) of one body."""
-    name, seed = job
     selection = find_levels(EMPTY_BODIES[name](seed))
     return name, seed, judge_empty(selection), _text(selection)
 
 
 def real_crops(data: Path):
     """(name, volume) of parts of the real scans without a lumbar vertebra, as far as they are there."""
-    from CTBMDLib.reading.reading import read_ct
-
     file = data / "levels.json"
     truths = json.loads(file.read_text())["levels"] if file.exists() else {}
     for name, truth in truths.items():
@@ -55,10 +53,9 @@ def check_empty(count: int, first_seed: int, workers: int, data: Path) -> bool:
     """Print how many bodies of each kind gave no lumbar level; whether none gave a sure one."""
     jobs = [(name, first_seed + n) for name in EMPTY_BODIES for n in range(count)]
     table = defaultdict(Counter)
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for name, seed, verdict, text in pool.imap(one_body, jobs):
-            table[name][verdict] += 1
-            print(f"{name:20s} {seed:6d} {verdict:7s} {text}", flush=True)
+    for name, seed, verdict, text in results(one_body, jobs, workers):
+        table[name][verdict] += 1
+        print(f"{name:20s} {seed:6d} {verdict:7s} {text}", flush=True)
     for name, volume in real_crops(data):
         selection = find_levels(volume)
         verdict = judge_empty(selection)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.safefile import write_with
 from CTBMDLib.spine import evidence as ev
 from CTBMDLib.spine.bone import bone_map, tissue_level
 from CTBMDLib.spine.column import Column, refine_column, trace_column
@@ -13,10 +14,17 @@ from CTBMDLib.spine.grid import central_box, make_grid, noise_level, quieter, re
 from CTBMDLib.spine.settings import FAINT, FIRM, SETTINGS
 from CTBMDLib.spine.straightened import recentre, straighten
 
+from ..virtual.traits import changed_priors
+from ..virtual.variants import make_variant
+from ..virtual.volume import make_volume, random_options
+from .bodies import EMPTY_BODIES
+from .chest import chest_and_truth
+from .transitional import KINDS, draw_variant
+
 LINES = 3
 """Lines a volume near the true one, with random shifts, turns and ends; the finder's come on top."""
 TRANSITIONAL_EVERY = 4
-"""One seed in so many is a spine of one of `locator_transitional.KINDS`, by turns."""
+"""One seed in so many is a spine of one of `transitional.KINDS`, by turns."""
 RIB_FALL, RIB_12_MM = (1.0, 2.6), (110.0, 45.0)
 """Of volumes with steep ribs: range of `variants.Variant.rib_fall`, mean and SD of the last rib's
 length (own estimates)."""
@@ -29,9 +37,9 @@ PRIORS = {
 """Mineral of the realistic half as it was when the networks were trained: what cohorts are drawn
 from may be set anew, and the same command still makes the same weights."""
 EMPTY = ("thighs and knees", "pelvis below S1", "metal hip", "water phantom", "QA phantom")
-"""Of `locator_bodies.EMPTY_BODIES`, those without any disc."""
+"""Of `bodies.EMPTY_BODIES`, those without any disc."""
 RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
-"""What is beside a vertebra, as `spine_evidence.SIDE_NAMES` counts."""
+"""What is beside a vertebra, as `evidence.SIDE_NAMES` counts."""
 KEYS = ("central", "beside", "bodies", "discs", "sides", "last")
 
 
@@ -46,10 +54,6 @@ def training_options(seed: int, steep: bool = False) -> dict:
     With `steep`, ribs run down as much as in life, which the usual scene's do not, and most
     last ribs are shorter, not alike on both sides.
     """
-    from ..virtual.variants import make_variant
-    from ..virtual.volume import random_options
-    from .transitional import KINDS, draw_variant
-
     options = random_options(seed)
     drawn = {}
     if is_transitional(seed):
@@ -166,7 +170,7 @@ def measure_volume(volume, levels: dict, seed: int) -> list[dict]:
     Returns
     -------
     list of dict
-        `KEYS`: 'central' and 'beside' as `spine_evidence` makes them; 'bodies' (n, 3): plane,
+        `KEYS`: 'central' and 'beside' as `CTBMDLib.spine.evidence` makes them; 'bodies' (n, 3): plane,
         distance from the line and height; 'discs' (n + 1, 2): plane and distance; 'sides' and
         'last' as `sides_of` gives them.
     """
@@ -203,9 +207,6 @@ def measure_volume(volume, levels: dict, seed: int) -> list[dict]:
 
 def measure(seed: int, steep: bool = False) -> list[dict]:
     """`measure_volume` of the virtual volume of a seed."""
-    from ..virtual.traits import changed_priors
-    from ..virtual.volume import make_volume
-
     with changed_priors(PRIORS):
         volume, truth = make_volume(seed, **training_options(seed, steep))
     return measure_volume(volume, truth["levels"], seed)
@@ -213,10 +214,6 @@ def measure(seed: int, steep: bool = False) -> list[dict]:
 
 def measure_empty(seed: int) -> list[dict]:
     """`measure_volume` of one body of each kind of `EMPTY`, and of a chest with its ribs."""
-    from ..virtual.traits import changed_priors
-    from .bodies import EMPTY_BODIES
-    from .chest import chest_and_truth
-
     rows = []
     for kind in EMPTY:
         rows += measure_volume(EMPTY_BODIES[kind](seed), {}, seed)
@@ -237,8 +234,7 @@ def features(folder: Path, seeds, steep_seeds=(), empty_seeds=()) -> list[dict]:
         if not path.exists():
             write(path, make(*given))
         with np.load(path) as data:
-            for n in range(int(data["count"])):
-                rows.append({key: data[f"{n}.{key}"] for key in KEYS})
+            rows += [{key: data[f"{n}.{key}"] for key in KEYS} for n in range(int(data["count"]))]
     for row in rows:
         for key in KEYS[:4]:
             row[key] = row[key].astype(np.float32)
@@ -248,7 +244,6 @@ def features(folder: Path, seeds, steep_seeds=(), empty_seeds=()) -> list[dict]:
 def write(path: Path, rows: list[dict]) -> None:
     """Keep rows in a file; a run that is killed leaves no half of one."""
     flat = {f"{n}.{key}": v for n, row in enumerate(rows) for key, v in row.items()}
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, count=len(rows), **flat)
-    part.replace(path)
+    write_with(
+        path, lambda file: np.savez_compressed(file, count=len(rows), **flat), overwrite=True
+    )

@@ -47,6 +47,7 @@ class Painter:
         block[mask] = hu
 
     def ellipsoid(self, centre, radii, hu, power=2.0):
+        """A body of the value `hu`; `power` 2 is an ellipsoid, more is boxier."""
         c, r = np.asarray(centre, float), np.asarray(radii, float)
 
         def inside(x, y, z):
@@ -83,7 +84,9 @@ class Painter:
         self.ellipsoid(centre, (radius,) * 3, cortex)
         self.ellipsoid(centre, (radius - shell,) * 3, marrow)
 
-    def vertebra(self, centre, width, depth, height, tilt=0.0, canal=9.0, hu=220.0, process=14.0):
+    def vertebra(
+        self, centre, width, depth, height, tilt=0.0, *, canal=9.0, hu=220.0, process=14.0
+    ):
         """Body with endplates, canal, pedicles, lamina and processes; `tilt` in radians."""
         c = np.asarray(centre, float)
         cos, sin = np.cos(tilt), np.sin(tilt)

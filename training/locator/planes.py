@@ -8,6 +8,7 @@ import numpy as np
 
 from CTBMDLib.levels import LUMBAR
 from CTBMDLib.model.images import ImageStandard, body_centre, plane_positions
+from CTBMDLib.reading.nifti import read_nifti
 from CTBMDLib.spine.vertebra_names import label_values
 
 MIDDLE_HALF = 0.25
@@ -83,8 +84,6 @@ def bodies_from_labels(folder: Path) -> dict:
     dict
         Name to {'ras', 'axis', 'height_mm'}; empty where there are no label volumes.
     """
-    from CTBMDLib.reading.nifti import read_nifti
-
     paths = [folder / "vertebrae.nii.gz", folder / "vertebral_bodies.nii.gz"]
     if not all(path.exists() for path in paths):
         return {}

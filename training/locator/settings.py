@@ -5,7 +5,7 @@ python -m training.locator.check settings FOLDER [--count 40] [--seed 6420] [--w
 Each volume is cut at random, in most copies also turned, resampled, stored the
 other way, made noisier or given metal or contrast agent. The spine is found once
 a copy; then every setting of a grid names what was seen, and a name that is
-wrong in silence costs as much as `WRONG_COST` copies called uncertain. A quarter of
+unflagged error costs as much as `WRONG_COST` copies called uncertain. A quarter of
 the volumes is transitional, where a cut may leave nothing that tells the names;
 they weigh as much as there are such people. The seeds are none of those that the
 finder is tested on.
@@ -14,7 +14,6 @@ finder is tested on.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +21,14 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.levels import LUMBAR
+from CTBMDLib.safefile import write_bytes
 from CTBMDLib.spine.numbering import number_spine
 from CTBMDLib.spine.settings import SETTINGS, NumberingSettings
 from CTBMDLib.spine.trace import trace_spine
 from CTBMDLib.spine.witnesses import Evidence, witnesses
 
+from ..processes import results
+from ..virtual.volume import make_volume
 from . import cases
 from .copies import with_contrast, with_metal
 from .features import is_transitional, training_options
@@ -38,7 +40,7 @@ VERDICTS = ("right", "uncertain", "wrong")
 COPIES = 5
 """Random cuts of each volume, beside the whole of it."""
 WRONG_COST = 10.0
-"""A copy with a name wrong in silence costs as much as so many called uncertain."""
+"""A copy with an unflagged error in a name costs as much as so many called uncertain."""
 TRANSITIONAL_SHARE = 0.1
 """Of people whose vertebrae are not counted as in the textbook, as `NumberingSettings.rare` has it."""
 SAME_MM = 15.0
@@ -188,7 +190,7 @@ def look(volume, truth: dict, seed: int, count: int = COPIES, copies=random_copi
 
 
 def judge_copy(copy: Copy, limits: NumberingSettings) -> str:
-    """'right', 'uncertain' or 'wrong', as `locator_check.judge` says of a selection."""
+    """'right', 'uncertain' or 'wrong', as `check.judge` says of a selection."""
     numbering = number_spine(copy.rules, copy.network, limits)
     if not numbering.any_lumbar:
         return "uncertain" if copy.whole else "right"
@@ -230,17 +232,14 @@ def count_verdicts(copies, limits: NumberingSettings) -> dict:
     return counts | {"cost": cost / total if total else 0.0}
 
 
-def one_volume(job) -> list[Copy]:
+def one_volume(seed: int, steep: bool, folder: Path) -> list[Copy]:
     """Make a full-length virtual volume and look at its copies; what was seen is kept."""
-    from ..virtual.volume import make_volume
-
-    seed, steep, folder = job
     path = folder / f"{seed}.pkl"
     if path.exists():
         return pickle.loads(path.read_bytes())
     options = training_options(seed, steep) | {"top": 0.0, "bottom": 9.0}
     found = look(*make_volume(seed, **options), seed)
-    path.write_bytes(pickle.dumps(found))
+    write_bytes(path, pickle.dumps(found), overwrite=True)
     return found
 
 
@@ -269,9 +268,7 @@ def check_settings(folder: Path, count: int, first_seed: int, workers: int) -> N
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(first_seed + n, 2 * n >= count, folder) for n in range(count)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        copies = [copy for found in pool.imap(one_volume, jobs) for copy in found]
-    return print_grid(copies)
+    return print_grid([copy for found in results(one_volume, jobs, workers) for copy in found])
 
 
 def print_grid(copies) -> NumberingSettings:
@@ -281,7 +278,9 @@ def print_grid(copies) -> NumberingSettings:
         limits = replace(LIMITS, **dict(zip(GRID, values, strict=True)))
         table[limits] = count_verdicts(copies, limits)
     best = _middle([limits for limits, row in table.items() if row["cost"] <= _least(table)])
-    print(f"{len(copies)} copies; a name wrong in silence costs {WRONG_COST:.0f}, 'uncertain' 1\n")
+    print(
+        f"{len(copies)} copies; an unflagged error in a name costs {WRONG_COST:.0f}, 'uncertain' 1\n"
+    )
     head = "".join(f"{name:>12s}" for name in GRID)
     print(f"{'':{len(head)}s}    usual spines          transitional")
     print(f"{head}{2 * '   right unsure wrong'}  cost a copy")

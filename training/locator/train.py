@@ -3,11 +3,11 @@
 python -m training.locator.train FEATURES [--seeds 6000 6120 6200 6280] [--steep 6300 6400]
                                  [--empty 6000 6006] [--steps 2000] [--output DIR]
 
-FEATURES is a folder for what is measured on each volume (`locator_features`); files
+FEATURES is a folder for what is measured on each volume (`features`); files
 already there are kept. Every fourth seed is a transitional spine; those of --steep have
 ribs that run down as in life. The networks see
 blocks of the straightened spine (`CTBMDLib.spine.evidence`): one finds discs and
-bodies, one tells ribs, lumbar sides and sacral wings apart. The same seeds and steps
+bodies, one tells ribs, lumbar sides and sacral alae apart. The same seeds and steps
 give the same bytes on the same machine.
 """
 
@@ -71,7 +71,9 @@ def varied(row, rng) -> dict:
     for part, sigma in ((central[:, :, :-2], 0.15), (beside[:, :, :MEASURES], 0.12)):
         known = np.abs(part) > 1e-3
         part[:] = np.where(part > 0.1, part * gain, part) + shift * known
-        part += rng.normal(0, rng.uniform(0, sigma), part.shape)
+        np.add(
+            part, rng.normal(0, rng.uniform(0, sigma), part.shape), out=part, casting="same_kind"
+        )
         np.clip(part, -1.5, 3.0, out=part)
     for side in range(2):
         if rng.random() < 0.6 and last[side] >= 0:
@@ -167,7 +169,7 @@ def batch(rows, name):
 
 # -- the networks in torch ----------------------------------------------------------
 def make_net(name: str, channels: int, mean, scale):
-    """The network `spine_evidence.forward` computes, in torch."""
+    """The network `CTBMDLib.spine.evidence.forward` computes, in torch."""
     import torch
 
     width, outputs = (32, 2) if name == "disc" else (24, 3)
@@ -203,7 +205,7 @@ def make_net(name: str, channels: int, mean, scale):
 
 
 def train(rows, name: str, steps: int, seed: int = 0) -> dict:
-    """Weights of one network by the names `spine_evidence` reads."""
+    """Weights of one network by the names `CTBMDLib.spine.evidence` reads."""
     import torch
 
     torch.set_num_threads(1)  # the order of sums, and so the bytes, stay the same
@@ -243,6 +245,7 @@ def _span(seeds: range) -> str:
 
 
 def main(arguments=None) -> int:
+    """Measure, train, and write weights and card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("features", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="FROM TO")

@@ -1,4 +1,4 @@
-"""The level finder on virtual volumes with transitional anatomy: noted, unsure, or wrong in silence.
+"""The level finder on virtual volumes with transitional anatomy: noted, unsure, or an unflagged error.
 
 Which name a vertebra bears is then a convention. Here it is the one counted up
 from the sacrum: the last vertebra above S1 is L5, whether there are four, five or
@@ -9,7 +9,6 @@ vertebrae looks like six, a rib at L1 like four: to say so is right.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -17,6 +16,9 @@ import numpy as np
 from CTBMDLib.levels import LUMBAR
 from CTBMDLib.spine.locate import find_levels
 
+from ..processes import results as in_processes
+from ..virtual.variants import make_variant
+from ..virtual.volume import make_volume, random_options
 from .virtual import CERTAIN, TOLERANCE_MM
 
 VERDICTS = ("noted", "unsure", "right", "wrong", "none")
@@ -50,9 +52,6 @@ def draw_variant(kind: str, seed: int) -> dict:
 
 def make_case(kind: str, seed: int):
     """A virtual volume of a kind, from above the last rib to S2, and its truth."""
-    from ..virtual.variants import make_variant
-    from ..virtual.volume import make_volume, random_options
-
     options = random_options(seed) | {"top": 0.0, "bottom": 9.0}
     options["width_mm"] = max(options["width_mm"], 200.0) if options["width_mm"] else 0.0
     return make_volume(seed, **options, variant=make_variant(**draw_variant(kind, seed)))
@@ -116,26 +115,24 @@ def judge_case(selection, truth: dict) -> dict:
     }
 
 
-def one_case(job) -> dict:
-    """Make, find and judge one (kind, seed)."""
-    kind, seed = job
+def one_case(kind: str, seed: int) -> dict:
+    """Make, find and judge one case of a kind."""
     volume, truth = make_case(kind, seed)
     return {"kind": kind, "seed": seed, **judge_case(find_levels(volume), truth)}
 
 
 def check_transitional(count: int, first_seed: int, workers: int) -> bool:
-    """Print the table over `count` volumes of each kind; whether none was wrong in silence."""
+    """Print the table over `count` volumes of each kind; whether none was an unflagged error."""
     jobs = [(kind, first_seed + n) for kind in KINDS for n in range(count)]
     results = []
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for result in pool.imap(one_case, jobs):
-            results.append(result)
-            print(
-                f"{result['kind']:22s} {result['seed']:6d} {result['verdict']:7s} "
-                f"{result['numbering'] or '-':8s} names {result['agree']}/{result['given']} "
-                f"bodies {result['found']}/{result['present']}",
-                flush=True,
-            )
+    for result in in_processes(one_case, jobs, workers):
+        results.append(result)
+        print(
+            f"{result['kind']:22s} {result['seed']:6d} {result['verdict']:7s} "
+            f"{result['numbering'] or '-':8s} names {result['agree']}/{result['given']} "
+            f"bodies {result['found']}/{result['present']}",
+            flush=True,
+        )
     report(results)
     return not any(r["verdict"] == "wrong" for r in results)
 

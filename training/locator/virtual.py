@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import numpy as np
 
 from CTBMDLib.levels import LUMBAR
 from CTBMDLib.spine.locate import find_levels
 
+from ..processes import results as in_processes
+from ..virtual.volume import make_volume, random_options
 from .planes import planes_of
 
 TOLERANCE_MM = 12.0
@@ -71,8 +71,6 @@ def judge_volume(volume, truth: dict, selection, options: dict) -> dict:
 
 def one_volume(seed: int) -> dict:
     """Find the levels of one random virtual volume; what `judge_volume` says, and the `seed`."""
-    from ..virtual.volume import make_volume, random_options
-
     options = random_options(seed)
     volume, truth = make_volume(seed, **options)
     return {"seed": seed, **judge_volume(volume, truth, find_levels(volume), options)}
@@ -82,16 +80,14 @@ def check_virtual(count: int, first_seed: int, workers: int) -> None:
     """Print the shares and the reliability table over `count` volumes from `first_seed` on."""
     seeds = range(first_seed, first_seed + count)
     results = []
-    # Fresh processes: compiled code and arrays of one volume are not kept by the next.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for result in pool.imap(one_volume, seeds):
-            results.append(result)
-            row = " ".join(f"{n}:{mm:.0f}({c:.2f})" for n, c, mm, _ in result["found"])
-            print(
-                f"{result['seed']:6d} {result['numbering'] or '-':8s} "
-                f"whole {','.join(result['whole']) or '-':15s} {row}",
-                flush=True,
-            )
+    for result in in_processes(one_volume, [(seed,) for seed in seeds], workers):
+        results.append(result)
+        row = " ".join(f"{n}:{mm:.0f}({c:.2f})" for n, c, mm, _ in result["found"])
+        print(
+            f"{result['seed']:6d} {result['numbering'] or '-':8s} "
+            f"whole {','.join(result['whole']) or '-':15s} {row}",
+            flush=True,
+        )
     report(results)
 
 
@@ -138,7 +134,7 @@ def report(results) -> None:
     print(f"volumes with T12 or sacrum in view called uncertain: {_share(unsure, len(decidable))}")
     volumes = len({r["seed"] for r, *_ in silent})
     print(
-        f"wrong in silence (confidence >= 0.6, not 'neither'): {len(silent)} in {volumes} volumes"
+        f"unflagged errors (confidence >= 0.6, not 'neither'): {len(silent)} in {volumes} volumes"
     )
     print("\nconfidence    levels  right")
     for low, high in zip(BINS, BINS[1:], strict=False):

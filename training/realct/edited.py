@@ -55,6 +55,7 @@ class Scan:
 
     @property
     def bone(self):
+        """Voxels of any of the vertebrae, shape (K, J, I)."""
         return np.any(list(self.masks.values()), axis=0)
 
     def scaled(self, factor):
@@ -100,6 +101,7 @@ class Scan:
 
     @property
     def regions(self):
+        """What a DXA would outline of each level, see `region`."""
         return {level: region(self.volume, mask) for level, mask in self.masks.items()}
 
     @property
@@ -174,8 +176,7 @@ def shadow(volume, mask):
     excess = np.maximum(volume.hu.astype(np.float32) - SOFT_HU, 0) * mask
     # An unknown tube voltage counts as 120 kV here, the common one.
     per_mg = np.interp(volume.acquisition.kvp or 120.0, *HU_PER_MG)
-    density = excess.sum(axis=axis) / per_mg / 1000 * steps[axis] / 10
-    return density
+    return excess.sum(axis=axis) / per_mg / 1000 * steps[axis] / 10
 
 
 def region(volume, mask):

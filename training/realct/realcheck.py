@@ -30,35 +30,16 @@ from scipy import ndimage
 from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.levels import MEASURED, LevelSlice
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
-from CTBMDLib.model.images import body_centre, cut_plane, plane_positions
 from CTBMDLib.reading.reading import read_ct, read_labels
 from CTBMDLib.volume import AIR_HU
 
+from .answers import answer
 from .edited import Scan
 from .yardstick import PROJECTIONS, calibrate
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 FACTORS = (0.7, 0.85, 1.15, 1.3)
 COMP2COMP = (0.002534, 0.2298)
-
-
-def answer(bundle, volume, levels, *, move=(0, 0, 0), rotation=0.0, s_quarter=0.0):
-    """Mean over L1-L4 and each level's value, g/cm2."""
-    standard = bundle.standard
-    images, owner = [], []
-    for level, item in levels.items():
-        height = item.height_mm or standard.nominal_height_mm
-        for s in plane_positions(item, standard) + s_quarter * height / 4:
-            image = cut_plane(
-                volume, body_centre(item, s)[0], s, standard, rotation, shift_mm=tuple(move[:2])
-            )
-            images.append(np.where(np.isfinite(image), image, AIR_HU))
-            owner.append(level)
-    kvp = volume.acquisition.kvp
-    values = bundle.predict(np.stack(images), backend="numpy", kvp=kvp).mean(axis=0)
-    owner = np.array(owner)
-    each = {level: float(values[owner == level].mean()) for level in levels}
-    return float(np.mean(list(each.values()))), each
 
 
 def resampled(volume, spacing):
@@ -153,8 +134,8 @@ def load_scans(data=DATA):
             for level in MEASURED
             if level in known[name]
         }
-        labels = labels and read_labels(path.parent / labels)[0]
-        yield Scan(name, read_ct(path), levels, labels)
+        vertebrae = labels and read_labels(path.parent / labels)[0]
+        yield Scan(name, read_ct(path), levels, vertebrae)
 
 
 def _by_factor(results, form, key):
@@ -228,6 +209,7 @@ def to_text(results, bundle):
 
 
 def main(arguments=None) -> int:
+    """Print the figures; 2 where the scans are missing."""
     parser = argparse.ArgumentParser(
         prog="python -m training.realct.realcheck", description=__doc__
     )

@@ -25,6 +25,7 @@ from ..virtual.anatomy import LEVELS, make_scene
 from ..virtual.raster import bone_raster
 from ..virtual.traits import draw_traits, with_mineral
 from ..virtual.volume import HA_PER_WATER, make_volume
+from .answers import answer
 from .edited import LABELS, Scan
 
 SEEDS = (311, 343, 349, 355)
@@ -74,6 +75,7 @@ class Geometry:
 COARSE, FINE = Geometry(3.0, 3.0), Geometry(1.0, 1.0)
 
 
+@lru_cache(maxsize=4)
 def virtual_scan(seed: int, geometry: Geometry, mineral: float = 1.0) -> Scan:
     """A virtual person's volume, to be edited and projected as `realcheck` does a real one."""
     volume, truth = make_volume(
@@ -176,8 +178,7 @@ def _cell(x) -> str:
 
 
 def main(arguments=None) -> int:
-    from .realcheck import answer
-
+    """Print what network and projections show of a true change."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=int, nargs="*", default=SEEDS)
     options = parser.parse_args(arguments)

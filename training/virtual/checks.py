@@ -20,9 +20,9 @@ from CTBMDLib.bmd.roi import trabecular_hu
 from CTBMDLib.errors import CTBMDError
 
 from .anchors import FILE, Anchor, load_anchors
-from .cohort import load_patient
 from .estimates import Cohort
 from .measures import measure_person, stratified_traits
+from .patient import load_patient
 from .traits import Traits
 
 # NHANES L1-L4 aBMD (Hologic), mean and SD g/cm2, by decade from 20 (PMC12995607, table 3).

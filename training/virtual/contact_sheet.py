@@ -13,6 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.reading.reading import read_ct
+
+from .patient import load_patient, make_patient
+
 SIZE_MM, PIXEL_MM = 210.0, 1.0
 WINDOW = (-160.0, 340.0)
 
@@ -30,8 +34,6 @@ def cut(volume, ras, size_mm: float = SIZE_MM, pixel_mm: float = PIXEL_MM) -> np
 
 def real_slices(data: Path) -> list[tuple[str, np.ndarray]]:
     """(title, image) of L1-L4 of each real scan that is there."""
-    from CTBMDLib.reading.reading import read_ct
-
     rows = json.loads((data / "levels.json").read_text())["levels"]
     out = []
     for name in ("ct_acrin_f46", "ct_sagittal_m42", "ct_ts_example"):
@@ -39,8 +41,10 @@ def real_slices(data: Path) -> list[tuple[str, np.ndarray]]:
         if not path.exists() or name not in rows:
             continue
         volume = read_ct(path / "ct.nii.gz" if (path / "ct.nii.gz").exists() else path)
-        for level in ("L1", "L2", "L3", "L4"):
-            out.append((f"real {name} {level}", cut(volume, rows[name][level])))
+        out += [
+            (f"real {name} {level}", cut(volume, rows[name][level]))
+            for level in ("L1", "L2", "L3", "L4")
+        ]
     return out
 
 
@@ -78,6 +82,7 @@ def draw(output, images, columns: int = 4, dpi: int = 90) -> None:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output")
     parser.add_argument("--data", default=str(Path(__file__).parents[2].parent / "shared" / "data"))
@@ -87,8 +92,6 @@ def main() -> None:
     parser.add_argument("--population", default="realistic")
     parser.add_argument("--institution", default="A")
     a = parser.parse_args()
-    from .cohort import load_patient, make_patient
-
     if a.cohort:
         records = [load_patient(p) for p in sorted(Path(a.cohort).glob("*.npz"))[: a.count]]
     else:

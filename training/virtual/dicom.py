@@ -7,6 +7,9 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 UID_ROOT = "2.25."
 """UIDs from a hash of what they name (DICOM PS3.5 B.2), so that they never change."""
@@ -74,22 +77,54 @@ def dicom_bytes(hu: np.ndarray, z: float, number: int, corner, header: Header, c
     count : int
         Slices in the series.
     """
-    import pydicom
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+    d = _series(header)
+    d.SOPInstanceUID = header.uid(f"instance {number}")
+    d.InstanceNumber = number
+    d.ImageComments = "Simulated CT of a virtual patient; no person was scanned."
+    # DICOM is LPS: x to the left, y to the back.
+    d.ImagePositionPatient = [f"{-corner[0]:.3f}", f"{-corner[1]:.3f}", f"{z:.3f}"]
+    d.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    d.FrameOfReferenceUID = header.uid("frame")
+    d.PositionReferenceIndicator = ""
+    d.SliceLocation = f"{z:.3f}"
+    d.ImagesInAcquisition = count
+    d.SamplesPerPixel = 1
+    d.PhotometricInterpretation = "MONOCHROME2"
+    d.Rows, d.Columns = hu.shape
+    d.PixelSpacing = [f"{header.pixel_mm:g}", f"{header.pixel_mm:g}"]
+    d.BitsAllocated, d.BitsStored, d.HighBit = 16, 16, 15
+    d.PixelRepresentation = 1
+    d.WindowCenter, d.WindowWidth = "50", "400"
+    d.RescaleIntercept, d.RescaleSlope, d.RescaleType = "0", "1", "HU"
+    d.PixelData = hu.astype("<i2").tobytes()
+    d["PixelData"].VR = "OW"
+    d.file_meta = _meta(d.SOPInstanceUID)
+    buffer = io.BytesIO()
+    if int(pydicom.__version__.split(".")[0]) >= 3:
+        pydicom.dcmwrite(buffer, d, enforce_file_format=True)
+    else:
+        d.is_little_endian, d.is_implicit_VR = True, False
+        pydicom.dcmwrite(buffer, d, write_like_original=False)
+    return buffer.getvalue()
 
+
+def _meta(instance_uid: str) -> FileMetaDataset:
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = header.uid(f"instance {number}")
+    meta.MediaStorageSOPInstanceUID = instance_uid
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = _uid("sample implementation")
     meta.ImplementationVersionName = "CTBMD"
+    return meta
+
+
+def _series(header: Header) -> Dataset:
+    """What all files of the series have in common but for their geometry."""
     d = Dataset()
     d.SpecificCharacterSet = "ISO_IR 192"
     d.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
     d.SOPClassUID = CTImageStorage
-    d.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     d.StudyDate = d.SeriesDate = d.ContentDate = "20260101"
     d.StudyTime = d.SeriesTime = d.ContentTime = "120000"
     d.AccessionNumber = ""
@@ -115,30 +150,4 @@ def dicom_bytes(hu: np.ndarray, z: float, number: int, corner, header: Header, c
     d.SeriesInstanceUID = header.uid("series")
     d.StudyID = "1"
     d.SeriesNumber = 1
-    d.InstanceNumber = number
-    d.ImageComments = "Simulated CT of a virtual patient; no person was scanned."
-    # DICOM is LPS: x to the left, y to the back.
-    d.ImagePositionPatient = [f"{-corner[0]:.3f}", f"{-corner[1]:.3f}", f"{z:.3f}"]
-    d.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    d.FrameOfReferenceUID = header.uid("frame")
-    d.PositionReferenceIndicator = ""
-    d.SliceLocation = f"{z:.3f}"
-    d.ImagesInAcquisition = count
-    d.SamplesPerPixel = 1
-    d.PhotometricInterpretation = "MONOCHROME2"
-    d.Rows, d.Columns = hu.shape
-    d.PixelSpacing = [f"{header.pixel_mm:g}", f"{header.pixel_mm:g}"]
-    d.BitsAllocated, d.BitsStored, d.HighBit = 16, 16, 15
-    d.PixelRepresentation = 1
-    d.WindowCenter, d.WindowWidth = "50", "400"
-    d.RescaleIntercept, d.RescaleSlope, d.RescaleType = "0", "1", "HU"
-    d.PixelData = hu.astype("<i2").tobytes()
-    d["PixelData"].VR = "OW"
-    d.file_meta = meta
-    buffer = io.BytesIO()
-    if int(pydicom.__version__.split(".")[0]) >= 3:
-        pydicom.dcmwrite(buffer, d, enforce_file_format=True)
-    else:
-        d.is_little_endian, d.is_implicit_VR = True, False
-        pydicom.dcmwrite(buffer, d, write_like_original=False)
-    return buffer.getvalue()
+    return d

@@ -12,7 +12,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -20,6 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.errors import CTBMDError
+from CTBMDLib.safefile import write_text
+
+from ..console import bar
 from . import dxa
 from .dicom import Header, dicom_bytes
 from .volume import make_volume
@@ -95,7 +98,7 @@ def make_hospital(
 
     Raises
     ------
-    ValueError
+    CTBMDError
         Where the folder was begun with other settings.
     """
     folder = Path(folder)
@@ -105,14 +108,15 @@ def make_hospital(
     if (folder / TRUTH).is_file():
         truth = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
         if truth["settings"] != settings:
-            raise ValueError(
-                f"'{folder}' was begun with {truth['settings']}; take another folder or the same settings"
+            raise CTBMDError(
+                f"'{folder}' was begun with {truth['settings']}; take another folder or the same settings",
+                "other-settings",
             )
     for number in range(count):
         case = f"P{number + 1:03d}"
         if case not in truth["patients"] or not (folder / case).is_dir():
             truth["patients"][case] = _write_patient(folder, case, number, settings)
-            _write_whole(folder / TRUTH, json.dumps(truth, indent=1) + "\n")
+            write_text(folder / TRUTH, json.dumps(truth, indent=1) + "\n", overwrite=True)
         if progress:
             progress((number + 1) / count, f"{number + 1} of {count} virtual patients")
     rows = [
@@ -127,9 +131,10 @@ def make_hospital(
         }
         for case, facts in sorted(truth["patients"].items())
     ]
-    _write_whole(folder / "patients.csv", _table(rows))
+    write_text(folder / "patients.csv", _table(rows), overwrite=True)
     # A calibration is of one site.
-    _write_whole(folder / "pairs.csv", _table([row for row in rows if row["institution"] == "A"]))
+    pairs = [row for row in rows if row["institution"] == "A"]
+    write_text(folder / "pairs.csv", _table(pairs), overwrite=True)
     return folder / "patients.csv"
 
 
@@ -178,7 +183,7 @@ def _write_patient(folder: Path, case: str, number: int, settings: dict) -> dict
     for place, k in enumerate(reversed(range(len(heights))), start=1):
         data = dicom_bytes(volume.hu[k], heights[k], place, corner, header, len(heights))
         (part / f"CT_{place:03d}.dcm").write_bytes(data)
-    os.replace(part, folder / case)
+    part.replace(folder / case)
     device = DEVICES[settings["device"]]
     return {
         "institution": institution,
@@ -208,13 +213,8 @@ def _table(rows) -> str:
     return out.getvalue()
 
 
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
 def main(arguments=None) -> int:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m training.virtual.hospital",
         description="Write a hospital of virtual patients: DICOM CT and DXA tables.",
@@ -229,14 +229,11 @@ def main(arguments=None) -> int:
     parser.add_argument("--coarse", action="store_true", help="large voxels, for a quick try")
     options = parser.parse_args(arguments)
 
-    def progress(fraction, text):
-        print(f"\r[{'#' * int(30 * fraction):<30}] {text}", end="", file=sys.stderr, flush=True)
-
     try:
-        path = make_hospital(**vars(options), progress=progress)
-    except ValueError as error:
+        path = make_hospital(**vars(options), progress=bar)
+    except CTBMDError as error:
         parser.error(str(error))
-    print(f"\n{path}", file=sys.stderr)
+    print(path, file=sys.stderr)
     return 0
 
 

@@ -71,6 +71,7 @@ def spectrum_rows() -> list[str]:
 
 
 def main() -> None:
+    """The command line."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     TABLES.mkdir(exist_ok=True)
     (TABLES / "attenuation.csv").write_text("\n".join(attenuation_rows()) + "\n")

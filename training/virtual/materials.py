@@ -5,6 +5,8 @@ water and so much hydroxyapatite (HA) that together attenuate as the tissue does
 from 40 to 140 keV. Two line integrals a ray then give the full spectrum.
 """
 
+# A patient's or a volume's bytes hang on these lines, so they stay as they are.
+# ruff: noqa: PTH123
 from __future__ import annotations
 
 import csv

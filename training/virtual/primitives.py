@@ -6,6 +6,8 @@ mass in 1 mm voxels. Coordinates are RAS mm. The scene is plain arrays (see
 `anatomy.Scene`), because numba compiles for those.
 """
 
+# A patient's or a volume's bytes hang on these lines, so they stay as they are.
+# ruff: noqa: D103
 from __future__ import annotations
 
 import numba as nb

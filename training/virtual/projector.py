@@ -1,5 +1,7 @@
 """Parallel projection after Joseph and filtered back projection, compiled with numba."""
 
+# A patient's or a volume's bytes hang on these lines, so they stay as they are.
+# ruff: noqa: PLR0917
 from __future__ import annotations
 
 import numba as nb

@@ -15,7 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .anatomy import LEVELS, make_scene
 from .dicom import Header, dicom_bytes
+from .dxa import measure
+from .raster import slice_densities
+from .scanner import Protocol, scan
+from .traits import draw_traits
 
 SEED = 20260812
 OUTPUT = Path(__file__).parents[2] / "Resources" / "SampleData"
@@ -43,12 +48,6 @@ def make_sample(progress=None, count: int | None = None):
     facts : dict
         Sex, age, true levels and simulated DXA.
     """
-    from .anatomy import LEVELS, make_scene
-    from .dxa import measure
-    from .raster import slice_densities
-    from .scanner import Protocol, scan
-    from .traits import draw_traits
-
     traits = replace(
         draw_traits(np.random.default_rng(SEED), "realistic"),
         sex="F",
@@ -143,6 +142,7 @@ def write_sample(folder=OUTPUT, progress=None) -> Path:
 
 
 def main() -> None:
+    """The command line."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     path = write_sample(progress=lambda f, text: print(f"\r{text}", end="", flush=True))
     print(f"\n{path.name}: {path.stat().st_size / 1e6:.2f} MB")

@@ -1,5 +1,7 @@
 """A CT scanner: densities of a slice to a noisy polychromatic image in HU."""
 
+# A patient's or a volume's bytes hang on these lines, so they stay as they are.
+# ruff: noqa: PLR0917
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The priors of the cohort, and what is drawn for a person before any shape."""
 
+# A patient's or a volume's bytes hang on these lines, so they stay as they are.
+# ruff: noqa: PLW0603
 from __future__ import annotations
 
 import copy

@@ -1,5 +1,7 @@
 """The trunk around the spine: outline, muscles, vessels, organs, ribs, pelvis, couch."""
 
+# A patient's or a volume's bytes hang on these lines, so they stay as they are.
+# ruff: noqa: PLR0915, PLR0917, PLW2901
 from __future__ import annotations
 
 import numpy as np

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,12 +47,12 @@ def truth(site):
 
 
 def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def write_rows(path, rows):
-    with open(path, "w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
@@ -70,6 +69,7 @@ def changed(site, name, change):
 # -- the virtual hospital ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_its_files_are_ct_images_with_the_facts_of_the_table(site):
     for row in rows_of(site / "patients.csv"):
         (series,) = list_series(site / row["path"])
@@ -87,6 +87,7 @@ def test_its_files_are_ct_images_with_the_facts_of_the_table(site):
     assert all("imulated" in header.ImageComments for header in headers)
 
 
+@pytest.mark.slow
 def test_the_points_of_the_truth_lie_in_bone(site, truth):
     for case, facts in truth.items():
         volume = read_ct(site / case)
@@ -95,6 +96,7 @@ def test_the_points_of_the_truth_lie_in_bone(site, truth):
             assert volume.sample(np.array(facts["levels"][level]) + offsets).mean() > 60
 
 
+@pytest.mark.slow
 def test_the_dxa_is_of_the_same_person_on_the_devices_scale(truth):
     for facts in truth.values():
         for level, value in facts["true_g_cm2"].items():
@@ -103,6 +105,7 @@ def test_the_dxa_is_of_the_same_person_on_the_devices_scale(truth):
             assert abs(shown - value) > 1e-5
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_stopped_and_makes_the_same_bytes(site, tmp_path):
     again = tmp_path / "again"
     virtual.make_hospital(again, 1, SEED, device="lunar", coarse=True)
@@ -123,6 +126,7 @@ def test_it_goes_on_where_it_stopped_and_makes_the_same_bytes(site, tmp_path):
 # -- the table --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_faults_are_told_before_anything_is_trained(site, tmp_path, capsys):
     shutil.copytree(site / "P001", site / "cut")
     for file in sorted((site / "cut").iterdir())[3:]:
@@ -166,6 +170,7 @@ def test_all_faults_are_told_before_anything_is_trained(site, tmp_path, capsys):
     assert not (tmp_path / "w" / "images").exists()
 
 
+@pytest.mark.slow
 def test_a_person_with_two_ct_is_one_person(site, tmp_path):
     if not (site / "P004-again").is_dir():
         shutil.copytree(site / "P004", site / "P004-again")
@@ -196,6 +201,7 @@ def test_a_person_with_two_ct_is_one_person(site, tmp_path):
     assert faults == [] and len({case.person for case in cases}) == COUNT
 
 
+@pytest.mark.slow
 def test_found_levels_are_kept_and_may_be_corrected(site, truth, tmp_path, monkeypatch):
     from training.hospital import cases as hospital_cases
 
@@ -225,6 +231,7 @@ def test_found_levels_are_kept_and_may_be_corrected(site, truth, tmp_path, monke
     )
 
 
+@pytest.mark.slow
 def test_uncertain_cases_are_named_and_a_levels_file_goes_before_the_finder(site, looked, tmp_path):
     (found,) = (looked / "levels").glob("P002-*.json")
     content = json.loads(found.read_text())
@@ -239,8 +246,8 @@ def test_uncertain_cases_are_named_and_a_levels_file_goes_before_the_finder(site
 
     cases, faults = check_cases(changed(site, "levels.csv", change), tmp_path)
     assert faults == []
-    assert cases[1].doubts == "vertebra numbers uncertain; low confidence at L1"
-    assert not any(case.doubts for case in cases if case is not cases[1])
+    assert cases[1].findings == "vertebra numbers uncertain; low confidence at L1"
+    assert not any(case.findings for case in cases if case is not cases[1])
     record = hospital.load_case(cases[1])
     for item in content["levels"]:
         if item["level"] in record.slices:
@@ -292,11 +299,12 @@ def looked(site, tmp_path_factory):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(hospital, "LEAST", FEW)
+    monkeypatch.setattr(hospital, "MIN_PATIENTS", FEW)
     plan = replace(reproduce.QUICK, images_per_plane=1, images_seen=40, draws=20)
     monkeypatch.setattr(reproduce, "QUICK", plan)
 
 
+@pytest.mark.slow
 def test_from_dicom_and_table_to_bundle_and_report(site, looked, tmp_path, few, capsys):
     shutil.copytree(looked, tmp_path / "work")
     call = ["--cohort", str(site / "patients.csv"), "--quick", "--device", "cpu"]
@@ -352,7 +360,8 @@ def test_from_dicom_and_table_to_bundle_and_report(site, looked, tmp_path, few, 
     assert after.card["weights_sha256"] != card["weights_sha256"]
 
 
-def test_a_killed_training_goes_on(site, looked, tmp_path, few, monkeypatch):
+@pytest.mark.slow
+def test_a_killed_training_goes_on(site, looked, tmp_path, few):
     shutil.copytree(looked, tmp_path / "work")
     told = []
 
@@ -362,15 +371,14 @@ def test_a_killed_training_goes_on(site, looked, tmp_path, few, monkeypatch):
             raise KeyboardInterrupt
 
     plan = replace(reproduce.QUICK, images_seen=200)
-    options = Namespace(bundle=None, device="cpu")
+    options = hospital.Options()
     run = (site / "patients.csv", plan, tmp_path / "work", tmp_path / "results", options)
-    monkeypatch.setattr(reproduce, "say", killed)
     with pytest.raises(KeyboardInterrupt):
-        hospital.run_hospital(*run, told.append)
+        hospital.run_hospital(*run, killed)
     assert not (tmp_path / "work" / "bundle").exists()
-    monkeypatch.setattr(reproduce, "say", told.append)
     told.clear()
-    assert hospital.run_hospital(*run, told.append) == 0
+    hospital.run_hospital(*run, told.append)
+    assert (tmp_path / "work" / "bundle").is_dir()
     epochs = [text for text in told if "epoch" in text]
     assert epochs and not any("epoch 1/" in text for text in epochs)
 
@@ -383,6 +391,7 @@ def totals(path):
     return {row["case"]: float(row["bmd_g_cm2"]) for row in rows}, rows
 
 
+@pytest.mark.slow
 def test_calibration_brings_the_bundle_onto_the_sites_device(
     site, truth, tmp_path, monkeypatch, capsys
 ):
@@ -430,6 +439,7 @@ def test_calibration_brings_the_bundle_onto_the_sites_device(
         assert again[key] == (pytest.approx(old) if key == "bmd_range_g_cm2" else old), key
 
 
+@pytest.mark.slow
 def test_swapped_values_are_told(site, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(calibration, "LEAST_PAIRS", COUNT)
     rows = rows_of(site / "patients.csv")
@@ -447,6 +457,7 @@ def test_swapped_values_are_told(site, tmp_path, monkeypatch, capsys):
     assert said.count("\n") == 1 and not (tmp_path / "site").exists()
 
 
+@pytest.mark.slow
 def test_a_batch_over_the_hospitals_folder(site, truth, tmp_path, capsys):
     folder = tmp_path / "cases"
     folder.mkdir()
@@ -468,12 +479,14 @@ def test_a_batch_over_the_hospitals_folder(site, truth, tmp_path, capsys):
         assert all(row["category"] == "" for row in part)
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_none_is_refused_before_the_work(site, tmp_path, capsys):
     call = ["--cohort", str(site / "patients.csv"), "--quick", "--work", str(tmp_path / "w")]
     assert reproduce.main([*call, "--reference", "none-such"]) == 2
     assert "none-such" in capsys.readouterr().err and not (tmp_path / "w" / "cases").exists()
 
 
+@pytest.mark.slow
 def test_one_ct_a_patient_in_a_calibration(site, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "LEAST_PAIRS", 2)
     rows = rows_of(site / "patients.csv")[:2]

@@ -18,6 +18,7 @@ pytest.importorskip("matplotlib")
 from CTBMDLib.levels import LevelSlice  # noqa: E402
 from CTBMDLib.model.bundle import ModelBundle  # noqa: E402
 from training import reproduce  # noqa: E402
+from training.evaluation.assess import mask_bone  # noqa: E402
 from training.fitting.train import Settings  # noqa: E402
 
 LEVELS = {"L1": CENTRES["L1"], "L2": CENTRES["L2"]}
@@ -54,17 +55,16 @@ def small():
     return replace(plan, parts=parts)
 
 
+@pytest.mark.slow
 def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
-    from training.virtual import cohort
-
     made = []
 
     def make_cohort(folder, count, seed, **how):
         made.append((Path(folder).name, count, seed, how["population"], how["institution"]))
         return [Path(folder) / f"patient_{seed:03d}_{n:04d}.npz" for n in range(count)]
 
-    monkeypatch.setattr(cohort, "make_cohort", make_cohort)
-    monkeypatch.setattr(cohort, "load_patient", lambda path: patient(int(path.stem[-4:]), 2))
+    monkeypatch.setattr(reproduce, "make_cohort", make_cohort)
+    monkeypatch.setattr(reproduce, "load_patient", lambda path: patient(int(path.stem[-4:]), 2))
     pages = []
     monkeypatch.setattr(reproduce, "write_cohort_pages", lambda *given: pages.append(given))
     options = Namespace(workers=1, device="cpu")
@@ -79,11 +79,11 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     assert bundle.card["metrics"]["external"]["patients"] == 6
     assert "simulated" in bundle.card["metrics"]["external"]["kind"]
     assert bundle.card["reproduce"].startswith("python -m training.reproduce")
-    assert reproduce._command(reproduce.FULL) == "python -m training.reproduce"
-    assert reproduce._command(reproduce.QUICK).endswith("reproduce --quick")
+    assert reproduce.command(reproduce.FULL) == "python -m training.reproduce"
+    assert reproduce.command(reproduce.QUICK).endswith("reproduce --quick")
     parts = {**reproduce.FULL.parts, "wide": replace(reproduce.FULL.parts["wide"], count=201)}
     fewer = replace(reproduce.FULL, parts=parts)
-    assert reproduce._command(fewer).endswith("reproduce --train-patients 201")
+    assert reproduce.command(fewer).endswith("reproduce --train-patients 201")
 
     text = (tmp_path / "results" / "report.md").read_text()
     for part in (
@@ -111,4 +111,4 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
 
 def test_the_negative_control_sees_no_bone():
     hu = np.random.default_rng(0).normal(300, 400, (2, 64, 64))
-    assert reproduce.mask_bone(hu).max() <= 80
+    assert mask_bone(hu).max() <= 80

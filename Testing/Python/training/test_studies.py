@@ -101,7 +101,7 @@ def test_sizes_of_the_learning_curve_end_with_all_there_is():
     assert studies.curve_sizes(Studies(), 600) == [25, 50, 100, 200, 400, 600]
 
 
-@pytest.mark.parametrize("change", [studies._small, studies._coarse])
+@pytest.mark.parametrize("change", [studies.small, studies.coarse])
 def test_changed_image_standards_still_hold_the_vertebra(change):
     standard = change(ImageStandard())
     assert standard.size_px % 8 == 0
@@ -110,6 +110,7 @@ def test_changed_image_standards_still_hold_the_vertebra(change):
     assert wide - standard.anterior_mm >= 60, "so are the posterior elements"
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_train_as_one_after_another_and_resume(tmp_path):
     train = images()
     settings = Settings(epochs=1, batch=8, mixed=False)
@@ -155,7 +156,7 @@ def test_bfloat16_is_taken_only_where_the_machine_has_it(monkeypatch, able):
 
 
 def test_the_control_is_read_by_the_mean_of_its_shuffles():
-    from training.evaluation.report import _study
+    from training.evaluation.report import study_lines
 
     def row(inside, outside):
         cell = [outside, outside - 0.1, outside + 0.1]
@@ -168,6 +169,6 @@ def test_the_control_is_read_by_the_mean_of_its_shuffles():
         }
 
     rows = {"shuffle 0": row(-0.6, 0.4), "shuffle 1": row(0.4, 0.2)}
-    text = _study(studies.SHUFFLED, rows)
+    text = study_lines(studies.SHUFFLED, rows)
     assert "| mean of 2 | | -0.100 | +0.300 | 0.300 | | 0.50 |" in text
-    assert not any("mean of" in line for line in _study("Ablations", rows))
+    assert not any("mean of" in line for line in study_lines("Ablations", rows))

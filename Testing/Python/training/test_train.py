@@ -16,7 +16,8 @@ pytest.importorskip("training.fitting.dataset")
 from CTBMDLib.levels import LevelSlice  # noqa: E402
 from CTBMDLib.model.images import cut_images  # noqa: E402
 from training.evaluation import evaluate  # noqa: E402
-from training.evaluation.baselines import Linear, slice_dxa  # noqa: E402
+from training.evaluation.assess import fit_baselines, mask_bone  # noqa: E402
+from training.evaluation.baselines import slice_dxa  # noqa: E402
 from training.fitting.augment import (  # noqa: E402
     SOFT_HU,
     Augmentation,
@@ -27,8 +28,8 @@ from training.fitting.augment import (  # noqa: E402
     truncate,
 )
 from training.fitting.dataset import Images, Variation, cache_key, cached_images  # noqa: E402
+from training.fitting.members import split_by_anatomy  # noqa: E402
 from training.fitting.train import Settings, fit, predict  # noqa: E402
-from training.reproduce import mask_bone, split_by_anatomy  # noqa: E402
 
 STILL = Augmentation.none()
 
@@ -163,6 +164,7 @@ def test_noise_and_blur_do_what_they_say():
     assert float(blurred[0, 15, 15]) == pytest.approx(1 / (2 * np.pi), rel=0.02)
 
 
+@pytest.mark.slow
 def test_training_learns_and_a_resumed_run_is_the_unbroken_one(tmp_path):
     data = images()
     settings = Settings(epochs=10, batch=6, rate=4e-3, average=0.5)
@@ -244,7 +246,21 @@ def test_figures_of_known_data():
 
 def test_auc_counts_ties_half_and_needs_both_classes():
     assert evaluate.auc([1, 2, 2, 3], [0, 0, 1, 1]) == pytest.approx(0.875)
-    assert np.isnan(evaluate.auc([1, 2], [1, 1]))
+    assert np.isnan(evaluate.auc([1, 2], [1, 1])) and np.isnan(evaluate.auc([1, 2], [0, 0]))
+
+
+def test_auc_is_that_of_the_rank_sum():
+    from scipy.stats import rankdata
+
+    rng = np.random.default_rng(3)
+    for count in (5, 50, 183):
+        for ties in (0, 1, 3):
+            score = rng.normal(size=count).round(ties) if ties else rng.normal(size=count)
+            positive = rng.random(count) < 0.3
+            positive[:2] = True, False
+            p, n = positive.sum(), (~positive).sum()
+            by_ranks = (rankdata(score)[positive].sum() - p * (p + 1) / 2) / (p * n)
+            assert abs(evaluate.auc(score, positive) - by_ranks) <= 1e-12
 
 
 def test_conformal_intervals_cover():
@@ -257,9 +273,22 @@ def test_conformal_intervals_cover():
 
 
 def test_baselines():
-    x = np.random.default_rng(0).normal(size=(40, 2))
-    y = 1 + x @ [2.0, -3.0]
-    assert Linear().fit(x, y).predict(x) == pytest.approx(y)
+    rng = np.random.default_rng(0)
+    hu, age = rng.normal(150, 40, 40), rng.normal(60, 12, 40)
+    unknown = np.full(40, np.nan)
+    total = 0.3 + 0.004 * hu - 0.002 * age
+    table = SimpleNamespace(
+        hu=hu, age=age, female=unknown, bmi=unknown, slice_dxa=hu**2, total=total
+    )
+    found = fit_baselines({"validation": table})
+    assert list(found) == ["trabecular HU", "HU + age", "slice DXA"]
+    names, model = found["HU + age"]
+    x = np.column_stack([hu, age])
+    assert names == ["hu", "age"] and model.predict(x) == pytest.approx(total)
+    # Ordinary least squares, whoever computes it.
+    design = np.column_stack([np.ones(40), hu])
+    beta, *_ = np.linalg.lstsq(design, total, rcond=None)
+    assert found["trabecular HU"][1].predict(hu[:, None]) == pytest.approx(design @ beta, abs=1e-12)
     low, high = (
         slice_dxa(
             cut_images(phantom(bone_hu=v), LevelSlice("L2", CENTRES["L2"]), STANDARD).hu, STANDARD

@@ -5,10 +5,11 @@ import pytest
 pytest.importorskip("numba")
 
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder  # noqa: E402
-from training.realct.realcheck import answer  # noqa: E402
-from training.realct.yardstick import COARSE, FINE, Geometry, shares, virtual_scan  # noqa: E402
+from training.realct.answers import answer  # noqa: E402
+from training.realct.yardstick import COARSE, Geometry, shares, virtual_scan  # noqa: E402
 
 
+@pytest.mark.slow
 def test_the_edit_is_answered_and_an_edge_found_anew_answers_less_than_one_kept():
     bundle = ModelBundle.load(default_bundle_folder())
     found = shares(343, COARSE, (1.3,), lambda *given: answer(bundle, *given)[0])[1.3]
@@ -19,10 +20,12 @@ def test_the_edit_is_answered_and_an_edge_found_anew_answers_less_than_one_kept(
     assert 0.6 < found["edge"] < found["fixed"] < 1.4
 
 
+@pytest.mark.slow
 def test_a_scan_is_imitated_in_its_own_voxels_and_planes():
     wanted = Geometry(1.5, 4.0, "sagittal", 140, False)
     assert Geometry.of(virtual_scan(343, wanted)) == wanted
-    assert Geometry.of(virtual_scan(343, FINE)) == FINE
+    wanted = Geometry(2.5, 2.0, "coronal", 80)
+    assert Geometry.of(virtual_scan(343, wanted)) == wanted
 
 
 def test_true_labels_hold_each_vertebra_round_its_own_centre():
@@ -35,6 +38,7 @@ def test_true_labels_hold_each_vertebra_round_its_own_centre():
         assert 25 < scan.masks[level].sum() * 0.027 < 110
 
 
+@pytest.mark.slow
 def test_the_check_of_a_scan_takes_the_shares_into_account(monkeypatch):
     from training.realct import realcheck
 

@@ -11,11 +11,13 @@ from training.locator.chest import chest
 from training.locator.empty import judge_empty, real_crops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EMPTY_BODIES)
 def test_bodies_without_a_lumbar_spine_give_none(name):
     assert len(find_levels(EMPTY_BODIES[name]())) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in EMPTY_BODIES if n != "chest to T9 or T10"])
 def test_a_seed_decides_the_body(name):
     one, same, other = (EMPTY_BODIES[name](seed) for seed in (3, 3, 4))
@@ -25,6 +27,7 @@ def test_a_seed_decides_the_body(name):
     assert np.percentile(one.hu, 2) < -900 and (one.hu > 80).any()
 
 
+@pytest.mark.slow
 def test_the_chest_has_lungs_heart_ribs_and_a_spine():
     volume = chest(5, lowest=9)
     hu = volume.hu.astype(float)

@@ -44,7 +44,7 @@ def test_hits_labels_and_silent_errors_are_told_apart(capsys):
     assert "middle half of the true body: 3 of 6 (50.0 %)" in text
     assert "clear of its endplates: 4 of 6 (66.7 %)" in text
     assert "called uncertain: 0 of 2 (0.0 %)" in text
-    assert "wrong in silence (confidence >= 0.6, not 'neither'): 2 in 2 volumes" in text
+    assert "unflagged errors (confidence >= 0.6, not 'neither'): 2 in 2 volumes" in text
     assert "0.6-0.8           2  0 of 2 (0.0 %)" in text
     assert "0.9-1.0           2  1 of 2 (50.0 %)" in text
     metal = next(line for line in text.splitlines() if line.startswith("metal"))

@@ -76,6 +76,7 @@ def test_dxa_of_a_patient_finds_the_mineral_that_is_there(scene):
     assert set(result.bmd) == {"L1", "L2", "L3", "L4"}
 
 
+@pytest.mark.slow
 def test_without_the_error_of_soft_tissue_the_dxa_reads_the_true_mineral(scene):
     disturbed = dxa.measure(scene)
     with changed_priors({"dxa.soft_tissue_error": 0.0}):

@@ -33,6 +33,7 @@ def test_truth_lies_in_the_bodies_however_it_is_stored(storage, oblique):
     ), wanted
 
 
+@pytest.mark.slow
 def test_options_are_seen_in_the_volume():
     plain, _ = volume.make_volume(4, **QUICK)
     again, _ = volume.make_volume(4, **QUICK)

@@ -1,0 +1,79 @@
+"""What a bundle's card says of the model: its texts, and where its figures come from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from CTBMDLib.model.network import parameter_shapes
+
+TITLE = "Areal BMD of a lumbar vertebra from one axial CT image"
+USE = "Research use only, not a medical device."
+KINDS = {
+    "simulated": "simulated CT against simulated DXA",
+    "patients": "CT against DXA of the site's own table",
+}
+"""What the metrics compare, by population."""
+TRAINED_ON_SIMULATED = (
+    "simulated CT and simulated DXA of virtual patients of known mineral content; mineral, "
+    "size and age drawn independently and wider than life"
+)
+SIMULATED_SCANNERS = (
+    "simulated: tube voltage, filtration, kernel, slice thickness, noise, pixel size, scatter "
+    "and bowtie drawn at random (institution 'mixed' of training/virtual/priors.toml); tested "
+    "on institutions A and B"
+)
+
+
+def make_card(plan, report: dict, population: str, command: str | None = None) -> dict:
+    """The bundle's card.
+
+    Parameters
+    ----------
+    plan : plan.Plan
+    report : dict
+        Of `evaluation.assess.assess`, with 'patients' and 'images'.
+    population : {'simulated', 'patients'}
+    command : str, optional
+        The call that makes the bundle again.
+    """
+    card = {
+        "name": plan.name,
+        "version": plan.version,
+        "date": plan.date,
+        "population": population,
+        "title": TITLE,
+        "use": USE,
+        "image": plan.standard.to_dict(),
+        "interval": report["interval"],
+        "bmd_range_g_cm2": report.get("range"),
+        "training": {
+            "patients": report["patients"]["train"],
+            "images": report["images"],
+            "images_seen": plan.images_seen,
+            "settings": {k: v for k, v in asdict(plan.settings).items() if k != "epochs"},
+            "augmentation": asdict(plan.augmentation),
+            "variation": asdict(plan.variation),
+            "seeds": list(plan.seeds),
+            "parameters_per_member": int(sum(np.prod(s) for s in parameter_shapes().values())),
+        },
+        "metrics": {
+            name: {
+                "patients": entry["patients"],
+                "kind": KINDS[population],
+                "L1-L4": entry["CNN"],
+                "single_vertebrae": entry["CNN, single vertebrae"],
+                "interval_coverage": entry["coverage"],
+            }
+            for name, entry in report["tested"].items()
+        },
+    }
+    if population == "simulated":
+        card["training"]["kind"] = TRAINED_ON_SIMULATED
+        card["scanners"] = SIMULATED_SCANNERS
+    if command is not None:
+        card["reproduce"] = command
+    if population == "simulated":
+        card["cohorts"] = report["plan"]["parts"]
+    return {key: value for key, value in card.items() if value is not None}
