@@ -72,7 +72,7 @@ class CTVolume:
     name : str
         What to call the volume in messages and as `case` where the header
         names no patient.
-    remarks : tuple of str
+    reading_findings : tuple of str
         Sentences about the reading: which series was used, which were left.
     """
 
@@ -80,7 +80,7 @@ class CTVolume:
     ijk_to_ras: np.ndarray
     acquisition: Acquisition = field(default_factory=Acquisition)
     name: str = "CT"
-    remarks: tuple[str, ...] = ()
+    reading_findings: tuple[str, ...] = ()
 
     def __post_init__(self):
         matrix = np.asarray(self.ijk_to_ras, dtype=float)

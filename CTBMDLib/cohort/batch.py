@@ -19,7 +19,9 @@ from ..bmd.estimate import BMDResult, estimate
 from ..bmd.export import SUFFIXES, write_result
 from ..errors import Cancelled, CTBMDError
 from ..model.bundle import ModelBundle
-from ..reading.series import files_below, scan
+from ..progress import Progress
+from ..reading.files import files_below, read_headers
+from ..reading.series import sort_into_series
 from ..reading.streams import stem
 from ..safefile import write_text
 from .cases import open_case
@@ -346,7 +348,7 @@ def _case_of_subfolder(folder: Path) -> list[Case]:
 def _scan_quietly(files) -> list:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pydicom, see reading.read_ct
-        return scan(files).series if files else []
+        return sort_into_series(read_headers(files, Progress()).images)
 
 
 def _cases_of_table(path: Path) -> list[Case]:

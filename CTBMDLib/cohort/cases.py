@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..errors import CTBMDError
 from ..levels import LUMBAR, MEASURED, LevelSelection
-from ..reading.reading import NoSuchSeries, read_ct, read_labels
+from ..reading.reading import read_ct, read_labels
+from ..reading.series import NoSuchSeriesError
 from ..volume import CTVolume
 
 
@@ -52,7 +53,7 @@ def open_case(
         volume = read_ct(
             path, series_uid=wanted, progress=part(0.0, 0.6), should_cancel=should_cancel
         )
-    except NoSuchSeries:
+    except NoSuchSeriesError:
         if chosen is None or series_uid:
             raise
         raise _foreign(levels, chosen, "which is not in this input") from None

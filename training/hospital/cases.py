@@ -20,7 +20,7 @@ from CTBMDLib.cohort.cases import open_case
 from CTBMDLib.cohort.pairs import Pair, check_table, doubts_of
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
-from CTBMDLib.reading.series import files_below
+from CTBMDLib.reading.files import files_below
 
 
 @dataclass(frozen=True)
