@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,8 @@ def _planes(
             for k in places:
                 values = np.empty(shape, dtype)
                 stream.seek(start + (frames[k].index or 0) * values.nbytes)
-                if stream.readinto(memoryview(values.view(np.uint8).reshape(-1))) < values.nbytes:
+                raw: Any = values.view(np.uint8).reshape(-1)
+                if stream.readinto(raw) < values.nbytes:
                     raise _cut(path)
                 yield k, _meaningful_bits(values, bits), padding
         return
@@ -163,8 +165,7 @@ def _plain_start(path: Path, stored: Stored) -> int | None:
             head = stream.read(12)
     except OSError:
         raise _cut(path) from None
-    order = "big" if stored.dtype[0] == ">" else "little"
-    if head[:4] != b"".join(x.to_bytes(2, order) for x in (0x7FE0, 0x0010)):
+    if head[:4] != struct.pack(stored.dtype[0] + "HH", 0x7FE0, 0x0010):
         return None
     explicit = head[4:6] in (b"OW", b"OB")
     length = head[8:12] if explicit else head[4:8]

@@ -237,7 +237,8 @@ def _find_in_folder(path: Path, shown: Path, progress: Progress) -> _Found:
 
 
 def _find_of(path: Path, progress: Progress) -> _Found:
-    headers = read_headers([path], progress.part(0.0, 0.0))
+    progress.check()
+    headers = read_headers([path], Progress())
     if path.suffix.lower() in _PACKED_SUFFIXES:
         raise CTBMDError(
             f"'{path.name}' is an archive; unpack it and give the folder.", "packed-archive"

@@ -179,8 +179,9 @@ def _blame_cut_files(series: list[SeriesInfo]) -> list[SeriesInfo]:
         if blame is None or item.modality != "CT" or item.plane == "scout":
             result.append(item)
         else:
-            changed = {"problem": blame.problem, "reason": blame.reason, "code": blame.code}
-            result.append(replace(item, **changed))
+            result.append(
+                replace(item, problem=blame.problem, reason=blame.reason, code=blame.code)
+            )
     return result
 
 

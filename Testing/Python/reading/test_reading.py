@@ -158,7 +158,10 @@ def test_a_scout_inside_the_series_is_left_out(tmp_path):
     )
     volume = read_ct(tmp_path)
     assert volume.hu.shape == hu.shape
-    assert "left out: series 3 'series' (coronal, 1 image) [only one slice]" in volume.reading_findings[0]
+    assert (
+        "left out: series 3 'series' (coronal, 1 image) [only one slice]"
+        in volume.reading_findings[0]
+    )
 
 
 def test_one_file_stands_for_its_series(tmp_path):

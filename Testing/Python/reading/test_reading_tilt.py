@@ -49,7 +49,10 @@ def test_everything_lies_where_it_lay(tmp_path, degrees, sign):
     assert np.isfinite(got).all()
     error = got - scene(lps)
     assert np.abs(error).mean() < 1 and np.abs(error).max() < 6
-    assert f"tilted by {degrees} degrees; gantry tilt correction was applied" in volume.reading_findings[1]
+    assert (
+        f"tilted by {degrees} degrees; gantry tilt correction was applied"
+        in volume.reading_findings[1]
+    )
 
 
 def test_a_shift_by_whole_pixels_changes_no_value(tmp_path):
