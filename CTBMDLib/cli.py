@@ -250,7 +250,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
-    for remark in volume.remarks:
+    for remark in volume.reading_findings:
         screen.say(remark)
     screen.say(format_table(result).rstrip("\n"))
     missing = not_found(selection)
@@ -285,7 +285,7 @@ def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:
         write_text(output, selection.to_json(), arguments.overwrite)
     # Without --output the JSON is what stdout is for, and the rest must not get into it.
     stream = sys.stdout if output else sys.stderr
-    for remark in volume.remarks:
+    for remark in volume.reading_findings:
         screen.say(remark, stream)
     if output:
         for item in selection:

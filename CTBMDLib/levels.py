@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 from .errors import CTBMDError
 
@@ -15,6 +18,8 @@ MEASURED = ("L1", "L2", "L3", "L4")
 """Vertebrae whose mean is the L1-L4 value; L5 is measured only when asked for."""
 
 SOURCES = ("found", "moved", "added", "segment")
+Point: TypeAlias = tuple[float, float, float]
+
 NUMBERINGS = ("sacrum", "rib", "both", "neither", "segment", "user")
 
 
@@ -48,19 +53,23 @@ class LevelSlice:
     axis: tuple[float, float, float] | None = None
     height_mm: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.level not in ORDER:
             raise CTBMDError(
-                f"'{self.level}' is not a vertebra CTBMD knows; use one of {', '.join(ORDER)}."
+                f"'{self.level}' is not a vertebra CTBMD knows; use one of {', '.join(ORDER)}.",
+                "unknown-level",
             )
         if self.source not in SOURCES:
-            raise CTBMDError(f"'{self.source}' is not a source; use one of {', '.join(SOURCES)}.")
-        try:
-            ras = tuple(float(x) for x in self.ras)
-        except (TypeError, ValueError):
-            ras = ()
-        if len(ras) != 3 or any(x != x or abs(x) == float("inf") for x in ras):
-            raise CTBMDError(f"The position of {self.level} must be three numbers in mm (RAS).")
+            raise CTBMDError(
+                f"'{self.source}' is not a source; use one of {', '.join(SOURCES)}.",
+                "unknown-source",
+            )
+        ras = _three(self.ras)
+        if ras is None or not all(map(math.isfinite, ras)):
+            raise CTBMDError(
+                f"The position of {self.level} must be three numbers in mm (RAS).",
+                "level-position",
+            )
         object.__setattr__(self, "ras", ras)
 
 
@@ -85,19 +94,21 @@ class LevelSelection:
     series_uid: str | None = None
     numbering: str | None = None
     notes: tuple[str, ...] = ()
-    _history: list = field(default_factory=list, repr=False, compare=False)
+    _history: list[tuple[tuple[LevelSlice, ...], str | None]] = field(
+        default_factory=list, repr=False, compare=False
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.levels = _ordered(self.levels)
 
     # -- looking -------------------------------------------------------------
-    def __iter__(self):
+    def __iter__(self) -> Iterator[LevelSlice]:
         return iter(self.levels)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.levels)
 
-    def __contains__(self, level):
+    def __contains__(self, level: object) -> bool:
         return any(item.level == level for item in self.levels)
 
     def __getitem__(self, level: str) -> LevelSlice:
@@ -113,13 +124,14 @@ class LevelSelection:
 
     @property
     def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
         return bool(self._history)
 
     # -- editing -------------------------------------------------------------
-    def move(self, level: str, ras) -> None:
+    def move(self, level: str, ras: Iterable[float]) -> None:
         """Move a level's point to `ras` (mm)."""
         old = self._get(level)
-        self._replace(old, replace(old, ras=tuple(ras), source="moved", confidence=None))
+        self._replace(old, replace(old, ras=_point(ras, level), source="moved", confidence=None))
 
     def use_slice(self, level: str, s_mm: float) -> None:
         """Take a level's images at S = `s_mm`, following the body's axis in the plane."""
@@ -135,7 +147,8 @@ class LevelSelection:
         old = self._get(level)
         if new_level != level and new_level in self:
             raise CTBMDError(
-                f"{new_level} is already chosen; remove or rename it before {level} takes its name."
+                f"{new_level} is already chosen; remove or rename it before {level} takes its name.",
+                "level-taken",
             )
         changed = replace(old, level=new_level, source="moved", confidence=None)
         self._replace(old, replace(changed, included=new_level in MEASURED))
@@ -152,7 +165,9 @@ class LevelSelection:
             return
         if min(indices) < 0 or max(indices) >= len(ORDER):
             end = ORDER[0] if min(indices) < 0 else ORDER[-1]
-            raise CTBMDError(f"The labels cannot be shifted further: one would pass {end}.")
+            raise CTBMDError(
+                f"The labels cannot be shifted further: one would pass {end}.", "level-order-end"
+            )
         shifted = []
         for item, index in zip(self.levels, indices, strict=True):
             was, now = item.level in MEASURED, ORDER[index] in MEASURED
@@ -161,12 +176,14 @@ class LevelSelection:
         self._change(shifted)
         self.numbering = "user"
 
-    def add(self, level: str, ras, included: bool | None = None) -> None:
+    def add(self, level: str, ras: Iterable[float], included: bool | None = None) -> None:
         """Add a level a person points at."""
         if level in self:
-            raise CTBMDError(f"{level} is already chosen; move it instead of adding it again.")
+            raise CTBMDError(
+                f"{level} is already chosen; move it instead of adding it again.", "level-taken"
+            )
         included = level in MEASURED if included is None else included
-        self._change([*self.levels, LevelSlice(level, tuple(ras), None, "added", included)])
+        self._change([*self.levels, LevelSlice(level, _point(ras, level), None, "added", included)])
 
     def remove(self, level: str) -> None:
         """Take a level out of the selection."""
@@ -185,27 +202,29 @@ class LevelSelection:
         self.levels, self.numbering = self._history.pop()
         return True
 
-    def _get(self, level):
+    def _get(self, level: str) -> LevelSlice:
         try:
             return self[level]
         except KeyError:
             have = ", ".join(item.level for item in self.levels) or "none"
-            raise CTBMDError(f"{level} is not among the chosen levels ({have}).") from None
+            raise CTBMDError(
+                f"{level} is not among the chosen levels ({have}).", "level-not-chosen"
+            ) from None
 
-    def _replace(self, old, new):
+    def _replace(self, old: LevelSlice, new: LevelSlice) -> None:
         self._change([new if item is old else item for item in self.levels])
 
-    def _change(self, levels):
+    def _change(self, levels: Iterable[LevelSlice]) -> None:
         ordered = _ordered(levels)
         self._history.append((self.levels, self.numbering))
         self.levels = ordered
 
     # -- to and from files and markups -----------------------------------------
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict, the format of `ctbmd levels`."""
         levels = []
         for item in self.levels:
-            entry = {
+            entry: dict[str, Any] = {
                 "level": item.level,
                 "ras": [round(x, 2) for x in item.ras],
                 "confidence": None if item.confidence is None else round(item.confidence, 3),
@@ -225,10 +244,11 @@ class LevelSelection:
         }
 
     def to_json(self) -> str:
+        """The text of a levels file, as `ctbmd levels` writes it."""
         return json.dumps(self.to_dict(), indent=1) + "\n"
 
     @classmethod
-    def from_dict(cls, data) -> LevelSelection:
+    def from_dict(cls, data: Any) -> LevelSelection:
         """Read what `to_dict` wrote, or the same after a person edited it.
 
         Only `levels` with `level` and `ras` must be there.
@@ -240,12 +260,15 @@ class LevelSelection:
         """
         if not isinstance(data, dict) or not isinstance(data.get("levels"), list):
             raise CTBMDError(
-                "The levels file has no list 'levels'; write one with 'ctbmd levels INPUT --output levels.json'."
+                "The levels file has no list 'levels'; write one with 'ctbmd levels INPUT --output levels.json'.",
+                "levels-file",
             )
         levels = []
         for number, entry in enumerate(data["levels"], start=1):
             if not isinstance(entry, dict) or "level" not in entry or "ras" not in entry:
-                raise CTBMDError(f"Entry {number} of the levels file lacks 'level' or 'ras'.")
+                raise CTBMDError(
+                    f"Entry {number} of the levels file lacks 'level' or 'ras'.", "levels-file"
+                )
             confidence = entry.get("confidence")
             if confidence is not None and (
                 isinstance(confidence, bool)
@@ -253,18 +276,20 @@ class LevelSelection:
                 or not 0 <= confidence <= 1
             ):
                 raise CTBMDError(
-                    f"The confidence of {entry['level']} must be a number from 0 to 1 or absent."
+                    f"The confidence of {entry['level']} must be a number from 0 to 1 or absent.",
+                    "level-confidence",
                 )
             included = entry.get("included", entry["level"] in MEASURED)
             if not isinstance(included, bool):
                 raise CTBMDError(
-                    f"The included mark of {entry['level']} must be true or false, or absent."
+                    f"The included mark of {entry['level']} must be true or false, or absent.",
+                    "level-included",
                 )
             ras = entry["ras"]
             levels.append(
                 LevelSlice(
                     level=str(entry["level"]),
-                    ras=tuple(ras) if isinstance(ras, (list, tuple)) else (),
+                    ras=_point(ras if isinstance(ras, (list, tuple)) else (), str(entry["level"])),
                     confidence=confidence,
                     source=entry.get("source") or "moved",
                     included=included,
@@ -275,12 +300,15 @@ class LevelSelection:
         numbering = data.get("numbering")
         if numbering is not None and numbering not in NUMBERINGS:
             raise CTBMDError(
-                f"The numbering of the levels file must be one of {', '.join(NUMBERINGS)}, or absent."
+                f"The numbering of the levels file must be one of {', '.join(NUMBERINGS)}, or absent.",
+                "levels-file",
             )
         uid = data.get("series_uid")
         notes = data.get("notes") or []
         if not isinstance(notes, list):
-            raise CTBMDError("The notes of the levels file must be a list of sentences or absent.")
+            raise CTBMDError(
+                "The notes of the levels file must be a list of sentences or absent.", "levels-file"
+            )
         return cls(
             tuple(levels),
             series_uid=None if uid is None else str(uid),
@@ -290,23 +318,30 @@ class LevelSelection:
 
     @classmethod
     def from_json(cls, text: str) -> LevelSelection:
+        """Read the text of a levels file.
+
+        Raises
+        ------
+        CTBMDError
+        """
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise CTBMDError(
-                f"The levels file is damaged near line {error.lineno} (a comma, quote or bracket too few or too many?); correct it or write it anew with 'ctbmd levels'."
+                f"The levels file is damaged near line {error.lineno} (a comma, quote or bracket too few or too many?); correct it or write it anew with 'ctbmd levels'.",
+                "levels-file",
             ) from None
         except RecursionError:
             raise CTBMDError(
-                "The levels file is nested too deeply to be a list of levels."
+                "The levels file is nested too deeply to be a list of levels.", "levels-file"
             ) from None
         return cls.from_dict(data)
 
-    def to_points(self) -> list[tuple[str, tuple[float, float, float]]]:
+    def to_points(self) -> list[tuple[str, Point]]:
         """(label, RAS) per level, the content of a markups node."""
         return [(item.level, item.ras) for item in self.levels]
 
-    def update_from_points(self, points) -> bool:
+    def update_from_points(self, points: Iterable[tuple[str, Iterable[float]]]) -> bool:
         """Take over positions from markups: moved, added and removed points.
 
         Parameters
@@ -319,49 +354,71 @@ class LevelSelection:
         bool
             Whether anything changed; all changes are one step of undo.
         """
-        points = {label: tuple(float(x) for x in ras) for label, ras in points}
-        changed = []
+        placed = {label: _point(ras, label) for label, ras in points}
+        levels = []
         for item in self.levels:
-            if item.level not in points:
+            if item.level not in placed:
                 continue
-            ras = points.pop(item.level)
+            ras = placed.pop(item.level)
             distance = max(abs(x - y) for x, y in zip(ras, item.ras, strict=True))
-            if distance > 1e-3:
-                item = replace(item, ras=ras, source="moved", confidence=None)
-            changed.append(item)
-        for label, ras in points.items():
-            changed.append(LevelSlice(label, ras, None, "added", label in MEASURED))
-        changed = _ordered(changed)
+            still = not distance > 1e-3
+            levels.append(
+                item if still else replace(item, ras=ras, source="moved", confidence=None)
+            )
+        levels += [
+            LevelSlice(label, ras, None, "added", label in MEASURED)
+            for label, ras in placed.items()
+        ]
+        changed = _ordered(levels)
         if changed == self.levels:
             return False
         self._change(changed)
         return True
 
 
-def _ordered(levels) -> tuple[LevelSlice, ...]:
-    levels = tuple(sorted(levels, key=lambda item: ORDER.index(item.level)))
-    names = [item.level for item in levels]
+def _ordered(levels: Iterable[LevelSlice]) -> tuple[LevelSlice, ...]:
+    ordered = tuple(sorted(levels, key=lambda item: ORDER.index(item.level)))
+    names = [item.level for item in ordered]
     for name in names:
         if names.count(name) > 1:
-            raise CTBMDError(f"{name} is named twice; each level may be chosen once.")
-    return levels
+            raise CTBMDError(
+                f"{name} is named twice; each level may be chosen once.", "level-twice"
+            )
+    return ordered
 
 
-def _vector(value, level):
+def _three(values: Any) -> Point | None:
+    """Three floats, or None where `values` is anything else."""
+    try:
+        x, y, z = (float(value) for value in values)
+    except (TypeError, ValueError):
+        return None
+    return x, y, z
+
+
+def _point(values: Any, level: str) -> Point:
+    point = _three(values)
+    if point is None:
+        raise CTBMDError(
+            f"The position of {level} must be three numbers in mm (RAS).", "level-position"
+        )
+    return point
+
+
+def _vector(value: Any, level: str) -> Point | None:
     if value is None:
         return None
-    try:
-        vector = tuple(float(x) for x in value)
-    except (TypeError, ValueError):
-        vector = ()
-    if len(vector) != 3:
-        raise CTBMDError(f"The axis of {level} must be three numbers or absent.")
+    vector = _three(value)
+    if vector is None:
+        raise CTBMDError(f"The axis of {level} must be three numbers or absent.", "level-axis")
     return vector
 
 
-def _height(value, level):
+def _height(value: Any, level: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 5 <= value <= 80:
-        raise CTBMDError(f"The body height of {level} must be 5 to 80 mm or absent.")
+        raise CTBMDError(
+            f"The body height of {level} must be 5 to 80 mm or absent.", "level-height"
+        )
     return float(value)

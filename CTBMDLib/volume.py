@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class CTVolume:
     name : str
         What to call the volume in messages and as `case` where the header
         names no patient.
-    remarks : tuple of str
+    reading_findings : tuple of str
         Sentences about the reading: which series was used, which were left.
     """
 
@@ -79,9 +80,9 @@ class CTVolume:
     ijk_to_ras: np.ndarray
     acquisition: Acquisition = field(default_factory=Acquisition)
     name: str = "CT"
-    remarks: tuple[str, ...] = ()
+    reading_findings: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         matrix = np.asarray(self.ijk_to_ras, dtype=float)
         if np.ndim(self.hu) != 3:
             raise ValueError(f"a CT volume has three axes, this array has {np.ndim(self.hu)}")
@@ -92,7 +93,7 @@ class CTVolume:
     @property
     def spacing_mm(self) -> np.ndarray:
         """Voxel spacing along i, j, k in mm, shape (3,)."""
-        return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        return np.asarray(np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0))
 
     @property
     def axis_kji_of_ras(self) -> tuple[int, int, int]:
@@ -102,17 +103,17 @@ class CTVolume:
             ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)),
             key=lambda p: sum(directions[row, p[row]] for row in range(3)),
         )
-        return tuple(2 - column for column in best)
+        return 2 - best[0], 2 - best[1], 2 - best[2]
 
-    def ras_from_ijk(self, ijk) -> np.ndarray:
+    def ras_from_ijk(self, ijk: Any) -> np.ndarray:
         """Patient RAS in mm of voxel indices (i, j, k); shape (..., 3) in and out."""
         ijk = np.asarray(ijk, dtype=float)
-        return ijk @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3]
+        return np.asarray(ijk @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3])
 
-    def ijk_from_ras(self, ras) -> np.ndarray:
+    def ijk_from_ras(self, ras: Any) -> np.ndarray:
         """Continuous voxel indices (i, j, k) of RAS points in mm; shape (..., 3) in and out."""
         inverse = np.linalg.inv(self.ijk_to_ras)
-        return np.asarray(ras, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3]
+        return np.asarray(np.asarray(ras, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3])
 
     @property
     def ras_bounds(self) -> np.ndarray:
@@ -122,14 +123,14 @@ class CTVolume:
         ras = self.ras_from_ijk(corners)
         return np.stack([ras.min(axis=0), ras.max(axis=0)], axis=1)
 
-    def contains(self, ras, margin_mm: float = 0.0) -> bool:
+    def contains(self, ras: Any, margin_mm: float = 0.0) -> bool:
         """Whether a RAS point lies inside the volume, `margin_mm` from its faces."""
         ijk = self.ijk_from_ras(ras)
         slack = margin_mm / self.spacing_mm
         size = np.array(self.hu.shape[::-1])
         return bool(np.all(ijk >= slack - 0.5) and np.all(ijk <= size - 0.5 - slack))
 
-    def sample(self, ras, order: int = 1, fill: float = np.nan) -> np.ndarray:
+    def sample(self, ras: Any, order: int = 1, fill: float = np.nan) -> np.ndarray:
         """HU at RAS points by spline interpolation.
 
         Parameters
@@ -149,7 +150,7 @@ class CTVolume:
         points = ijk[..., ::-1].reshape(-1, 3).T
         return self.sample_kji(points, order, fill).reshape(ijk.shape[:-1])
 
-    def sample_kji(self, points, order: int = 1, fill: float = np.nan) -> np.ndarray:
+    def sample_kji(self, points: np.ndarray, order: int = 1, fill: float = np.nan) -> np.ndarray:
         """HU at continuous array indices; `points` shape (3, N) along k, j, i; shape (N,)."""
         size = np.array(self.hu.shape)
         values = np.empty(points.shape[1], np.float32)
@@ -164,7 +165,7 @@ class CTVolume:
             array = array[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
             array = np.ascontiguousarray(array, None if linear else np.float32)
 
-        def interpolate(part):
+        def interpolate(part: slice) -> None:
             near = points[:, part] - low[:, None].astype(points.dtype)
             if linear:
                 values[part] = _linear(array, near)
@@ -189,7 +190,7 @@ class CTVolume:
         return inverse[2::-1, :3], inverse[2::-1, 3]
 
 
-def _linear(array, points):
+def _linear(array: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Trilinear interpolation at indices (3, N) of a contiguous array; edges repeat.
 
     Half the time of `ndimage.map_coordinates`, which does the same.
@@ -201,13 +202,13 @@ def _linear(array, points):
     flat, row, plane = array.reshape(-1), array.shape[2], array.shape[1] * array.shape[2]
     at = first[0] * plane + first[1] * row + first[2]
 
-    def between(low, high, weight):
+    def between(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
         high -= low
         high *= weight
         high += low
         return high
 
-    def along_i(step):
+    def along_i(step: int) -> np.ndarray:
         low, high = (flat.take(at + step + i).astype(np.float32, copy=False) for i in (0, 1))
         return between(low, high, fi)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CTBMDError
-from ..reading.series import files_below, scan
+from ..progress import Progress
+from ..reading.files import files_below, read_headers
+from ..reading.series import sort_into_series
 from ..reading.streams import stem
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
@@ -113,7 +115,7 @@ def _case_of_subfolder(folder: Path) -> list[Case]:
 def _scan_quietly(files: list[Path]) -> list[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pydicom, see reading.read_ct
-        return list(scan(files).series) if files else []
+        return sort_into_series(read_headers(files, Progress()).images) if files else []
 
 
 def _cases_of_table(path: Path) -> list[Case]:

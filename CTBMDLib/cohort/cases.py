@@ -8,10 +8,11 @@ from pathlib import Path
 from ..errors import CTBMDError
 from ..levels import LUMBAR, MEASURED, LevelSelection
 from ..progress import Progress, Report, ShouldCancel
-from ..reading.reading import NoSuchSeries, read_ct, read_labels
+from ..reading.reading import read_ct, read_labels
+from ..reading.series import NoSuchSeriesError
 from ..volume import CTVolume
 
-PathType = str | PathLike[str]
+PathType = str | Path
 
 
 def open_case(
@@ -54,7 +55,7 @@ def open_case(
         volume = read_ct(
             path, series_uid=wanted, progress=work.part(0.0, 0.6).step, should_cancel=should_cancel
         )
-    except NoSuchSeries:
+    except NoSuchSeriesError:
         if chosen is None or series_uid:
             raise
         raise _foreign(given, chosen, "which is not in this input") from None

@@ -6,17 +6,19 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import Cancelled, CTBMDError
+from ..errors import CTBMDError
+from ..progress import Progress
 from .streams import MAX_RATIO, cut
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
 
 @contextmanager
-def unpacked(path: Path, progress=None, should_cancel=None):
+def unpacked(path: Path, progress: Progress) -> Iterator[Path]:
     """A temporary folder with the files of a ZIP archive, gone again afterwards.
 
     Raises
@@ -29,10 +31,11 @@ def unpacked(path: Path, progress=None, should_cancel=None):
     with tempfile.TemporaryDirectory(prefix="ctbmd-") as folder:
         try:
             with zipfile.ZipFile(path) as archive:
-                _extract(archive, path, Path(folder), progress, should_cancel)
+                _extract(archive, path, Path(folder), progress)
         except RuntimeError:  # zipfile has no error of its own for a password
             raise CTBMDError(
-                f"'{path.name}' is locked by a password; unpack it and give the folder."
+                f"'{path.name}' is locked by a password; unpack it and give the folder.",
+                "archive-password",
             ) from None
         except _BROKEN as error:
             if isinstance(error, CTBMDError):
@@ -41,7 +44,7 @@ def unpacked(path: Path, progress=None, should_cancel=None):
         yield Path(folder)
 
 
-def _extract(archive, path, folder, progress, should_cancel) -> None:
+def _extract(archive: zipfile.ZipFile, path: Path, folder: Path, progress: Progress) -> None:
     members = [item for item in archive.infolist() if not item.is_dir()]
     # What an archive says of its sizes is checked before anything is written.
     size = sum(item.file_size for item in members)
@@ -49,11 +52,11 @@ def _extract(archive, path, folder, progress, should_cancel) -> None:
         raise cut(path)
     if size > shutil.disk_usage(folder).free:
         raise CTBMDError(
-            f"'{path.name}' does not fit on the disk for temporary files; unpack it elsewhere and give the folder."
+            f"'{path.name}' does not fit on the disk for temporary files; unpack it elsewhere and give the folder.",
+            "disk-full",
         )
     for count, item in enumerate(members):
-        if should_cancel and should_cancel():
-            raise Cancelled
-        if progress and count % 16 == 0:
-            progress(count / len(members), f"Unpacking {len(members)} files")
+        progress.check()
+        if count % 16 == 0:
+            progress.step(count / len(members), f"Unpacking {len(members)} files")
         archive.extract(item, folder)  # leaves out '..' and drive letters by itself

@@ -1,20 +1,147 @@
-"""What the DICOM header says of the scan and the person; unknown stays None.
+"""The one reader of DICOM headers: attributes in, facts out; unknown stays None.
 
-The patient's name, address and dates are never looked at.
+No other file looks at a DICOM attribute. The patient's name, address and dates
+are never looked at.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..volume import Acquisition
+
+CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+_SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}
+_TAGS: list[Any] = [
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality",
+    "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
+    "PatientAge", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness", "KVP",
+    "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
+    "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
+    "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
+    "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",
+]  # fmt: skip
 
 DAYS_PER_YEAR = 365.25
 _AGE_UNITS = {"Y": 1.0, "M": 12.0, "W": DAYS_PER_YEAR / 7, "D": DAYS_PER_YEAR}
 
 
-def age_years(text) -> float | None:
+@dataclass(frozen=True)
+class Stored:
+    """How uncompressed pixels lie in their file.
+
+    Attributes
+    ----------
+    dtype : str
+        NumPy's name of the stored type, with its byte order.
+    bits : int
+        BitsStored: what of each value is meant.
+    padding : float or None
+        PixelPaddingValue as written.
+    offset : int
+        Where the pixel data element begins in the file.
+    """
+
+    dtype: str
+    bits: int
+    padding: float | None
+    offset: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image: a file, or one frame of a multi-frame file.
+
+    Attributes
+    ----------
+    path : Path
+    index : int or None
+        Frame number from 0 in a multi-frame file, None in a single-frame file.
+    position : tuple of 3 float or None
+        ImagePositionPatient, centre of the first pixel, LPS mm.
+    orientation : tuple of 6 float or None
+        ImageOrientationPatient: along a row, down a column, LPS.
+    spacing : tuple of 2 float or None
+        PixelSpacing: between rows, between columns, mm.
+    rows, columns : int
+    slope, intercept : float
+        HU = slope * stored value + intercept.
+    localizer, colour : bool
+        A scout view; an image in colour.
+    stored : Stored or None
+        None where the pixels must be decoded.
+    """
+
+    path: Path
+    index: int | None
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    rows: int
+    columns: int
+    slope: float
+    intercept: float
+    localizer: bool
+    colour: bool
+    stored: Stored | None = None
+
+    @property
+    def normal(self) -> np.ndarray | None:
+        """Direction at right angles to the image, LPS, shape (3,); None where unknown."""
+        if self.orientation is None:
+            return None
+        return np.cross(self.orientation[:3], self.orientation[3:])
+
+
+@dataclass(frozen=True)
+class DicomImage:
+    """What the header of one image file says.
+
+    Attributes
+    ----------
+    frames : tuple of Frame
+        Empty for a file that holds no image, such as a report.
+    patient_id, series_uid, series_number, modality : str or None
+    is_ct : bool
+        Whether the file is stored as CT images.
+    dataset : pydicom.Dataset
+        The header itself, from which `acquisition` takes the other facts.
+    groups : tuple of pydicom.Dataset
+        Shared and first per-frame functional groups of a multi-frame image.
+    """
+
+    frames: tuple[Frame, ...]
+    patient_id: str | None
+    series_uid: str | None
+    series_number: str | None
+    modality: str | None
+    is_ct: bool
+    dataset: pydicom.Dataset
+    groups: tuple[pydicom.Dataset, ...] = ()
+
+
+class NoImageError(Exception):
+    """A file that is whole but holds no DICOM image."""
+
+
+class DamagedImageError(Exception):
+    """A DICOM file of which too little is left."""
+
+
+def age_years(text: object) -> float | None:
     """Years from a DICOM age string (VR AS, PS3.5 6.2), such as '042Y' or '018M'.
 
     Parameters
@@ -35,7 +162,7 @@ def age_years(text) -> float | None:
     return years if 0 < years <= 120 else None
 
 
-def number(value) -> float | None:
+def number(value: Any) -> float | None:
     """A finite float, or None for anything else (empty, text, several values)."""
     try:
         result = float(value)
@@ -44,7 +171,7 @@ def number(value) -> float | None:
     return result if math.isfinite(result) else None
 
 
-def text(value) -> str | None:
+def text(value: Any) -> str | None:
     """A stripped text, or None when there is none."""
     if value is None:
         return None
@@ -55,7 +182,7 @@ def text(value) -> str | None:
     return result or None
 
 
-def get(header, name):
+def get(header: Any, name: str) -> Any:
     """A tag's value, or None when it is absent or cannot be read."""
     try:
         return header.get(name)
@@ -63,7 +190,7 @@ def get(header, name):
         return None
 
 
-def acquisition(header, groups=()) -> Acquisition:
+def acquisition(header: pydicom.Dataset, groups: Iterable[pydicom.Dataset] = ()) -> Acquisition:
     """The facts of a series.
 
     Parameters
@@ -106,14 +233,177 @@ def acquisition(header, groups=()) -> Acquisition:
     )
 
 
-def nested(group, sequence: str, name: str):
+def nested(group: Any, sequence: str, name: str) -> Any:
     """Value of `name` in the first item of `sequence`, or None."""
     items = get(group, sequence)
     return get(items[0], name) if items else None
 
 
-def _contrast(header) -> str | None:
+def _contrast(header: pydicom.Dataset) -> str | None:
     agent = text(get(header, "ContrastBolusAgent"))
     if agent is None:  # enhanced CT keeps the agent as a code
         agent = text(nested(header, "ContrastBolusAgentSequence", "CodeMeaning"))
     return agent
+
+
+def read_image(path: Path) -> DicomImage:
+    """What the header of one DICOM file says; the pixels are not read.
+
+    Raises
+    ------
+    NoImageError
+        For a file that is not DICOM, or the directory of a disc.
+    DamagedImageError
+        For a DICOM file that is cut off or that cannot be understood.
+    """
+    try:
+        header, offset = _read_header(path)
+    except (InvalidDicomError, IsADirectoryError):
+        raise NoImageError from None
+    except Exception:  # a broken header can raise nearly anything in the parser
+        raise DamagedImageError from None
+    if get(header, "SOPClassUID") is None and get(header, "SeriesInstanceUID") is None:
+        meta = getattr(header, "file_meta", {})
+        whole = get(meta, "MediaStorageSOPClassUID") == _DIRECTORY
+        raise (NoImageError if whole else DamagedImageError)
+    frames, groups = _frames(path, header, offset)
+    is_ct = get(header, "SOPClassUID") in (CT_STORAGE, *ENHANCED_CT)
+    # Structured reports and presentation states are no images; a CT that ends
+    # before its matrix size has been cut off.
+    if not frames and is_ct:
+        raise DamagedImageError
+    return DicomImage(
+        frames=frames,
+        patient_id=text(get(header, "PatientID")),
+        series_uid=text(get(header, "SeriesInstanceUID")),
+        series_number=text(get(header, "SeriesNumber")),
+        modality=text(get(header, "Modality")),
+        is_ct=is_ct,
+        dataset=header,
+        groups=groups,
+    )
+
+
+def pixel_facts(data: pydicom.Dataset) -> tuple[float | None, float | None, str | None]:
+    """BitsStored, PixelPaddingValue and the name of the compression of a whole DICOM file."""
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    return (
+        number(get(data, "BitsStored")),
+        number(get(data, "PixelPaddingValue")),
+        getattr(syntax, "name", None),
+    )
+
+
+# -- one file ----------------------------------------------------------------
+def _read_header(path: Path) -> tuple[pydicom.Dataset, int]:
+    """Header of one DICOM file, and where in the file the pixels begin."""
+    with path.open("rb") as stream:
+        start = stream.read(132)
+        if start[128:] == b"DICM":
+            force = False
+        elif start[:2] in (b"\x08\x00", b"\x02\x00") and start[3:4] == b"\x00":
+            force = True  # written without the preamble, as old archives do
+        else:
+            raise InvalidDicomError(str(path))
+        stream.seek(0)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=force)
+        if force and get(header, "SOPClassUID") is None:
+            raise InvalidDicomError(str(path))
+        if (number(get(header, "NumberOfFrames")) or 1) > 1:
+            stream.seek(0)
+            header = pydicom.dcmread(stream, stop_before_pixels=True, force=force)
+        return header, stream.tell()
+
+
+def _frames(
+    path: Path, header: pydicom.Dataset, offset: int
+) -> tuple[tuple[Frame, ...], tuple[pydicom.Dataset, ...]]:
+    rows, columns = number(get(header, "Rows")), number(get(header, "Columns"))
+    if not rows or not columns:
+        # A CT that ends before its matrix size must be missed by its series.
+        if get(header, "Modality") != "CT" or get(header, "SeriesInstanceUID") is None:
+            return (), ()
+        rows = columns = 0
+    kind = {str(item).upper() for item in _as_list(get(header, "ImageType"))}
+    common: dict[str, Any] = {
+        "path": path,
+        "rows": int(rows),
+        "columns": int(columns),
+        "localizer": bool(kind & _SCOUTS),
+        "colour": (number(get(header, "SamplesPerPixel")) or 1) != 1
+        or "MONOCHROME" not in str(get(header, "PhotometricInterpretation") or "MONOCHROME2"),
+        "stored": _stored(header, offset),
+    }
+    per_frame = get(header, "PerFrameFunctionalGroupsSequence")
+    if not per_frame:
+        frame = Frame(
+            index=None if (number(get(header, "NumberOfFrames")) or 1) <= 1 else 0,
+            position=_numbers(get(header, "ImagePositionPatient"), 3),
+            orientation=_numbers(get(header, "ImageOrientationPatient"), 6),
+            spacing=_numbers(get(header, "PixelSpacing"), 2),
+            slope=_or(number(get(header, "RescaleSlope")), 1.0),
+            intercept=_or(number(get(header, "RescaleIntercept")), 0.0),
+            **common,
+        )
+        return (frame,), ()
+    shared = get(header, "SharedFunctionalGroupsSequence")
+    shared = shared[0] if shared else pydicom.Dataset()
+
+    def find(group: Any, sequence: str, name: str) -> Any:
+        value = nested(group, sequence, name)
+        return nested(shared, sequence, name) if value is None else value
+
+    frames = tuple(
+        Frame(
+            index=index,
+            position=_numbers(find(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
+            orientation=_numbers(
+                find(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6
+            ),
+            spacing=_numbers(find(group, "PixelMeasuresSequence", "PixelSpacing"), 2),
+            slope=_or(number(find(group, "PixelValueTransformationSequence", "RescaleSlope")), 1.0),
+            intercept=_or(
+                number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
+            ),
+            **common,
+        )
+        for index, group in enumerate(per_frame)
+    )
+    return frames, (shared, per_frame[0])
+
+
+def _stored(header: pydicom.Dataset, offset: int) -> Stored | None:
+    """How the pixels lie in the file, None where they are compressed or packed oddly."""
+    syntax = getattr(
+        getattr(header, "file_meta", None), "TransferSyntaxUID", ImplicitVRLittleEndian
+    )
+    allocated = number(get(header, "BitsAllocated"))
+    if syntax not in _PLAIN or allocated not in (8, 16, 32):
+        return None
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    sign = "i" if number(get(header, "PixelRepresentation")) == 1 else "u"
+    bits = number(get(header, "BitsStored")) or allocated
+    return Stored(
+        f"{order}{sign}{int(allocated) // 8}",
+        int(min(max(bits, 1), allocated)),
+        number(get(header, "PixelPaddingValue")),
+        offset,
+    )
+
+
+def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(x) for x in value)
+    except (TypeError, ValueError):
+        return None
+    return values if len(values) == count and all(map(math.isfinite, values)) else None
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

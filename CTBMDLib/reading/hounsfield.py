@@ -51,13 +51,14 @@ def compact(values: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
     return result
 
 
-def _finite(plane, slope, intercept) -> np.ndarray:
+def _finite(plane: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     """One slice in HU, exact for whole numbers."""
     if slope != 1 or intercept != 0:
-        plane = slope * plane.astype(np.float64) + intercept
+        plane = np.asarray(slope * plane.astype(np.float64) + intercept)
     if plane.dtype.kind == "f" and not np.isfinite(plane).all():
         raise CTBMDError(
-            "The volume holds values that are not numbers (NaN or infinity); export it again without them."
+            "The volume holds values that are not numbers (NaN or infinity); export it again without them.",
+            "not-finite",
         )
     return plane
 
@@ -83,13 +84,15 @@ def check(hu: np.ndarray) -> None:
     if high - low < 30:
         if low >= 0 and high > low:
             raise CTBMDError(
-                f"This is no CT: nearly all of its values lie between {low:.0f} and {high:.0f}; choose the CT. A volume of labels is given as the segmentation (--segmentation)."
+                f"This is no CT: nearly all of its values lie between {low:.0f} and {high:.0f}; choose the CT. A volume of labels is given as the segmentation (--segmentation).",
+                "labels-not-ct",
             )
         raise CTBMDError(
-            f"The volume is empty: nearly all of its values lie between {low:.0f} and {high:.0f}; choose another series."
+            f"The volume is empty: nearly all of its values lie between {low:.0f} and {high:.0f}; choose another series.",
+            "empty-volume",
         )
 
-    def share(a, b):
+    def share(a: float, b: float) -> float:
         return float(np.mean((values >= a) & (values <= b)))
 
     if low > -20:
@@ -106,5 +109,6 @@ def check(hu: np.ndarray) -> None:
 
 def _refusal(why: str) -> CTBMDError:
     return CTBMDError(
-        f"The values are not Hounsfield units ({why}); export the CT with its rescale slope and intercept."
+        f"The values are not Hounsfield units ({why}); export the CT with its rescale slope and intercept.",
+        "not-hounsfield",
     )

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import CTBMDError
+from ..progress import Progress
 from ..volume import Acquisition, CTVolume
 from .hounsfield import compact
 from .streams import (
@@ -35,13 +37,15 @@ _COMPLEX = (32, 1792, 2048)
 _UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 
-def read_nifti(path: Path, should_cancel=None) -> CTVolume:
+def read_nifti(path: Path, progress: Progress | None = None) -> CTVolume:
     """Read a NIfTI file.
 
     Parameters
     ----------
     path : Path
         .nii, .nii.gz, or one of a .hdr/.img pair.
+    progress : Progress, optional
+        Asked between parts of the file.
 
     Returns
     -------
@@ -62,14 +66,14 @@ def read_nifti(path: Path, should_cancel=None) -> CTVolume:
     check_size(nbytes + header["offset"], available, path)
     with _stream(data_path) as stream:
         read_bytes(stream, header["offset"], path)
-        values = read_array(stream, shape[::-1], dtype, path, should_cancel)
-    remarks = ()
+        values = read_array(stream, shape[::-1], dtype, path, progress or Progress())
+    findings: tuple[str, ...] = ()
     if header["disagreement_mm"] > 1:
-        remarks = (
+        findings = (
             f"'{path.name}' gives two places for the scan (sform and qform, up to {header['disagreement_mm']:.0f} mm apart); the sform was used.",
         )
     hu = compact(values, header["slope"], header["intercept"])
-    return CTVolume(hu, header["matrix"], Acquisition(), name=stem(path), remarks=remarks)
+    return CTVolume(hu, header["matrix"], Acquisition(), name=stem(path), reading_findings=findings)
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -80,34 +84,38 @@ def _pair(path: Path) -> tuple[Path, Path]:
     for data in (path.with_name(stem(path) + ".img"), path.with_name(stem(path) + ".img.gz")):
         if header.exists() and data.exists():
             return header, data
-    raise CTBMDError(f"'{path.name}' is one half of a .hdr/.img pair and the other is missing.")
+    raise CTBMDError(
+        f"'{path.name}' is one half of a .hdr/.img pair and the other is missing.", "no-such-file"
+    )
 
 
-def _stream(path: Path):
-    return gzip.open(path, "rb") if zipped(path) else open(path, "rb", buffering=0)
+def _stream(path: Path) -> Any:
+    return gzip.open(path, "rb") if zipped(path) else path.open("rb", buffering=0)
 
 
-def _parse(raw: bytes, path: Path) -> dict:
+def _parse(raw: bytes, path: Path) -> dict[str, Any]:
     for order in "<>":
         if raw[:4] == np.array(348, order + "i4").tobytes() and len(raw) >= 348:
             if raw[344:347] not in (b"n+1", b"ni1"):
                 raise CTBMDError(
-                    f"'{path.name}' is an ANALYZE file, which does not say left from right; convert it to NIfTI."
+                    f"'{path.name}' is an ANALYZE file, which does not say left from right; convert it to NIfTI.",
+                    "analyze-file",
                 )
             return _fields(_nifti1(raw, order), order, path)
         if raw[:4] == np.array(540, order + "i4").tobytes() and len(raw) >= 540:
             return _fields(_nifti2(raw, order), order, path)
     raise CTBMDError(
-        f"'{path.name}' is not a NIfTI file, or its start is damaged; export it again."
+        f"'{path.name}' is not a NIfTI file, or its start is damaged; export it again.",
+        "damaged-file",
     )
 
 
-def _at(raw, offset, kind, count=1):
+def _at(raw: bytes, offset: int, kind: str, count: int = 1) -> Any:
     values = np.frombuffer(raw, kind, count, offset)
     return values if count > 1 else values[0]
 
 
-def _nifti1(raw, o) -> dict:
+def _nifti1(raw: bytes, o: str) -> dict[str, Any]:
     return {
         "dim": _at(raw, 40, o + "i2", 8),
         "datatype": _at(raw, 70, o + "i2"),
@@ -124,7 +132,7 @@ def _nifti1(raw, o) -> dict:
     }
 
 
-def _nifti2(raw, o) -> dict:
+def _nifti2(raw: bytes, o: str) -> dict[str, Any]:
     return {
         "dim": _at(raw, 16, o + "i8", 8),
         "datatype": _at(raw, 12, o + "i2"),
@@ -141,17 +149,21 @@ def _nifti2(raw, o) -> dict:
     }
 
 
-def _fields(h, order, path) -> dict:
+def _fields(h: dict[str, Any], order: str, path: Path) -> dict[str, Any]:
     axes = int(h["dim"][0])
     if not 1 <= axes <= 7:
         raise cut(path)
     shape = check_shape(h["dim"][1 : axes + 1], path)
     kind = int(h["datatype"])
     if kind in _COLOUR:
-        raise CTBMDError(f"'{path.name}' is a colour image, not CT values; export the original CT.")
+        raise CTBMDError(
+            f"'{path.name}' is a colour image, not CT values; export the original CT.",
+            "colour-images",
+        )
     if kind in _COMPLEX or kind not in _TYPES:
         raise CTBMDError(
-            f"'{path.name}' holds numbers of a kind CT does not have (NIfTI type {kind}); export it as 16-bit integers."
+            f"'{path.name}' holds numbers of a kind CT does not have (NIfTI type {kind}); export it as 16-bit integers.",
+            "number-type",
         )
     offset = float(h["offset"])
     if not (np.isfinite(offset) and 0 <= offset < 1 << 31):
@@ -170,7 +182,7 @@ def _fields(h, order, path) -> dict:
     }
 
 
-def _matrix(h, path) -> np.ndarray:
+def _matrix(h: dict[str, Any], path: Path) -> np.ndarray:
     matrix = np.eye(4)
     with np.errstate(all="ignore"):
         if h["sform"] > 0:
@@ -179,13 +191,14 @@ def _matrix(h, path) -> np.ndarray:
             matrix[:3] = _from_quaternion(h)
         else:
             raise CTBMDError(
-                f"'{path.name}' does not say how it lies in the patient (no qform or sform); export it with its orientation."
+                f"'{path.name}' does not say how it lies in the patient (no qform or sform); export it with its orientation.",
+                "no-position",
             )
         matrix[:3] *= _UNITS_MM.get(int(h["units"]) & 7, 1.0)
     return checked_matrix(matrix, path)
 
 
-def _disagreement(h, shape) -> float:
+def _disagreement(h: dict[str, Any], shape: tuple[int, int, int]) -> float:
     """Largest distance of a corner placed by sform and by qform, mm; 0 where only one is set."""
     if not (h["sform"] > 0 and h["qform"] > 0):
         return 0.0
@@ -197,7 +210,7 @@ def _disagreement(h, shape) -> float:
     return float(distance) if np.isfinite(distance) else 0.0
 
 
-def _from_quaternion(h) -> np.ndarray:
+def _from_quaternion(h: dict[str, Any]) -> np.ndarray:
     b, c, d, x, y, z = (float(v) for v in h["quatern"])
     a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
     rotation = np.array(

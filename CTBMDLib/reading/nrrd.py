@@ -11,10 +11,12 @@ import bz2
 import gzip
 import re
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import CTBMDError
+from ..progress import Progress
 from ..volume import Acquisition, CTVolume
 from .headers import text
 from .hounsfield import compact
@@ -53,15 +55,19 @@ _TO_RAS = {
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
 _COLOUR_KINDS = ("rgb-color", "rgba-color", "hsv-color", "xyz-color", "3-color", "4-color")
 _MAX_HEADER = 1 << 20
+_Fields: TypeAlias = dict[str, str]
+_Vector: TypeAlias = tuple[float, ...]
 
 
-def read_nrrd(path: Path, should_cancel=None) -> CTVolume:
+def read_nrrd(path: Path, progress: Progress) -> CTVolume:
     """Read an NRRD file.
 
     Parameters
     ----------
     path : Path
         Attached (.nrrd) or detached (.nhdr with its data file beside it).
+    progress : Progress
+        Asked between parts of the file.
 
     Returns
     -------
@@ -77,7 +83,8 @@ def read_nrrd(path: Path, should_cancel=None) -> CTVolume:
     encoding = _ENCODINGS.get(fields.get("encoding", "").lower())
     if encoding is None:
         raise CTBMDError(
-            f"'{path.name}' is stored as '{fields.get('encoding', 'unknown')}'; save it as raw or gzip NRRD."
+            f"'{path.name}' is stored as '{fields.get('encoding', 'unknown')}'; save it as raw or gzip NRRD.",
+            "unknown-encoding",
         )
     data_path, start = _data_file(fields, path, start)
     nbytes = shape[0] * shape[1] * shape[2] * dtype.itemsize
@@ -86,19 +93,19 @@ def read_nrrd(path: Path, should_cancel=None) -> CTVolume:
     ratio = {"raw": 1, "gzip": MAX_RATIO, "bzip2": 50_000}[encoding]
     check_size(nbytes, size * ratio, path)
     skip_lines, skip_bytes = _whole(fields, "line skip", path), _whole(fields, "byte skip", path)
-    with open(data_path, "rb") as stream:
+    with data_path.open("rb") as stream:
         stream.seek(start)
         for _ in range(skip_lines):
             if not stream.readline(_MAX_HEADER):
                 raise cut(path)
         if encoding == "raw":
             stream.seek(size - nbytes if skip_bytes == -1 else stream.tell() + skip_bytes)
-            values = read_array(stream, shape[::-1], dtype, path, should_cancel)
+            values = read_array(stream, shape[::-1], dtype, path, progress)
         else:
-            unpack = gzip.open if encoding == "gzip" else bz2.open
+            unpack: Any = gzip.open if encoding == "gzip" else bz2.open
             with unpack(stream) as unpacked:
                 read_bytes(unpacked, max(skip_bytes, 0), path)
-                values = read_array(unpacked, shape[::-1], dtype, path, should_cancel)
+                values = read_array(unpacked, shape[::-1], dtype, path, progress)
     return CTVolume(compact(values), matrix, Acquisition(), name=stem(path))
 
 
@@ -114,21 +121,22 @@ def segment_names(path: Path) -> dict[int, str]:
     return names
 
 
-def _header(path) -> tuple[dict, int]:
+def _header(path: Path) -> tuple[_Fields, int]:
     """Fields by lower-case name, and where attached data begins."""
-    fields: dict[str, str] = {}
-    with open(path, "rb") as stream:
+    fields: _Fields = {}
+    with path.open("rb") as stream:
         if not re.fullmatch(rb"NRRD000\d\s*", stream.readline(80)):
             raise CTBMDError(
-                f"'{path.name}' is not an NRRD file, or its start is damaged; export it again."
+                f"'{path.name}' is not an NRRD file, or its start is damaged; export it again.",
+                "damaged-file",
             )
         while True:
-            line = stream.readline(_MAX_HEADER)
-            if not line.strip():
+            raw = stream.readline(_MAX_HEADER)
+            if not raw.strip():
                 break
             if stream.tell() > _MAX_HEADER:
                 raise cut(path)
-            line = line.decode("utf-8", "replace").strip()
+            line = raw.decode("utf-8", "replace").strip()
             name, separator, value = line.partition(":")
             if line.startswith("#") or not separator:
                 continue
@@ -138,11 +146,13 @@ def _header(path) -> tuple[dict, int]:
         return fields, stream.tell()
 
 
-def _layout(fields, path) -> tuple[tuple[int, int, int], np.ndarray]:
+def _layout(fields: _Fields, path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
     """Sizes along i, j, k and IJK-to-RAS."""
     modality = fields.get("modality:=", "")
     if modality.upper() not in ("", "CT"):
-        raise CTBMDError(f"'{path.name}' says that it is {modality}, not CT; choose a CT.")
+        raise CTBMDError(
+            f"'{path.name}' says that it is {modality}, not CT; choose a CT.", "not-ct"
+        )
     try:
         dimension = int(fields["dimension"])
         sizes = [int(item) for item in fields["sizes"].split()]
@@ -152,14 +162,17 @@ def _layout(fields, path) -> tuple[tuple[int, int, int], np.ndarray]:
         raise cut(path)
     kinds = fields.get("kinds", "").lower().split()
     if any(kind in _COLOUR_KINDS for kind in kinds):
-        raise CTBMDError(f"'{path.name}' is a colour image, not CT values; export the original CT.")
+        raise CTBMDError(
+            f"'{path.name}' is a colour image, not CT values; export the original CT.",
+            "colour-images",
+        )
     vectors = _vectors(fields.get("space directions", ""))
-    if vectors is not None and len(vectors) == dimension > 3:
+    lists = 0 if vectors is None else sum(v is None for v in vectors)
+    if vectors is not None and len(vectors) == dimension > 3 and lists == dimension - 3:
         # A list axis (time, components) has 'none' for a direction.
-        if sum(v is None for v in vectors) == dimension - 3:
-            listed = [n for n, v in zip(sizes, vectors, strict=True) if v is None]
-            sizes = [n for n, v in zip(sizes, vectors, strict=True) if v is not None] + listed
-            vectors = [v for v in vectors if v is not None]
+        listed = [n for n, v in zip(sizes, vectors, strict=True) if v is None]
+        sizes = [n for n, v in zip(sizes, vectors, strict=True) if v is not None] + listed
+        vectors = [v for v in vectors if v is not None]
     shape = check_shape(sizes, path)
     signs = _TO_RAS.get(fields.get("space", "").lower())
     origin = _vectors(fields.get("space origin", ""))
@@ -172,12 +185,14 @@ def _layout(fields, path) -> tuple[tuple[int, int, int], np.ndarray]:
         or origin[0] is None
     ):
         raise CTBMDError(
-            f"'{path.name}' does not say how it lies in the patient (space, directions and origin); export it with its orientation."
+            f"'{path.name}' does not say how it lies in the patient (space, directions and origin); export it with its orientation.",
+            "no-position",
         )
     units = set(re.findall(r'"([^"]*)"', fields.get("space units", ""))) - {"", "mm"}
     if units:
         raise CTBMDError(
-            f"'{path.name}' is measured in {', '.join(sorted(units))}, not in mm; export it in mm."
+            f"'{path.name}' is measured in {', '.join(sorted(units))}, not in mm; export it in mm.",
+            "not-in-mm",
         )
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(vectors).T
@@ -186,9 +201,9 @@ def _layout(fields, path) -> tuple[tuple[int, int, int], np.ndarray]:
     return shape, checked_matrix(matrix, path)
 
 
-def _vectors(value: str) -> list | None:
+def _vectors(value: str) -> list[_Vector | None] | None:
     """'(1,0,0) none' as [(1.0, 0.0, 0.0), None]; None where it is not such a list."""
-    result = []
+    result: list[_Vector | None] = []
     for item in re.findall(r"\([^)]*\)|\S+", value):
         if item.lower() == "none":
             result.append(None)
@@ -203,12 +218,13 @@ def _vectors(value: str) -> list | None:
     return result
 
 
-def _dtype(fields, path) -> np.dtype:
+def _dtype(fields: _Fields, path: Path) -> np.dtype[Any]:
     name = (text(fields.get("type")) or "").lower()
     code = next((code for code, names in _TYPES.items() if name in names), None)
     if code is None:
         raise CTBMDError(
-            f"'{path.name}' holds numbers of a kind CT does not have ({name or 'no type given'}); export it as 16-bit integers."
+            f"'{path.name}' holds numbers of a kind CT does not have ({name or 'no type given'}); export it as 16-bit integers.",
+            "number-type",
         )
     endian = fields.get("endian", "").lower()
     if code[1] != "1" and endian not in ("little", "big"):
@@ -216,13 +232,14 @@ def _dtype(fields, path) -> np.dtype:
     return np.dtype((">" if endian == "big" else "<") + code)
 
 
-def _data_file(fields, path, start) -> tuple[Path, int]:
+def _data_file(fields: _Fields, path: Path, start: int) -> tuple[Path, int]:
     name = fields.get("data file") or fields.get("datafile")
     if name is None:
         return path, start
     if name.upper().startswith("LIST") or "%" in name:
         raise CTBMDError(
-            f"'{path.name}' spreads its data over several files; save it as one .nrrd file."
+            f"'{path.name}' spreads its data over several files; save it as one .nrrd file.",
+            "several-data-files",
         )
     data = path.parent / name
     try:
@@ -231,12 +248,13 @@ def _data_file(fields, path, start) -> tuple[Path, int]:
         exists = False
     if not exists:
         raise CTBMDError(
-            f"The data file '{name}' of '{path.name}' is missing; keep both files in one folder."
+            f"The data file '{name}' of '{path.name}' is missing; keep both files in one folder.",
+            "no-such-file",
         )
     return data, 0
 
 
-def _whole(fields, name, path) -> int:
+def _whole(fields: _Fields, name: str, path: Path) -> int:
     value = fields.get(name) or fields.get(name.replace(" ", "")) or "0"
     try:
         number = int(value)

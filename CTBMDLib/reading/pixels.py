@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 from scipy import ndimage
 
-from ..errors import Cancelled, CTBMDError
+from ..errors import CTBMDError
+from ..progress import Progress
 from ..volume import AIR_HU
-from .headers import get, number
+from .headers import Frame, Stored, pixel_facts
 from .hounsfield import compact
 
 _INT16 = np.iinfo(np.int16)
 
 
-def read_pixels(frames, progress=None, should_cancel=None) -> np.ndarray:
+def read_pixels(frames: Sequence[Frame], progress: Progress) -> np.ndarray:
     """Hounsfield units of sorted frames.
 
     Each file is opened once; beside the result only one file's pixels are in
@@ -25,8 +29,9 @@ def read_pixels(frames, progress=None, should_cancel=None) -> np.ndarray:
 
     Parameters
     ----------
-    frames : sequence of series.Frame
+    frames : sequence of headers.Frame
         All of the same matrix size.
+    progress : Progress
 
     Returns
     -------
@@ -45,38 +50,40 @@ def read_pixels(frames, progress=None, should_cancel=None) -> np.ndarray:
         volume = np.empty(shape, np.int16 if whole else np.float32)
     except (MemoryError, ValueError):
         raise CTBMDError(
-            f"The series ({shape[2]} x {shape[1]} x {shape[0]} voxels) does not fit into the memory of this computer; read a shorter series."
+            f"The series ({shape[2]} x {shape[1]} x {shape[0]} voxels) does not fit into the memory of this computer; read a shorter series.",
+            "no-memory",
         ) from None
     done = 0
     for path, places in _by_file(frames).items():
-        for k, stored, padding in _planes(path, frames, places):
-            if should_cancel and should_cancel():
-                raise Cancelled
-            mask = None if padding is None else stored == padding
-            if mask is not None and _below_air(padding, frames[k]) and not mask.all():
+        for k, values, padding in _planes(path, frames, places):
+            progress.check()
+            mask = None if padding is None else values == padding
+            outside = padding is not None and _below_air(padding, frames[k])
+            stored = values
+            if mask is not None and outside and not mask.all():
                 # -32768 as padding must not push the whole volume out of int16.
-                stored = np.where(mask, stored[~mask].min(), stored)
+                stored = np.where(mask, values[~mask].min(), values)
             if volume.dtype == np.int16 and not _exact(stored, frames[k], volume[k]):
                 volume = volume.astype(np.float32)
             if volume.dtype == np.float32:
                 np.multiply(stored, np.float32(frames[k].slope), out=volume[k], casting="unsafe")
                 volume[k] += np.float32(frames[k].intercept)
             if mask is not None and mask.any():
-                _fill_padding(volume[k], mask, _below_air(padding, frames[k]))
+                _fill_padding(volume[k], mask, outside)
             done += 1
-            if progress and (done % 8 == 0 or done == len(frames)):
-                progress(done / len(frames), f"Reading slice {done} of {len(frames)}")
+            if done % 8 == 0 or done == len(frames):
+                progress.step(done / len(frames), f"Reading slice {done} of {len(frames)}")
     return volume if volume.dtype == np.int16 else compact(volume)
 
 
-def _by_file(frames) -> dict[Path, list[int]]:
+def _by_file(frames: Sequence[Frame]) -> dict[Path, list[int]]:
     files: dict[Path, list[int]] = {}
     for k, frame in enumerate(frames):
         files.setdefault(frame.path, []).append(k)
     return files
 
 
-def _exact(stored, frame, plane) -> bool:
+def _exact(stored: np.ndarray, frame: Frame, plane: np.ndarray) -> bool:
     """Put HU into an int16 plane; False, and nothing done, where they do not fit."""
     slope, intercept = int(frame.slope), int(frame.intercept)
     ends = sorted(slope * int(x) + intercept for x in (stored.min(), stored.max()))
@@ -92,12 +99,12 @@ def _exact(stored, frame, plane) -> bool:
     return True
 
 
-def _below_air(padding, frame) -> bool:
+def _below_air(padding: int, frame: Frame) -> bool:
     """Whether a padding value lies where no tissue does."""
     return frame.slope * padding + frame.intercept <= -900
 
 
-def _fill_padding(plane, mask, below_air) -> None:
+def _fill_padding(plane: np.ndarray, mask: np.ndarray, below_air: bool) -> None:
     """Set what lies outside the reconstruction to air.
 
     Some scanners name a padding value that also occurs as a true value inside
@@ -111,19 +118,22 @@ def _fill_padding(plane, mask, below_air) -> None:
     plane[mask] = AIR_HU
 
 
-def _planes(path, frames, places):
+def _planes(
+    path: Path, frames: Sequence[Frame], places: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray, int | None]]:
     """Yield (k, stored values (J, I), padding value or None) for the frames of one file."""
     first = frames[places[0]]
     shape = first.rows, first.columns
-    start = first.stored and _plain_start(path, first.stored)
-    if start:
+    start = None if first.stored is None else _plain_start(path, first.stored)
+    if first.stored is not None and start:
         dtype, bits = np.dtype(first.stored.dtype), first.stored.bits
         padding = _padding(first.stored.padding, dtype, bits)
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             for k in places:
                 values = np.empty(shape, dtype)
                 stream.seek(start + (frames[k].index or 0) * values.nbytes)
-                if stream.readinto(values.view(np.uint8).reshape(-1)) < values.nbytes:
+                raw: Any = values.view(np.uint8).reshape(-1)
+                if stream.readinto(raw) < values.nbytes:
                     raise _cut(path)
                 yield k, _meaningful_bits(values, bits), padding
         return
@@ -133,28 +143,29 @@ def _planes(path, frames, places):
         raise _cut(path) from None
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise CTBMDError(
-            f"The file '{path.name}' has no pixel data; export the images, not only their headers."
+            f"The file '{path.name}' has no pixel data; export the images, not only their headers.",
+            "no-pixel-data",
         )
     pixels = _decoded(data, path)
     wanted = [frames[k].index or 0 for k in places]
     if pixels.shape[1:] != shape or max(wanted) >= len(pixels):
         raise _cut(path)
-    bits = int(number(get(data, "BitsStored")) or 8 * pixels.dtype.itemsize)
-    padding = _padding(number(get(data, "PixelPaddingValue")), pixels.dtype, bits)
+    bits_stored, padding_value, _ = pixel_facts(data)
+    bits = int(bits_stored or 8 * pixels.dtype.itemsize)
+    padding = _padding(padding_value, pixels.dtype, bits)
     for k, index in zip(places, wanted, strict=True):
         yield k, _meaningful_bits(pixels[index], bits), padding
 
 
-def _plain_start(path, stored) -> int | None:
+def _plain_start(path: Path, stored: Stored) -> int | None:
     """Where uncompressed pixel values begin, None where they have to be read in another way."""
     try:
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             stream.seek(stored.offset)
             head = stream.read(12)
     except OSError:
         raise _cut(path) from None
-    order = "big" if stored.dtype[0] == ">" else "little"
-    if head[:4] != b"".join(x.to_bytes(2, order) for x in (0x7FE0, 0x0010)):
+    if head[:4] != struct.pack(stored.dtype[0] + "HH", 0x7FE0, 0x0010):
         return None
     explicit = head[4:6] in (b"OW", b"OB")
     length = head[8:12] if explicit else head[4:8]
@@ -163,47 +174,48 @@ def _plain_start(path, stored) -> int | None:
     return stored.offset + (12 if explicit else 8)
 
 
-def _decoded(data, path) -> np.ndarray:
+def _decoded(data: Any, path: Path) -> np.ndarray:
     """Frames through pydicom's decoders, shape (N, J, I)."""
-    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     try:
-        pixels = data.pixel_array
+        pixels = np.asarray(data.pixel_array)
     except Exception as error:
         if isinstance(error, NotImplementedError) or "missing" in str(error):
-            raise CTBMDError(_missing_decoder(syntax)) from None
+            raise _missing_decoder(data) from None
         raise _cut(path) from None
     return pixels.reshape((-1, *pixels.shape[-2:]))
 
 
-def _meaningful_bits(values, stored) -> np.ndarray:
+def _meaningful_bits(values: np.ndarray, stored: int) -> np.ndarray:
     """Drop what old scanners kept in the unused high bits (overlays)."""
     spare = values.dtype.itemsize * 8 - stored
     if values.dtype.kind not in "iu" or spare <= 0:
         return values
     if values.dtype.kind == "u":
-        return values & values.dtype.type((1 << stored) - 1)
-    return (values << spare) >> spare
+        return np.asarray(values & values.dtype.type((1 << stored) - 1))
+    return np.asarray((values << spare) >> spare)
 
 
-def _padding(value, dtype, stored) -> int | None:
+def _padding(value: float | None, dtype: np.dtype[Any], stored: int) -> int | None:
     if value is None or dtype.kind not in "iu":
         return None
     # The tag may be written as signed or unsigned whatever the pixels are.
-    value = int(value) & ((1 << stored) - 1)
-    if dtype.kind == "i" and value >= 1 << (stored - 1):
-        value -= 1 << stored
-    return value
+    padding = int(value) & ((1 << stored) - 1)
+    if dtype.kind == "i" and padding >= 1 << (stored - 1):
+        padding -= 1 << stored
+    return padding
 
 
-def _cut(path) -> CTBMDError:
+def _cut(path: Path) -> CTBMDError:
     return CTBMDError(
-        f"The file '{path.name}' is cut off or damaged; copy it again from where it came."
+        f"The file '{path.name}' is cut off or damaged; copy it again from where it came.",
+        "damaged-file",
     )
 
 
-def _missing_decoder(syntax) -> str:
-    name = getattr(syntax, "name", None) or "an unknown way"
-    return (
+def _missing_decoder(data: pydicom.Dataset) -> CTBMDError:
+    name = pixel_facts(data)[2] or "an unknown way"
+    return CTBMDError(
         f"The images are compressed ({name}) and the decoder for that is not installed; "
-        "install the Python package 'python-gdcm' or export the series uncompressed."
+        "install the Python package 'python-gdcm' or export the series uncompressed.",
+        "no-decoder",
     )

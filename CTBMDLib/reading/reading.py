@@ -1,34 +1,57 @@
-"""A CT volume from a DICOM folder or file, NIfTI or NRRD; what is no usable CT is refused."""
+"""A CT volume from a DICOM folder or file, NIfTI or NRRD; what is no usable CT is refused.
+
+The way of a path: archive -> files -> series -> stack -> pixels -> gantry tilt
+correction -> CTVolume. Each stage is a function of what the one before gave.
+"""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import is_zipfile
 
 import numpy as np
 
-from ..errors import Cancelled, CTBMDError
+from ..errors import CTBMDError
+from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import hounsfield
 from .archive import unpacked
-from .headers import acquisition
+from .files import files_below, no_image_error, read_headers
+from .gantry_tilt import correct_gantry_tilt
 from .nifti import read_nifti
 from .nrrd import read_nrrd, segment_names
 from .pixels import read_pixels
-from .series import SeriesInfo, files_below, no_series_error, scan
-from .stack import geometry, leans
-from .tilt import straighten, tilt_degrees
+from .series import SeriesInfo, check_usable, choose, sort_into_series
+from .stack import gantry_tilt_degrees, geometry
 
-_HEADER_SHARE = 0.2  # of the progress bar
-_PIXEL_SHARE = 0.75
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_PAIR_SUFFIXES = (".hdr", ".img", ".img.gz")
+_PACKED_SUFFIXES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar")
+_UNPACKED = 0.2  # of the progress bar, where there is an archive
+_HEADERS = 0.2
+_PIXELS = 0.95
+_MAX_NAMED = 12  # series named in the sentence about those that were left
 
 
-class NoSuchSeries(CTBMDError):
-    """The series that was asked for is not in the input."""
+@dataclass(frozen=True)
+class _Found:
+    """The series at a path, best first, its damaged files, and the one file that was given."""
+
+    series: list[SeriesInfo]
+    damaged: list[Path]
+    single: Path | None = None
 
 
-def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVolume:
+def read_ct(
+    path: str | Path,
+    *,
+    series_uid: str | None = None,
+    progress: Report | None = None,
+    should_cancel: ShouldCancel | None = None,
+) -> CTVolume:
     """Read one CT series as a volume in Hounsfield units.
 
     Parameters
@@ -37,7 +60,7 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
         A folder or ZIP archive with DICOM files (searched with its subfolders;
         other series, other patients and other files may lie in it), one DICOM
         file (its whole series is then read from the folder it lies in, and
-        `CTVolume.remarks` says so), a NIfTI file (.nii, .nii.gz) or an NRRD
+        `CTVolume.reading_findings` says so), a NIfTI file (.nii, .nii.gz) or an NRRD
         file (.nrrd, .nhdr).
     series_uid : str or None
         SeriesInstanceUID of the series to read, or its SeriesNumber. Without
@@ -51,8 +74,8 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
     Returns
     -------
     CTVolume
-        int16 where that is lossless. `remarks` names the series that was read
-        and, in the same line, those that were left.
+        int16 where that is lossless. `reading_findings` names the series that was
+        read and, in the same line, those that were left.
 
     Raises
     ------
@@ -63,10 +86,12 @@ def read_ct(path, *, series_uid=None, progress=None, should_cancel=None) -> CTVo
     with warnings.catch_warnings():
         # pydicom warns of every small fault in a header; what matters is refused in a sentence.
         warnings.simplefilter("ignore")
-        return _read(_existing(path), series_uid, progress, should_cancel)
+        return _read(_existing(path), series_uid, Progress(progress, should_cancel))
 
 
-def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
+def list_series(
+    path: str | Path, *, progress: Report | None = None, should_cancel: ShouldCancel | None = None
+) -> list[SeriesInfo]:
     """The series of a folder, or of a DICOM file's folder, the one `read_ct` takes first.
 
     Only headers are read. A series that `read_ct` would refuse is listed with
@@ -80,40 +105,13 @@ def list_series(path, *, progress=None, should_cancel=None) -> list[SeriesInfo]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found, _ = _scan(_existing(path), progress, should_cancel)
-    return found.series
+        where = _existing(path)
+        return _find(where, where, Progress(progress, should_cancel)).series
 
 
-def _read(path, series_uid, progress, should_cancel) -> CTVolume:
-    low = path.name.lower()
-    if path.is_file() and low.endswith((".nii", ".nii.gz", ".hdr", ".img", ".img.gz")):
-        read_file = read_nifti
-    elif path.is_file() and low.endswith((".nrrd", ".nhdr")):
-        read_file = read_nrrd
-    elif path.is_file() and low.endswith(".zip") and is_zipfile(path):
-        with unpacked(path, _part(progress, 0.0, 0.2), should_cancel) as folder:
-            return _read_dicom(folder, path, series_uid, _part(progress, 0.2, 0.8), should_cancel)
-    else:
-        return _read_dicom(path, path, series_uid, progress, should_cancel)
-    if series_uid is not None:
-        raise CTBMDError(
-            f"'{path.name}' is not DICOM and has no series to choose from; leave the series out."
-        )
-    if should_cancel and should_cancel():
-        raise Cancelled
-    if progress:
-        progress(0.0, f"Reading {path.name}")
-    try:
-        volume = read_file(path, should_cancel)
-    except OSError as error:
-        raise CTBMDError(f"'{path}' cannot be read ({error.strerror or error}).") from None
-    hounsfield.check(volume.hu)
-    if progress:
-        progress(1.0, "CT read")
-    return volume
-
-
-def read_labels(path, *, should_cancel=None) -> tuple[CTVolume, dict[int, str]]:
+def read_labels(
+    path: str | Path, *, should_cancel: ShouldCancel | None = None
+) -> tuple[CTVolume, dict[int, str]]:
     """Read a label volume: NIfTI, NRRD, or a Slicer segmentation (.seg.nrrd).
 
     Returns
@@ -126,137 +124,171 @@ def read_labels(path, *, should_cancel=None) -> tuple[CTVolume, dict[int, str]]:
     ------
     CTBMDError, Cancelled
     """
-    path = _existing(path)
-    low = path.name.lower()
+    where = _existing(path)
+    progress = Progress(None, should_cancel)
+    names: dict[int, str] = {}
     try:
-        if path.is_file() and low.endswith((".nii", ".nii.gz")):
-            volume, names = read_nifti(path, should_cancel), {}
-        elif path.is_file() and low.endswith((".nrrd", ".nhdr")):
-            volume, names = read_nrrd(path, should_cancel), segment_names(path)
+        if _is_file(where, NIFTI_SUFFIXES):
+            volume = read_nifti(where, progress)
+        elif _is_file(where, NRRD_SUFFIXES):
+            volume, names = read_nrrd(where, progress), segment_names(where)
         else:
             raise CTBMDError(
-                f"'{path.name}' is no label volume; give a segmentation as NIfTI or NRRD."
+                f"'{where.name}' is no label volume; give a segmentation as NIfTI or NRRD.",
+                "not-labels",
             )
     except OSError as error:
-        raise CTBMDError(f"'{path}' cannot be read ({error.strerror or error}).") from None
+        raise _unreadable(where, error) from None
     if volume.hu.dtype != np.int16 or volume.hu.min() < 0:
         raise CTBMDError(
-            f"'{path.name}' is no label volume: its values are not whole numbers from 0 up."
+            f"'{where.name}' is no label volume: its values are not whole numbers from 0 up.",
+            "not-labels",
         )
     return volume, names
 
 
-def _existing(path) -> Path:
+def _existing(path: str | Path) -> Path:
     if not str(path).strip():
-        raise CTBMDError("No path was given; name a DICOM folder or file, NIfTI or NRRD.")
+        raise CTBMDError(
+            "No path was given; name a DICOM folder or file, NIfTI or NRRD.", "no-path"
+        )
     path = Path(path)
     try:
         exists = path.exists()
     except (OSError, ValueError):
         exists = False
     if not exists:
-        raise CTBMDError(f"'{path}' does not exist; check the path.")
+        raise CTBMDError(f"'{path}' does not exist; check the path.", "no-such-file")
     return path
 
 
-def _scan(path, progress, should_cancel, shown=None):
-    """Headers of a folder, or of the series that one file belongs to: (Scan, file or None)."""
-    if path.is_dir():
-        files = files_below(path)
-        if not files:
-            raise CTBMDError(f"'{shown or path}' is empty; choose the folder of a CT series.")
-        found = scan(files, progress, should_cancel)
-        if not found.series:
-            raise no_series_error(shown or path, found)
-        return found, None
-    alone = scan([path], None, should_cancel)
-    if path.suffix.lower() in (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar"):
-        raise CTBMDError(f"'{path.name}' is an archive; unpack it and give the folder.")
-    if alone.other or not (alone.series or alone.damaged):
+def _is_file(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.is_file() and path.name.lower().endswith(suffixes)
+
+
+def _unreadable(path: Path, error: OSError) -> CTBMDError:
+    return CTBMDError(f"'{path}' cannot be read ({error.strerror or error}).", "unreadable-file")
+
+
+def _read(path: Path, series_uid: str | None, progress: Progress) -> CTVolume:
+    if _is_file(path, (*NIFTI_SUFFIXES, *_PAIR_SUFFIXES, *NRRD_SUFFIXES)):
+        return _read_volume_file(path, series_uid, progress)
+    if _is_file(path, (".zip",)) and is_zipfile(path):
+        with unpacked(path, progress.part(0.0, _UNPACKED)) as folder:
+            return _read_dicom(folder, path, series_uid, progress.part(_UNPACKED, 1.0))
+    return _read_dicom(path, path, series_uid, progress)
+
+
+def _read_volume_file(path: Path, series_uid: str | None, progress: Progress) -> CTVolume:
+    if series_uid is not None:
         raise CTBMDError(
-            f"'{path.name}' is not a CT image file; give a DICOM folder or file, NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr)."
+            f"'{path.name}' is not DICOM and has no series to choose from; leave the series out.",
+            "no-series",
         )
-    if alone.damaged:
-        raise CTBMDError(
-            f"The file '{path.name}' is cut off or damaged; copy it again from where it came."
-        )
-    own = alone.series[0]
-    if own.frames[0].index is not None or own.reason not in ("only one slice", None):
-        return alone, None  # multi-frame, or nothing that its neighbours could mend
-    found = scan(files_below(path.parent, recursive=False), progress, should_cancel)
-    stack = [s for s in found.series if any(f.path == path for f in s.frames)]
-    found.series = stack or alone.series
-    return found, path
+    progress.step(0.0, f"Reading {path.name}")
+    read_file = read_nrrd if path.name.lower().endswith(NRRD_SUFFIXES) else read_nifti
+    try:
+        volume = read_file(path, progress)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    hounsfield.check(volume.hu)
+    progress.step(1.0, "CT read")
+    return volume
 
 
-def _part(progress, start, share):
-    """A progress callable for a part of the work, or None."""
-    return progress and (lambda done, text: progress(start + share * done, text))
-
-
-def _read_dicom(path, shown, series_uid, progress, should_cancel) -> CTVolume:
+def _read_dicom(path: Path, shown: Path, series_uid: str | None, progress: Progress) -> CTVolume:
     """Read from `path`; `shown` is what the user calls it."""
-    found, single = _scan(path, _part(progress, 0.0, _HEADER_SHARE), should_cancel, shown)
-    chosen = _choose(found.series, series_uid)
-    if chosen.problem is not None:
-        raise CTBMDError(_refusal(chosen, found.series, series_uid is not None))
-    hu = read_pixels(chosen.frames, _part(progress, _HEADER_SHARE, _PIXEL_SHARE), should_cancel)
+    found = _find(path, shown, progress.part(0.0, _HEADERS))
+    chosen = choose(found.series, series_uid)
+    check_usable(chosen, found.series, series_uid is not None)
+    hu = read_pixels(chosen.frames, progress.part(_HEADERS, _PIXELS))
     hounsfield.check(hu)
-    tilted = leans(chosen.frames)
-    if tilted:
-        hu, matrix = straighten(hu, chosen.frames, should_cancel)
+    if chosen.tilted:
+        hu, matrix = correct_gantry_tilt(hu, chosen.frames, progress)
     else:
         matrix = geometry(chosen.frames)
-    if progress:
-        progress(1.0, "CT read")
-    facts = acquisition(chosen.header, chosen.groups)
+    progress.step(1.0, "CT read")
+    facts = chosen.acquisition
     name = shown.resolve().name if shown.is_dir() else shown.stem
-    if single is not None:
+    if found.single is not None:
         name = shown.resolve().parent.name
-    remarks = _remarks(chosen, found, single)
-    if tilted:
-        angle = tilt_degrees(chosen.frames)
-        remarks += (
-            f"The gantry was tilted by {angle:.0f} degrees; the slices were put straight, which blurs them slightly.",
+    return CTVolume(
+        hu,
+        matrix,
+        facts,
+        name=facts.patient_id or name or "CT",
+        reading_findings=_findings(chosen, found),
+    )
+
+
+def _find(path: Path, shown: Path, progress: Progress) -> _Found:
+    """The series of a folder, or the series that one file belongs to."""
+    return _find_in_folder(path, shown, progress) if path.is_dir() else _find_of(path, progress)
+
+
+def _find_in_folder(path: Path, shown: Path, progress: Progress) -> _Found:
+    files = files_below(path)
+    if not files:
+        raise CTBMDError(f"'{shown}' is empty; choose the folder of a CT series.", "empty-folder")
+    headers = read_headers(files, progress)
+    if not headers.images:
+        raise no_image_error(shown, headers)
+    return _Found(sort_into_series(headers.images), headers.damaged)
+
+
+def _find_of(path: Path, progress: Progress) -> _Found:
+    progress.check()
+    headers = read_headers([path], Progress())
+    if path.suffix.lower() in _PACKED_SUFFIXES:
+        raise CTBMDError(
+            f"'{path.name}' is an archive; unpack it and give the folder.", "packed-archive"
         )
-    return CTVolume(hu, matrix, facts, name=facts.patient_id or name or "CT", remarks=remarks)
+    if headers.other or not (headers.images or headers.damaged):
+        raise CTBMDError(
+            f"'{path.name}' is not a CT image file; give a DICOM folder or file, NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr).",
+            "not-an-image",
+        )
+    if headers.damaged:
+        raise CTBMDError(
+            f"The file '{path.name}' is cut off or damaged; copy it again from where it came.",
+            "damaged-file",
+        )
+    alone = sort_into_series(headers.images)
+    own = alone[0]
+    if own.frames[0].index is not None or own.reason not in ("only one slice", None):
+        return _Found(alone, [])  # multi-frame, or nothing that its neighbours could mend
+    beside = read_headers(files_below(path.parent, recursive=False), progress)
+    series = sort_into_series(beside.images)
+    stack = [item for item in series if any(frame.path == path for frame in item.frames)]
+    return _Found(stack or alone, beside.damaged, path)
 
 
-def _choose(series, series_uid) -> SeriesInfo:
-    if series_uid is None:
-        return series[0]
-    wanted = str(series_uid).strip()
-    named = [item for item in series if item.series_uid == wanted]
-    if not named:  # the number on the scanner's console, where it is unique
-        named = [item for item in series if wanted and item.number == wanted]
-        if len({item.series_uid for item in named}) > 1:
-            have = "; ".join(f"{item.title} {item.series_uid}" for item in named[:5])
-            raise NoSuchSeries(
-                f"Several series have the number {wanted}; name one by its UID: {have}."
-            )
-    if not named:
-        have = "; ".join(f"{item.title} {item.series_uid}" for item in series[:5])
-        raise NoSuchSeries(f"There is no series {wanted} here; there are: {have}.")
-    return named[0]
+def _findings(chosen: SeriesInfo, found: _Found) -> tuple[str, ...]:
+    """What the user is told of the reading, a sentence each."""
+    findings = [_which_series(chosen, found.series)]
+    if found.single is not None:
+        findings.append(
+            f"'{found.single.name}' is one of {chosen.images} images of its series; all of them were read from its folder."
+        )
+    if found.damaged:
+        names = ", ".join(f"'{p.name}'" for p in found.damaged[:3])
+        more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
+        findings.append(f"Damaged files were left out: {names}{more}.")
+    if chosen.tilted:
+        angle = gantry_tilt_degrees(chosen.frames)
+        findings.append(
+            f"The gantry was tilted by {angle:.0f} degrees; gantry tilt correction was applied, which blurs the slices slightly."
+        )
+    return tuple(findings)
 
 
-def _refusal(chosen, series, named) -> str:
-    """The chosen series' problem, and which one it is where there are several."""
-    if len(series) == 1:
-        return chosen.problem
-    problem = chosen.problem[0].lower() + chosen.problem[1:]
-    if named:
-        return f"{chosen.title[0].upper()}{chosen.title[1:]}: {problem}"
-    return f"None of the {len(series)} series here can be read; the nearest is {chosen.title}: {problem}"
-
-
-def _remarks(chosen, found, single) -> tuple[str, ...]:
+def _which_series(chosen: SeriesInfo, series: list[SeriesInfo]) -> str:
     used = f"Read {chosen.title}"
-    patients = {item.patient_id for item in found.series}
+    patients = {item.patient_id for item in series}
     if len(patients) > 1 and chosen.patient_id:
         used += f" of patient {chosen.patient_id}"
     left = []
-    for item in found.series:
+    for item in series:
         if item is chosen:
             continue
         title = item.title
@@ -266,16 +298,7 @@ def _remarks(chosen, found, single) -> tuple[str, ...]:
             title += f" [{item.reason}]"
         left.append(title)
     if left:
-        used += "; left out: " + ", ".join(left[:12])
-        if len(left) > 12:
-            used += f" and {len(left) - 12} more"
-    remarks = [used + "."]
-    if single is not None:
-        remarks.append(
-            f"'{single.name}' is one of {chosen.images} images of its series; all of them were read from its folder."
-        )
-    if found.damaged:
-        names = ", ".join(f"'{p.name}'" for p in found.damaged[:3])
-        more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
-        remarks.append(f"Damaged files were left out: {names}{more}.")
-    return tuple(remarks)
+        used += "; left out: " + ", ".join(left[:_MAX_NAMED])
+        if len(left) > _MAX_NAMED:
+            used += f" and {len(left) - _MAX_NAMED} more"
+    return used + "."

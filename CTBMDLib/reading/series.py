@@ -1,33 +1,27 @@
-"""The DICOM series of a folder, from headers alone: what each is and whether it is a usable CT."""
+"""From the images of files to the DICOM series, each a usable CT or with its problem.
+
+Only what the headers say is looked at here.
+"""
 
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
-import pydicom
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from ..errors import Cancelled, CTBMDError
-from .headers import get, nested, number, text
-from .stack import Frame, Stored, image_problem, leans, plane, stack_problem
+from ..errors import CTBMDError
+from ..volume import Acquisition
+from .headers import DicomImage, Frame, acquisition, number
+from .stack import has_gantry_tilt, image_problem, plane, stack_problem
 
-CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-_TAGS = [
-    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality",
-    "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
-    "PatientAge", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness", "KVP",
-    "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
-    "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
-    "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
-    "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",
-]  # fmt: skip
+_Item: TypeAlias = tuple[Frame, DicomImage]
+
+
+class NoSuchSeriesError(CTBMDError):
+    """The series that was asked for is not in the input."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +40,12 @@ class SeriesInfo:
     images : int
     problem : str or None
         The sentence with which `read_ct` refuses it; None when it can be read.
-    reason : str or None
-        The problem in a few words.
+    reason, code : str or None
+        The problem in a few words, and the code of the error.
     frames : tuple of Frame
         Sorted by position along the slice normal where the geometry is known.
-    header : pydicom.Dataset
-        Header of one image, pixels not read.
-    groups : tuple of pydicom.Dataset
-        Shared and first per-frame functional groups of a multi-frame image.
+    acquisition : Acquisition
+        What the header of one image says of the scan and the person.
     """
 
     series_uid: str | None
@@ -66,9 +58,9 @@ class SeriesInfo:
     images: int
     problem: str | None = None
     reason: str | None = None
-    frames: tuple = field(default=(), repr=False)
-    header: object = field(default=None, repr=False)
-    groups: tuple = field(default=(), repr=False)
+    code: str | None = None
+    frames: tuple[Frame, ...] = field(default=(), repr=False)
+    acquisition: Acquisition = field(default_factory=Acquisition, repr=False)
 
     @property
     def title(self) -> str:
@@ -85,230 +77,85 @@ class SeriesInfo:
     @property
     def tilted(self) -> bool:
         """Whether a readable series was taken with a tilted gantry."""
-        return self.problem is None and leans(self.frames)
+        return self.problem is None and has_gantry_tilt(self.frames)
 
     @property
     def voxels(self) -> int:
+        """How many pixels its images have together."""
         return sum(frame.rows * frame.columns for frame in self.frames)
 
 
-@dataclass
-class Scan:
-    """What a look through files gave: the series, best first, and what was no DICOM image."""
+def sort_into_series(images: Iterable[DicomImage]) -> list[SeriesInfo]:
+    """Sort images into stacks of parallel images of one series, best first.
 
-    series: list[SeriesInfo]
-    damaged: list[Path]
-    other: list[Path]
-
-
-def scan(paths, progress=None, should_cancel=None) -> Scan:
-    """Read the headers of files and sort them into series.
-
-    Parameters
-    ----------
-    paths : list of Path
-    progress : callable(float, str) or None
-    should_cancel : callable() -> bool or None
-
-    Returns
-    -------
-    Scan
-
-    Raises
-    ------
-    Cancelled
+    A series may hold a scout or a second orientation beside the stack it is
+    named for; those are stacks of their own.
     """
-    stacks: dict[tuple, list] = {}
-    damaged, other = [], []
-    for count, path in enumerate(paths):
-        if should_cancel and should_cancel():
-            raise Cancelled
-        if progress and count % 16 == 0:
-            progress(count / len(paths), f"Looking through {len(paths)} files")
-        try:
-            if not path.is_file():  # a pipe would wait for ever
-                continue
-            header, offset = read_header(path)
-        except (InvalidDicomError, IsADirectoryError):
-            other.append(path)
-            continue
-        except OSError:
-            damaged.append(path)
-            continue
-        except Exception:  # a broken header can raise nearly anything in the parser
-            damaged.append(path)
-            continue
-        if get(header, "SOPClassUID") is None and get(header, "SeriesInstanceUID") is None:
-            (other if _is_directory(header) else damaged).append(path)
-            continue
-        frames, groups = _frames(path, header, offset)
-        if not frames:
-            # Structured reports and presentation states are no images; a CT
-            # that ends before its matrix size has been cut off.
-            if get(header, "SOPClassUID") in (CT_STORAGE, *ENHANCED_CT):
-                damaged.append(path)
-            continue
-        for frame in frames:
-            candidates = stacks.setdefault(_stack_key(header, frame), [])
+    stacks: dict[tuple[object, ...], list[list[_Item]]] = {}
+    for image in images:
+        for frame in image.frames:
+            candidates = stacks.setdefault(_stack_key(image, frame), [])
             for items in candidates:
                 if _parallel(items[0][0], frame):
                     break
             else:
                 candidates.append(items := [])
-            items.append((frame, header, groups))
+            items.append((frame, image))
     series = [_series(items) for candidates in stacks.values() for items in candidates]
-    series = _blame_cut_files(series)
-    series.sort(key=_preference)
-    return Scan(series, damaged, other)
+    return sorted(_blame_cut_files(series), key=_preference)
 
 
-def files_below(folder: Path, recursive: bool = True) -> list[Path]:
-    """Files of a folder, hidden ones left out, in a fixed order."""
-    found = []
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(where, name) for name in sorted(names) if not name.startswith(".")]
-        if not recursive:
-            break
-    return found
-
-
-def read_header(path: Path):
-    """Header of one DICOM file, without the pixels, and where in the file those begin.
+def choose(series: Sequence[SeriesInfo], series_uid: str | None) -> SeriesInfo:
+    """The series of that UID or SeriesNumber; the best one where none is named.
 
     Raises
     ------
-    InvalidDicomError
-        For a file that is not DICOM.
+    NoSuchSeriesError
     """
-    with open(path, "rb") as stream:
-        start = stream.read(132)
-        if start[128:] == b"DICM":
-            force = False
-        elif start[:2] in (b"\x08\x00", b"\x02\x00") and start[3:4] == b"\x00":
-            force = True  # written without the preamble, as old archives do
-        else:
-            raise InvalidDicomError(str(path))
-        stream.seek(0)
-        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=force)
-        if force and get(header, "SOPClassUID") is None:
-            raise InvalidDicomError(str(path))
-        if (number(get(header, "NumberOfFrames")) or 1) > 1:
-            stream.seek(0)
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=force)
-        return header, stream.tell()
-
-
-# -- one file ----------------------------------------------------------------
-def _is_directory(header) -> bool:
-    return get(getattr(header, "file_meta", {}), "MediaStorageSOPClassUID") == (
-        "1.2.840.10008.1.3.10"
-    )
-
-
-def _numbers(value, count) -> tuple | None:
-    try:
-        values = tuple(float(x) for x in value)
-    except (TypeError, ValueError):
-        return None
-    return values if len(values) == count and all(map(math.isfinite, values)) else None
-
-
-def _frames(path, header, offset) -> tuple[list[Frame], tuple]:
-    rows, columns = number(get(header, "Rows")), number(get(header, "Columns"))
-    if not rows or not columns:
-        # A CT that ends before its matrix size must be missed by its series.
-        if get(header, "Modality") != "CT" or get(header, "SeriesInstanceUID") is None:
-            return [], ()
-        rows = columns = 0
-    kind = {str(item).upper() for item in _as_list(get(header, "ImageType"))}
-    common = {
-        "path": path,
-        "rows": int(rows),
-        "columns": int(columns),
-        "localizer": bool(kind & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"}),
-        "colour": (number(get(header, "SamplesPerPixel")) or 1) != 1
-        or "MONOCHROME" not in str(get(header, "PhotometricInterpretation") or "MONOCHROME2"),
-        "stored": _stored(header, offset),
-    }
-    per_frame = get(header, "PerFrameFunctionalGroupsSequence")
-    if not per_frame:
-        frame = Frame(
-            index=None if (number(get(header, "NumberOfFrames")) or 1) <= 1 else 0,
-            position=_numbers(get(header, "ImagePositionPatient"), 3),
-            orientation=_numbers(get(header, "ImageOrientationPatient"), 6),
-            spacing=_numbers(get(header, "PixelSpacing"), 2),
-            slope=_or(number(get(header, "RescaleSlope")), 1.0),
-            intercept=_or(number(get(header, "RescaleIntercept")), 0.0),
-            **common,
-        )
-        return [frame], ()
-    shared = get(header, "SharedFunctionalGroupsSequence")
-    shared = shared[0] if shared else pydicom.Dataset()
-
-    def find(group, sequence, name):
-        value = nested(group, sequence, name)
-        return nested(shared, sequence, name) if value is None else value
-
-    frames = []
-    for index, group in enumerate(per_frame):
-        frames.append(
-            Frame(
-                index=index,
-                position=_numbers(find(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
-                orientation=_numbers(
-                    find(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6
-                ),
-                spacing=_numbers(find(group, "PixelMeasuresSequence", "PixelSpacing"), 2),
-                slope=_or(
-                    number(find(group, "PixelValueTransformationSequence", "RescaleSlope")), 1.0
-                ),
-                intercept=_or(
-                    number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
-                ),
-                **common,
+    if series_uid is None:
+        return series[0]
+    wanted = str(series_uid).strip()
+    named = [item for item in series if item.series_uid == wanted]
+    if not named:  # the number on the scanner's console, where it is unique
+        named = [item for item in series if wanted and item.number == wanted]
+        if len({item.series_uid for item in named}) > 1:
+            have = "; ".join(f"{item.title} {item.series_uid}" for item in named[:5])
+            raise NoSuchSeriesError(
+                f"Several series have the number {wanted}; name one by its UID: {have}.",
+                "ambiguous-series",
             )
+    if not named:
+        have = "; ".join(f"{item.title} {item.series_uid}" for item in series[:5])
+        raise NoSuchSeriesError(
+            f"There is no series {wanted} here; there are: {have}.", "no-such-series"
         )
-    return frames, (shared, per_frame[0])
+    return named[0]
 
 
-def _stored(header, offset) -> Stored | None:
-    """How the pixels lie in the file, None where they are compressed or packed oddly."""
-    syntax = getattr(
-        getattr(header, "file_meta", None), "TransferSyntaxUID", ImplicitVRLittleEndian
-    )
-    allocated = number(get(header, "BitsAllocated"))
-    if syntax not in _PLAIN or allocated not in (8, 16, 32):
-        return None
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    sign = "i" if number(get(header, "PixelRepresentation")) == 1 else "u"
-    bits = number(get(header, "BitsStored")) or allocated
-    return Stored(
-        f"{order}{sign}{int(allocated) // 8}",
-        int(min(max(bits, 1), allocated)),
-        number(get(header, "PixelPaddingValue")),
-        offset,
-    )
+def check_usable(chosen: SeriesInfo, series: Sequence[SeriesInfo], named: bool) -> None:
+    """Refuse a series with a problem, saying which one it is where there are several.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    if chosen.problem is None:
+        return
+    sentence = chosen.problem
+    if len(series) > 1:
+        problem = sentence[0].lower() + sentence[1:]
+        if named:
+            sentence = f"{chosen.title[0].upper()}{chosen.title[1:]}: {problem}"
+        else:
+            sentence = f"None of the {len(series)} series here can be read; the nearest is {chosen.title}: {problem}"
+    raise CTBMDError(sentence, chosen.code or "unusable-series")
 
 
-def _as_list(value) -> list:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _or(value, default):
-    return default if value is None else value
-
-
-# -- one series --------------------------------------------------------------
-def _stack_key(header, frame) -> tuple:
-    # A series may hold a scout or a second orientation beside the stack it is
-    # named for; those are stacks of their own.
+def _stack_key(image: DicomImage, frame: Frame) -> tuple[object, ...]:
     return (
-        text(get(header, "PatientID")),
-        text(get(header, "SeriesInstanceUID")),
-        text(get(header, "Modality")),
+        image.patient_id,
+        image.series_uid,
+        image.modality,
         frame.localizer,
         frame.colour,
         (frame.rows, frame.columns),
@@ -328,43 +175,47 @@ def _blame_cut_files(series: list[SeriesInfo]) -> list[SeriesInfo]:
     known = {item.series_uid for item in whole if item.modality == "CT"}
     result = [item for uid, item in cut.items() if uid not in known]
     for item in whole:
-        if item.series_uid in cut and item.modality == "CT" and item.plane != "scout":
-            blame = cut[item.series_uid]
-            item = replace(item, problem=blame.problem, reason=blame.reason)
-        result.append(item)
+        blame = cut.get(item.series_uid)
+        if blame is None or item.modality != "CT" or item.plane == "scout":
+            result.append(item)
+        else:
+            result.append(
+                replace(item, problem=blame.problem, reason=blame.reason, code=blame.code)
+            )
     return result
 
 
-def _series(items) -> SeriesInfo:
-    frames = [frame for frame, _, _ in items]
-    header, groups = items[0][1], items[0][2]
-    modality = text(get(header, "Modality"))
+def _series(items: Sequence[_Item]) -> SeriesInfo:
+    frames = [frame for frame, _ in items]
+    image = items[0][1]
+    facts = acquisition(image.dataset, image.groups)
     kind = "scout" if frames[0].localizer else plane(frames[0])
-    problem, reason = image_problem(modality, frames)
-    if problem is None or all(f.position and f.orientation for f in frames):
-        normal = frames[0].normal
-        if normal is not None:
-            frames.sort(key=lambda f: float(np.dot(f.position, normal)))
+    problem = image_problem(facts.modality, frames)
+    normal = frames[0].normal
+    if normal is not None and (
+        problem is None or all(f.position and f.orientation for f in frames)
+    ):
+        frames.sort(key=lambda f: float(np.dot(f.position or (), normal)))
     if problem is None:
-        problem, reason = stack_problem(frames)
+        problem = stack_problem(frames)
     return SeriesInfo(
-        series_uid=text(get(header, "SeriesInstanceUID")),
-        number=text(get(header, "SeriesNumber")),
-        description=text(get(header, "SeriesDescription")),
-        modality=modality,
-        patient_id=text(get(header, "PatientID")),
-        study_uid=text(get(header, "StudyInstanceUID")),
+        series_uid=facts.series_uid,
+        number=image.series_number,
+        description=facts.series_description,
+        modality=facts.modality,
+        patient_id=facts.patient_id,
+        study_uid=facts.study_uid,
         plane=kind,
         images=len(frames),
-        problem=problem,
-        reason=reason,
+        problem=problem and problem.sentence,
+        reason=problem and problem.reason,
+        code=problem and problem.code,
         frames=tuple(frames),
-        header=header,
-        groups=groups,
+        acquisition=facts,
     )
 
 
-def _preference(series: SeriesInfo) -> tuple:
+def _preference(series: SeriesInfo) -> tuple[object, ...]:
     return (
         series.modality != "CT",
         series.plane == "scout",
@@ -375,20 +226,4 @@ def _preference(series: SeriesInfo) -> tuple:
         -series.voxels,
         number(series.number) or math.inf,
         series.series_uid or "",
-    )
-
-
-def no_series_error(where: Path, found: Scan) -> CTBMDError:
-    """The sentence for a folder without a DICOM image."""
-    if found.damaged:
-        return CTBMDError(
-            f"No image in '{where}' can be read: '{found.damaged[0].name}' is cut off or damaged; copy the series again."
-        )
-    volumes = [p for p in found.other if p.name.lower().endswith((".nii", ".nii.gz", ".nrrd"))]
-    if volumes:
-        return CTBMDError(
-            f"'{where}' holds no DICOM images; to read '{volumes[0].name}', give the file itself."
-        )
-    return CTBMDError(
-        f"The folder '{where}' holds no DICOM images; choose the folder of a CT series."
     )

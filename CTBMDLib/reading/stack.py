@@ -1,100 +1,73 @@
-"""A stack of parallel CT images: where it lies, and what forbids reading it as a volume."""
+"""A stack of parallel CT images: its image geometry, and what forbids reading it as a volume."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-MINIMUM_SLICES = 3
-SPACING_TOLERANCE = 0.05
-MAXIMUM_TILT = 35.0  # degrees; gantries tilt by up to 30
-TILT_TOLERANCE = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
+from .headers import Frame
+
+MIN_SLICES = 3
+MAX_SPACING_CHANGE = 0.05  # of the distance between slices
+MAX_GANTRY_TILT = 35.0  # degrees; gantries tilt by up to 30
+MIN_DRIFT = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
+MAX_PIXEL_MM = 20
 
 
-@dataclass(frozen=True)
-class Stored:
-    """How uncompressed pixels lie in their file.
+class Problem(NamedTuple):
+    """Why a series cannot be read: a sentence, a few words, and the error's code."""
 
-    Attributes
-    ----------
-    dtype : str
-        NumPy's name of the stored type, with its byte order.
-    bits : int
-        BitsStored: what of each value is meant.
-    padding : float or None
-        PixelPaddingValue as written.
-    offset : int
-        Where the pixel data element begins in the file.
-    """
-
-    dtype: str
-    bits: int
-    padding: float | None
-    offset: int
+    sentence: str
+    reason: str
+    code: str
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One image: a file, or one frame of a multi-frame file.
+class _Placed(NamedTuple):
+    """The place of a frame that has one: LPS directions and position, mm."""
 
-    Attributes
-    ----------
-    path : Path
-    index : int or None
-        Frame number from 0 in a multi-frame file, None in a single-frame file.
-    position : tuple of 3 float or None
-        ImagePositionPatient, centre of the first pixel, LPS mm.
-    orientation : tuple of 6 float or None
-        ImageOrientationPatient: along a row, down a column, LPS.
-    spacing : tuple of 2 float or None
-        PixelSpacing: between rows, between columns, mm.
-    rows, columns : int
-    slope, intercept : float
-        HU = slope * stored value + intercept.
-    localizer, colour : bool
-        A scout view; an image in colour.
-    stored : Stored or None
-        None where the pixels must be decoded.
-    """
-
-    path: Path
-    index: int | None
-    position: tuple | None
-    orientation: tuple | None
-    spacing: tuple | None
-    rows: int
-    columns: int
-    slope: float
-    intercept: float
-    localizer: bool
-    colour: bool
-    stored: Stored | None = None
-
-    @property
-    def normal(self) -> np.ndarray | None:
-        if self.orientation is None:
-            return None
-        return np.cross(self.orientation[:3], self.orientation[3:])
+    position: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    normal: np.ndarray
 
 
-def geometry(frames) -> np.ndarray:
+def _placed(frame: Frame) -> _Placed:
+    if frame.position is None or frame.orientation is None:
+        raise ValueError(f"{_name(frame)} has no place in the patient")
+    row, column = np.array(frame.orientation[:3]), np.array(frame.orientation[3:])
+    return _Placed(np.array(frame.position), row, column, np.cross(row, column))
+
+
+def pixel_mm(frame: Frame) -> tuple[float, float]:
+    """Distance between rows and between columns of a frame that says so, mm."""
+    if frame.spacing is None:
+        raise ValueError(f"{_name(frame)} has no pixel spacing")
+    return frame.spacing[0], frame.spacing[1]
+
+
+def row_and_column(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Directions along a row and down a column, LPS, each of shape (3,)."""
+    placed = _placed(frame)
+    return placed.row, placed.column
+
+
+def geometry(frames: Sequence[Frame]) -> np.ndarray:
     """IJK-to-RAS of sorted frames, shape (4, 4), mm."""
-    first, last = frames[0], frames[-1]
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    normal = first.normal
-    distance = float(np.dot(np.subtract(last.position, first.position), normal))
+    first, last = _placed(frames[0]), _placed(frames[-1])
+    between_rows, between_columns = pixel_mm(frames[0])
+    distance = float(np.dot(np.subtract(last.position, first.position), first.normal))
     lps = np.eye(4)
-    lps[:3, 0] = row * first.spacing[1]
-    lps[:3, 1] = column * first.spacing[0]
-    lps[:3, 2] = normal * distance / (len(frames) - 1)
+    lps[:3, 0] = first.row * between_columns
+    lps[:3, 1] = first.column * between_rows
+    lps[:3, 2] = first.normal * distance / (len(frames) - 1)
     lps[:3, 3] = first.position
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
 
 
-def drift(frames) -> tuple[np.ndarray, np.ndarray]:
+def drift(frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray]:
     """How far each slice lies sideways of the first one, and how far along the normal.
 
     Returns
@@ -102,18 +75,31 @@ def drift(frames) -> tuple[np.ndarray, np.ndarray]:
     (ndarray, ndarray)
         LPS mm, shape (K, 3), at right angles to the normal; mm, shape (K,).
     """
-    offsets = np.array([f.position for f in frames]) - frames[0].position
-    along = offsets @ frames[0].normal
-    return offsets - np.outer(along, frames[0].normal), along
+    first = _placed(frames[0])
+    offsets = np.array([f.position for f in frames]) - first.position
+    along = offsets @ first.normal
+    return offsets - np.outer(along, first.normal), along
 
 
-def leans(frames) -> bool:
+def has_gantry_tilt(frames: Sequence[Frame]) -> bool:
     """Whether slices were taken with a tilted gantry."""
     sideways, along = drift(frames)
-    return bool(np.linalg.norm(sideways[-1]) > TILT_TOLERANCE * along[-1])
+    return bool(np.linalg.norm(sideways[-1]) > MIN_DRIFT * along[-1])
 
 
-def plane(frame) -> str:
+def gantry_tilt_degrees(frames: Sequence[Frame]) -> float:
+    """Angle between the slices' normal and the line through them, degrees.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Sorted, at different positions.
+    """
+    sideways, along = drift(frames)
+    return math.degrees(math.atan2(np.linalg.norm(sideways[-1]), along[-1]))
+
+
+def plane(frame: Frame) -> str:
     """'axial', 'sagittal' or 'coronal' by the direction closest to the slice normal."""
     normal = frame.normal
     if normal is None or not np.linalg.norm(normal) > 0.5:
@@ -121,115 +107,154 @@ def plane(frame) -> str:
     return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(normal)))]
 
 
-def image_problem(modality, frames) -> tuple[str | None, str | None]:
-    """What forbids reading one image of these at all: (sentence, few words)."""
+def image_problem(modality: str | None, frames: Sequence[Frame]) -> Problem | None:
+    """What forbids reading one image of these at all."""
+    kind = next(_kind_problems(modality, frames), None)
+    return kind or next(_header_problems(frames), None)
+
+
+def stack_problem(frames: Sequence[Frame]) -> Problem | None:
+    """What is wrong with the positions of sorted frames."""
+    return next(_position_problems(frames), None)
+
+
+# Each of these yields the problems in the order in which they are told; the
+# first one ends the look, so that a later check may count on the earlier ones.
+
+
+def _kind_problems(modality: str | None, frames: Sequence[Frame]) -> Iterator[Problem]:
     first = frames[0]
     if modality != "CT":
         what = f"{modality} images" if modality else "images of unknown modality"
-        return f"These are {what}, not CT; choose a CT series.", modality or "unknown modality"
+        yield Problem(
+            f"These are {what}, not CT; choose a CT series.",
+            modality or "unknown modality",
+            "not-ct",
+        )
     if first.localizer:
-        return (
+        yield Problem(
             "This is a scout view (localizer), not a CT scan; choose the series with the slices.",
+            "scout",
             "scout",
         )
     if first.colour:
-        return (
+        yield Problem(
             "The images are in colour (such as a screenshot), not CT values; choose the original CT series.",
             "colour images",
+            "colour-images",
         )
     if not first.rows:
-        return (
+        yield Problem(
             f"The file '{first.path.name}' is cut off or damaged; copy it again from where it came.",
             "damaged",
+            "damaged-file",
         )
+
+
+def _header_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
+    first = frames[0]
     if any(f.position is None or f.orientation is None or f.spacing is None for f in frames):
-        return (
+        yield Problem(
             "The images do not say where they lie in the patient (position, orientation or pixel spacing is missing); export the original CT series.",
             "no position in the patient",
+            "no-position",
         )
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    row, column = row_and_column(first)
     if (
         abs(np.linalg.norm(row) - 1) > 0.01
         or abs(np.linalg.norm(column) - 1) > 0.01
         or abs(row @ column) > 0.01
     ):
-        return (
+        yield Problem(
             "The image orientation in the header is not two perpendicular directions; export the original CT series.",
             "broken orientation",
+            "broken-orientation",
         )
-    if min(first.spacing) <= 0 or max(first.spacing) > 20:
-        return (
-            f"The pixel spacing in the header ({first.spacing[0]:g} x {first.spacing[1]:g} mm) cannot be right; export the original CT series.",
+    spacing = pixel_mm(first)
+    if min(spacing) <= 0 or max(spacing) > MAX_PIXEL_MM:
+        yield Problem(
+            f"The pixel spacing in the header ({spacing[0]:g} x {spacing[1]:g} mm) cannot be right; export the original CT series.",
             "broken pixel spacing",
+            "broken-pixel-spacing",
         )
-    if any(not np.allclose(f.spacing, first.spacing, rtol=1e-3) for f in frames):
-        return (
+    if any(not np.allclose(f.spacing or (), spacing, rtol=1e-3) for f in frames):
+        yield Problem(
             "The pixel spacing changes within the series; export each reconstruction as its own series.",
             "changing pixel spacing",
+            "changing-pixel-spacing",
         )
     strange = [f for f in frames if not 1e-6 < abs(f.slope) < 1e4 or abs(f.intercept) > 1e6]
     if strange:
-        return (
+        yield Problem(
             f"The rescale slope and intercept in the header ({strange[0].slope:g} and {strange[0].intercept:g}) cannot be right; export the original CT series.",
             "broken rescale values",
+            "broken-rescale",
         )
-    if len(frames) < MINIMUM_SLICES:
+    if len(frames) < MIN_SLICES:
         count = "one slice" if len(frames) == 1 else f"{len(frames)} slices"
-        return (
-            f"The series has only {count}; at least {MINIMUM_SLICES} are needed.",
+        yield Problem(
+            f"The series has only {count}; at least {MIN_SLICES} are needed.",
             f"only {count}",
+            "too-few-slices",
         )
-    return None, None
 
 
-def stack_problem(frames) -> tuple[str | None, str | None]:
-    """What is wrong with the positions of sorted frames: (sentence, few words)."""
+def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
     positions = np.array([f.position for f in frames])
-    along = positions @ frames[0].normal
+    along = positions @ _placed(frames[0]).normal
     gaps = np.diff(along)
     same = np.flatnonzero(gaps < 0.01)
     if same.size:
         a, b = frames[same[0]], frames[same[0] + 1]
         places = f"{same.size} place" + ("s" if same.size > 1 else "")
-        return (
+        yield Problem(
             f"The series has two images at the same position in {places} (such as {_name(a)} and {_name(b)}); remove copies and keep one phase.",
             "duplicate slices",
+            "duplicate-slices",
         )
     sideways, distance = drift(frames)
     length = distance[-1]
     line = np.outer(distance / length, sideways[-1])
-    if np.linalg.norm(sideways - line, axis=1).max() > max(0.5, TILT_TOLERANCE * length):
-        return (
+    if np.linalg.norm(sideways - line, axis=1).max() > max(0.5, MIN_DRIFT * length):
+        yield Problem(
             "The slices are shifted sideways against one another; export the original CT series.",
             "shifted slices",
+            "shifted-slices",
         )
-    angle = math.degrees(math.atan2(np.linalg.norm(sideways[-1]), length))
-    if angle > MAXIMUM_TILT:
-        return (
+    angle = gantry_tilt_degrees(frames)
+    if angle > MAX_GANTRY_TILT:
+        yield Problem(
             f"The slices lie {angle:.0f} degrees aslant of the line through them, more than any gantry tilts; export the original CT series.",
             "slices aslant",
+            "slices-aslant",
         )
+    spacing_problem = _spacing_problem(frames, gaps)
+    if spacing_problem is not None:
+        yield spacing_problem
+
+
+def _spacing_problem(frames: Sequence[Frame], gaps: np.ndarray) -> Problem | None:
+    """Whether slices are missing or unevenly spaced; `gaps` between them in mm, shape (K-1,)."""
     spacing = float(np.median(gaps))
-    uneven = np.flatnonzero(np.abs(gaps - spacing) > SPACING_TOLERANCE * spacing)
-    if uneven.size:
-        gap = gaps[uneven[0]]
-        if all(
-            gaps[n] > 1.5 * spacing and abs(gaps[n] / spacing - round(gaps[n] / spacing)) < 0.1
-            for n in uneven
-        ):
-            missing = sum(round(gaps[n] / spacing) - 1 for n in uneven)
-            count = "One slice is" if missing == 1 else f"{missing} slices are"
-            return (
-                f"{count} missing: a gap of {gap:.1f} mm after {_name(frames[uneven[0]])} where slices are {spacing:.4g} mm apart; copy the whole series.",
-                "missing slices",
-            )
-        return (
-            f"The slices are not evenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm); use a series with one spacing.",
-            "uneven spacing",
+    uneven = np.flatnonzero(np.abs(gaps - spacing) > MAX_SPACING_CHANGE * spacing)
+    if not uneven.size:
+        return None
+    steps = gaps[uneven] / spacing
+    if np.all(steps > 1.5) and np.all(np.abs(steps - np.round(steps)) < 0.1):
+        missing = int(np.sum(np.round(steps) - 1))
+        count = "One slice is" if missing == 1 else f"{missing} slices are"
+        return Problem(
+            f"{count} missing: a gap of {gaps[uneven[0]]:.1f} mm after {_name(frames[uneven[0]])} where slices are {spacing:.4g} mm apart; copy the whole series.",
+            "missing slices",
+            "missing-slices",
         )
-    return None, None
+    return Problem(
+        f"The slices are not evenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm); use a series with one spacing.",
+        "uneven spacing",
+        "uneven-spacing",
+    )
 
 
-def _name(frame) -> str:
+def _name(frame: Frame) -> str:
     name = f"'{frame.path.name}'"
     return name if frame.index is None else f"frame {frame.index + 1} of {name}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import Cancelled, CTBMDError
+from ..errors import CTBMDError
+from ..progress import Progress
 
 MAX_RATIO = 1200
 """No deflate stream grows by more (its limit is 1032); a header that asks for more is false."""
@@ -24,16 +27,18 @@ def stem(path: Path) -> str:
 
 def cut(path: Path) -> CTBMDError:
     """The error for a file that ends too early or does not unpack."""
-    return CTBMDError(f"'{path.name}' is cut off or damaged; copy it again from where it came.")
+    return CTBMDError(
+        f"'{path.name}' is cut off or damaged; copy it again from where it came.", "damaged-file"
+    )
 
 
 def zipped(path: Path) -> bool:
     """Whether a file starts as a gzip stream."""
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         return stream.read(2) == b"\x1f\x8b"
 
 
-def read_bytes(stream, count: int, path: Path, exact: bool = True) -> bytes:
+def read_bytes(stream: Any, count: int, path: Path, exact: bool = True) -> bytes:
     """`count` bytes from a stream; fewer only where `exact` is False.
 
     Raises
@@ -55,7 +60,13 @@ def read_bytes(stream, count: int, path: Path, exact: bool = True) -> bytes:
     return b"".join(parts)
 
 
-def read_array(stream, shape_kji, dtype, path: Path, should_cancel=None) -> np.ndarray:
+def read_array(
+    stream: Any,
+    shape_kji: tuple[int, ...],
+    dtype: np.dtype[Any],
+    path: Path,
+    progress: Progress,
+) -> np.ndarray:
     """An array straight from a stream, in the machine's byte order.
 
     Parameters
@@ -64,6 +75,10 @@ def read_array(stream, shape_kji, dtype, path: Path, should_cancel=None) -> np.n
     shape_kji : tuple of 3 int
     dtype : numpy.dtype
         With the byte order of the file.
+    path : Path
+        The file, for messages.
+    progress : Progress
+        Asked between parts of the file.
 
     Returns
     -------
@@ -76,12 +91,14 @@ def read_array(stream, shape_kji, dtype, path: Path, should_cancel=None) -> np.n
     try:
         values = np.empty(shape_kji, dtype)
     except (MemoryError, ValueError):
-        raise CTBMDError(f"'{path.name}' does not fit into the memory of this computer.") from None
-    view = memoryview(values.reshape(-1).view(np.uint8))
+        raise CTBMDError(
+            f"'{path.name}' does not fit into the memory of this computer.", "no-memory"
+        ) from None
+    raw: Any = values.reshape(-1).view(np.uint8)
+    view = memoryview(raw)
     done = 0
     while done < len(view):
-        if should_cancel and should_cancel():
-            raise Cancelled
+        progress.check()
         try:
             got = stream.readinto(view[done : done + _CHUNK])
         except _BROKEN:
@@ -110,17 +127,19 @@ def checked_matrix(matrix: np.ndarray, path: Path) -> np.ndarray:
         fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
     if not fine:
         raise CTBMDError(
-            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again."
+            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again.",
+            "broken-geometry",
         )
     directions = matrix[:3, :3] / spacing
     if np.abs(directions.T @ directions - np.eye(3)).max() > 0.01:
         raise CTBMDError(
-            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first."
+            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first.",
+            "oblique-axes",
         )
     return matrix
 
 
-def check_shape(sizes, path: Path) -> tuple[int, int, int]:
+def check_shape(sizes: Iterable[Any], path: Path) -> tuple[int, int, int]:
     """Three sizes along i, j, k that make a volume.
 
     Raises
@@ -128,22 +147,28 @@ def check_shape(sizes, path: Path) -> tuple[int, int, int]:
     CTBMDError
         For 2-D and 4-D content and fewer than 3 slices.
     """
-    sizes = [int(n) for n in sizes]
-    if min(sizes) < 1:
+    axes = [int(n) for n in sizes]
+    if min(axes) < 1:
         raise cut(path)
     volumes = 1
-    for n in sizes[3:]:
+    for n in axes[3:]:
         volumes *= n
     if volumes > 1:
         raise CTBMDError(
-            f"'{path.name}' is a series of {volumes} volumes (4-D); export one of them as a 3-D file."
+            f"'{path.name}' is a series of {volumes} volumes (4-D); export one of them as a 3-D file.",
+            "several-volumes",
         )
-    shape = (sizes + [1, 1, 1])[:3]
+    i, j, k = (axes + [1, 1, 1])[:3]
+    shape = i, j, k
     if min(shape) == 1:
-        raise CTBMDError(f"'{path.name}' is a single 2-D image; a CT volume is needed.")
+        raise CTBMDError(
+            f"'{path.name}' is a single 2-D image; a CT volume is needed.", "single-image"
+        )
     if min(shape) < 3:
-        raise CTBMDError(f"'{path.name}' has only {min(shape)} slices; at least 3 are needed.")
-    return tuple(shape)
+        raise CTBMDError(
+            f"'{path.name}' has only {min(shape)} slices; at least 3 are needed.", "too-few-slices"
+        )
+    return shape
 
 
 def check_size(nbytes: int, available: int, path: Path) -> None:

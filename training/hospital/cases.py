@@ -19,7 +19,7 @@ from CTBMDLib.cohort.cases import open_case
 from CTBMDLib.cohort.pairs import Pair, check_table, finding_words
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
-from CTBMDLib.reading.series import files_below
+from CTBMDLib.reading.files import files_below
 from CTBMDLib.safefile import write_text
 
 

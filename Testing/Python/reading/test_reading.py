@@ -79,7 +79,7 @@ def test_folders_are_searched_with_their_subfolders(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     volume = read_ct(tmp_path)
     assert volume.hu.shape == hu.shape
-    assert volume.remarks == ("Read series 3 'series' (axial, 8 images).",)
+    assert volume.reading_findings == ("Read series 3 'series' (axial, 8 images).",)
 
 
 def mixed_folder(folder):
@@ -95,7 +95,7 @@ def test_of_a_mixed_folder_the_largest_axial_ct_is_read_and_the_rest_named_in_on
     mixed_folder(tmp_path)
     volume = read_ct(tmp_path)
     assert volume.acquisition.series_uid == uid("P1", "axial")
-    (line,) = volume.remarks
+    (line,) = volume.reading_findings
     assert line.startswith("Read series 3 'axial' (axial, 6 images) of patient P1; left out: ")
     for part in (
         "'sagittal' (sagittal, 12 images)",
@@ -143,7 +143,7 @@ def test_a_usable_series_is_preferred_to_a_larger_broken_one(tmp_path):
     write_series(tmp_path, body(6), series="good")
     volume = read_ct(tmp_path)
     assert volume.acquisition.series_description == "good"
-    assert "'broken' (axial, 12 images) [uneven spacing]" in volume.remarks[0]
+    assert "'broken' (axial, 12 images) [uneven spacing]" in volume.reading_findings[0]
 
 
 def test_a_scout_inside_the_series_is_left_out(tmp_path):
@@ -158,7 +158,10 @@ def test_a_scout_inside_the_series_is_left_out(tmp_path):
     )
     volume = read_ct(tmp_path)
     assert volume.hu.shape == hu.shape
-    assert "left out: series 3 'series' (coronal, 1 image) [only one slice]" in volume.remarks[0]
+    assert (
+        "left out: series 3 'series' (coronal, 1 image) [only one slice]"
+        in volume.reading_findings[0]
+    )
 
 
 def test_one_file_stands_for_its_series(tmp_path):
@@ -166,7 +169,7 @@ def test_one_file_stands_for_its_series(tmp_path):
     write_series(tmp_path, body(12), series="larger")
     volume = read_ct(tmp_path / "series_0005.dcm")
     check_places(volume, hu)
-    assert volume.remarks[1] == (
+    assert volume.reading_findings[1] == (
         "'series_0005.dcm' is one of 8 images of its series; all of them were read from its folder."
     )
 
@@ -361,7 +364,7 @@ def test_the_mixed_real_folder_gives_its_sagittal_ct(shared_data):
     assert volume.hu.shape == (38, 512, 512)
     assert volume.axis_kji_of_ras == (0, 2, 1)
     assert np.allclose(volume.spacing_mm, (0.633, 0.633, 3.0), atol=1e-3)
-    (line,) = volume.remarks
+    (line,) = volume.reading_findings
     assert "(sagittal, 38 images)" in line and "(MR, 2 images)" in line
     assert line.count("(scout, 1 image)") == 2
 

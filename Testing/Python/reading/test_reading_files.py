@@ -68,11 +68,11 @@ def test_nifti_scaling(tmp_path):
 def test_two_orientations_that_disagree_are_named(tmp_path):
     raw = bytearray(nifti_bytes(HU, sform=1, qform=1))
     volume = read_ct(write(tmp_path / "a.nii", bytes(raw)))
-    assert volume.remarks == ()
+    assert volume.reading_findings == ()
     raw[268:272] = np.array([MATRIX[0, 3] + 7], "<f4").tobytes()  # qoffset_x
     volume = read_ct(write(tmp_path / "b.nii", bytes(raw)))
     check(volume)
-    assert "sform and qform, up to 7 mm apart" in volume.remarks[0]
+    assert "sform and qform, up to 7 mm apart" in volume.reading_findings[0]
 
 
 def test_nifti_units(tmp_path):

@@ -198,7 +198,7 @@ def test_a_file_cut_off_before_its_series_is_named_as_left_out(tmp_path):
     path.write_bytes(content[: content.index(b"\x20\x00\x0d\x00")])
     volume = read_ct(tmp_path)
     assert volume.hu.shape[0] == 7
-    assert "Damaged files were left out: 'series_0007.dcm'." in volume.remarks
+    assert "Damaged files were left out: 'series_0007.dcm'." in volume.reading_findings
 
 
 def test_no_pixel_data(tmp_path):

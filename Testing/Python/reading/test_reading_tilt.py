@@ -1,4 +1,4 @@
-"""A tilted gantry: the slices are put straight, and everything lies where it lay."""
+"""Gantry tilt correction: everything lies where it lay."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,10 @@ def test_everything_lies_where_it_lay(tmp_path, degrees, sign):
     assert np.isfinite(got).all()
     error = got - scene(lps)
     assert np.abs(error).mean() < 1 and np.abs(error).max() < 6
-    assert f"tilted by {degrees} degrees; the slices were put straight" in volume.remarks[1]
+    assert (
+        f"tilted by {degrees} degrees; gantry tilt correction was applied"
+        in volume.reading_findings[1]
+    )
 
 
 def test_a_shift_by_whole_pixels_changes_no_value(tmp_path):

@@ -1,4 +1,4 @@
-"""Slices taken with a tilted gantry, put straight.
+"""Gantry tilt correction: a block of slices from slices that lean.
 
 The table moves along the patient while the slices lean, so that each slice lies
 sideways of the one before. Read as if they were a block, everything in them
@@ -7,29 +7,20 @@ would lean; here every slice is moved within its own plane to where it belongs.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
-from ..errors import Cancelled
+from ..progress import Progress
 from ..volume import AIR_HU
-from .stack import drift, geometry
+from .headers import Frame
+from .stack import drift, geometry, pixel_mm, row_and_column
 
 
-def tilt_degrees(frames) -> float:
-    """Angle between the slices' normal and the line through them, degrees.
-
-    Parameters
-    ----------
-    frames : sequence of stack.Frame
-        Sorted, free of problems.
-    """
-    sideways, along = drift(frames)
-    return math.degrees(math.atan2(np.linalg.norm(sideways[-1]), along[-1]))
-
-
-def straighten(hu, frames, should_cancel=None) -> tuple[np.ndarray, np.ndarray]:
+def correct_gantry_tilt(
+    hu: np.ndarray, frames: Sequence[Frame], progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
     """A block of slices at right angles from slices that lean.
 
     Linear interpolation within each slice, none between slices; the slices are
@@ -38,9 +29,10 @@ def straighten(hu, frames, should_cancel=None) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     hu : ndarray, shape (K, J, I)
-    frames : sequence of stack.Frame
+    frames : sequence of Frame
         The K slices.
-    should_cancel : callable() -> bool or None
+    progress : Progress
+        Asked between slices.
 
     Returns
     -------
@@ -51,13 +43,14 @@ def straighten(hu, frames, should_cancel=None) -> tuple[np.ndarray, np.ndarray]:
     ------
     Cancelled
     """
-    first = frames[0]
+    row, column = row_and_column(frames[0])
+    between_rows, between_columns = pixel_mm(frames[0])
     sideways, _ = drift(frames)
     # Pixels by which each slice lies down (j) and along (i) from the first one.
     shift = np.stack(
         [
-            sideways @ np.array(first.orientation[3:]) / first.spacing[0],
-            sideways @ np.array(first.orientation[:3]) / first.spacing[1],
+            sideways @ column / between_rows,
+            sideways @ row / between_columns,
         ],
         axis=1,
     )
@@ -66,8 +59,7 @@ def straighten(hu, frames, should_cancel=None) -> tuple[np.ndarray, np.ndarray]:
     size = np.array(hu.shape[1:])
     result = np.full((len(hu), *(size + grow)), AIR_HU, hu.dtype)
     for k, plane in enumerate(hu):
-        if should_cancel and should_cancel():
-            raise Cancelled
+        progress.check()
         whole = np.floor(shift[k]).astype(int)
         part = shift[k] - whole
         # One row and column more take up the fraction of a pixel.
