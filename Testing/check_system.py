@@ -16,9 +16,11 @@ def missing() -> list[str]:
     """What cannot be loaded, each with the loader's own words."""
     problems = []
     if sys.platform.startswith("linux"):
-        for library in ("EGL", "GL", "fontconfig"):
-            if ctypes.util.find_library(library) is None:
-                problems.append(f"lib{library} is not installed")
+        problems += [
+            f"lib{library} is not installed"
+            for library in ("EGL", "GL", "fontconfig")
+            if ctypes.util.find_library(library) is None
+        ]
     for module in MODULES:
         try:
             importlib.import_module(module)

@@ -287,10 +287,13 @@ def _is_private(name: str) -> bool:
 
 
 def long_functions(source: Source) -> list[str]:
-    """Functions longer than `MAX_LINES`, their docstring included."""
+    """Functions longer than `MAX_LINES`; a docstring does not count, so that none is kept short."""
     lines = []
     for module, node in source.functions():
         length = (node.end_lineno or node.lineno) - node.lineno + 1
+        if ast.get_docstring(node, clean=False) is not None:
+            first = node.body[0]
+            length -= (first.end_lineno or first.lineno) - first.lineno + 1
         if length > MAX_LINES:
             lines.append(f"{source.where(module, node.lineno)} {node.name}() has {length} lines")
     return sorted(lines)

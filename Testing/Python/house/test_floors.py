@@ -47,10 +47,19 @@ def errors_without_a_code(tree):
         if called != "CTBMDError":
             continue
         given = [word.value for word in node.keywords if word.arg == "code"] or node.args[1:2]
-        code = given[0].value if given and isinstance(given[0], ast.Constant) else None
-        if not (isinstance(code, str) and CODE.fullmatch(code)):
+        if not (given and has_code(given[0])):
             lines.append(node.lineno)
     return lines
+
+
+def has_code(node):
+    """A literal, the code of another error passed on, or one of these or else the other."""
+    if isinstance(node, ast.BoolOp):
+        return all(has_code(value) for value in node.values)
+    if isinstance(node, ast.Attribute):
+        return node.attr == "code"
+    value = getattr(node, "value", None)
+    return isinstance(value, str) and bool(CODE.fullmatch(value))
 
 
 def test_every_error_has_a_literal_code():
@@ -70,6 +79,9 @@ def test_every_error_has_a_literal_code():
         ("raise CTBMDError('Sentence.')", False),
         ("raise CTBMDError('Sentence.', 'No_Such')", False),
         ("raise CTBMDError('Sentence.', code)", False),
+        ("raise CTBMDError('Sentence.', error.code)", True),
+        ("raise CTBMDError('Sentence.', chosen.code or 'unusable')", True),
+        ("raise CTBMDError('Sentence.', chosen.code or word)", False),
         ("raise ValueError('Sentence.')", True),
     ],
 )
