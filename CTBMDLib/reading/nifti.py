@@ -1,9 +1,10 @@
 """NIfTI-1 and NIfTI-2 files as CT volumes.
 
-Read here and not through VTK, because vtkNIFTIImageReader reports a cut-off
-file on the console and returns an image all the same. Format: the NIfTI-1
-header definition (nifti1.h, J. Neuroimaging Informatics Technology Initiative,
-2004) and NIfTI-2 (2011). NIfTI coordinates are RAS already.
+Read here because SimpleITK, tried, silently reads a .nii.gz cut to 70 % and one
+with a flipped byte; vtkNIFTIImageReader 9.6, tried with the same, sets an error
+code but leaves an image of full size with wrong values, without a sentence to show.
+Format: the NIfTI-1 header definition (nifti1.h, J. Neuroimaging Informatics
+Technology Initiative, 2004) and NIfTI-2 (2011). NIfTI coordinates are RAS already.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -107,7 +109,10 @@ def read_array(
             raise cut(path)
         done += got
     try:
-        stream.read(1)  # lets a packed stream compare its checksum
+        # A packed stream compares its checksum at its end only, and a damaged one
+        # may hold more than the array; what follows the array is no matter.
+        while isinstance(stream, gzip.GzipFile | bz2.BZ2File) and stream.read(_CHUNK):
+            progress.check()
     except _BROKEN:
         raise cut(path) from None
     if not values.dtype.isnative:

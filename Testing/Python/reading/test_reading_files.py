@@ -186,6 +186,25 @@ def test_files_cut_off(tmp_path):
     assert "not a NIfTI file" in refused(write(tmp_path / "f.nii.gz", b"%PDF-1.4" * 90))
 
 
+def test_the_checksum_counts_where_a_stream_holds_more_than_the_volume(tmp_path):
+    packed = bytearray(gzip.compress(nifti_bytes(HU) + b"more" * 5000))
+    check(read_ct(write(tmp_path / "ct.nii.gz", bytes(packed))))
+    packed[-6] ^= 1  # in the checksum, after the last voxel
+    assert "cut off or damaged" in refused(write(tmp_path / "ct.nii.gz", bytes(packed)))
+
+
+@pytest.mark.parametrize(
+    "name, code",
+    [("", "no-path"), ("absent", "no-such-file"), ("a.txt", "not-an-image"), ("b", "empty-folder")],
+)
+def test_an_error_has_a_code(tmp_path, name, code):
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(CTBMDError) as caught:
+        read_ct(tmp_path / name if name else "")
+    assert caught.value.code == code
+
+
 def test_damaged_gzip(tmp_path):
     zipped = bytearray(gzip.compress(nifti_bytes(HU)))
     zipped[len(zipped) // 2] ^= 0xFF

@@ -78,5 +78,5 @@ def test_cancel_is_obeyed(tmp_path):
     tilted_series(tmp_path, 15, slices=4)
     calls = iter(range(1000))
     with pytest.raises(Cancelled):
-        # 4 headers and 4 slices are asked about before the slices are put straight.
+        # 4 headers and 4 slices are asked about before gantry tilt correction.
         read_ct(tmp_path, should_cancel=lambda: next(calls) >= 9)
