@@ -250,8 +250,8 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
-    for remark in volume.reading_findings:
-        screen.say(remark)
+    for finding in volume.reading_findings:
+        screen.say(finding)
     screen.say(format_table(result).rstrip("\n"))
     missing = not_found(selection)
     if missing:
@@ -285,8 +285,8 @@ def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:
         write_text(output, selection.to_json(), arguments.overwrite)
     # Without --output the JSON is what stdout is for, and the rest must not get into it.
     stream = sys.stdout if output else sys.stderr
-    for remark in volume.reading_findings:
-        screen.say(remark, stream)
+    for finding in volume.reading_findings:
+        screen.say(finding, stream)
     if output:
         for item in selection:
             place = ", ".join(f"{x:.1f}" for x in item.ras)
