@@ -30,7 +30,7 @@ goldens: $(VENV)/.ready-test
 floors: $(VENV)/.ready-test
 	$(BIN)/python Testing/Python/floors.py
 
-mutate: $(VENV)/.ready-test
+mutate: $(VENV)/.ready-mutate
 	$(BIN)/python Testing/Python/mutate.py
 
 format: $(VENV)/.ready-test
@@ -50,6 +50,10 @@ $(VENV)/.ready-demo: $(PINS)
 $(VENV)/.ready-test: $(PINS)
 	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train
 	touch $(VENV)/.ready-demo $@
+
+$(VENV)/.ready-mutate: $(PINS)
+	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,mutate
+	touch $(VENV)/.ready-demo $(VENV)/.ready-test $@
 
 clean:
 	rm -rf $(VENV) build

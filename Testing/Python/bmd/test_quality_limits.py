@@ -281,3 +281,113 @@ def test_levels_that_differ(bmd, odd):
 def test_a_finding_as_a_dict():
     made = quality.Finding("noise", "L1", "text").to_dict()
     assert made == {"code": "noise", "level": "L1", "text": "text", "severity": "warning"}
+
+
+@pytest.mark.parametrize(("noise", "told"), [(30.0, False), (30.1, True), (None, False)])
+def test_noise_is_told_above_30_hu(monkeypatch, noise, told):
+    monkeypatch.setattr(quality, "image_noise", lambda hu: noise)
+    assert codes(of(images())) == [("noise", "warning")] * told
+
+
+def soft_patch(rows, columns, value=40.0, planes=3):
+    """Noise of metal with one even patch of soft tissue; the patch alone is looked at."""
+    hu = np.full((3, 64, 64), 30000.0, np.float32)
+    hu[:planes, 10 : 10 + rows, 10 : 10 + columns] = value
+    return quality.image_noise(hu)
+
+
+def test_noise_needs_40_pixels_an_image_whose_surroundings_are_soft():
+    # Four pixels on each side are not looked at: 5 by 8 remain, or 3 by 13.
+    assert soft_patch(13, 16) == 0.0
+    assert soft_patch(16, 13) == 0.0
+    assert soft_patch(11, 21) is None
+    # Each image is looked at by itself: 130 pixels in one are as good as 40 in three.
+    assert soft_patch(18, 21, planes=1) == 0.0
+    assert soft_patch(17, 21, planes=1) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "soft"), [(-20.0, False), (-19.5, True), (89.5, True), (90.0, False)]
+)
+def test_soft_tissue_is_above_minus_20_and_below_90_hu(value, soft):
+    assert (soft_patch(40, 40, value) is not None) == soft
+
+
+def front_of(hu, standard=STANDARD):
+    found = quality.check_images(images(hu=hu.astype(np.float32)), standard)
+    return "contrast-suspected" in [item.code for item in found]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(110.0, False), (110.5, True), (399.5, True), (400.0, False)]
+)
+def test_a_vessel_is_above_110_and_below_400_hu(value, told):
+    assert front_of(np.full((3, 64, 64), value)) == told
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "told"),
+    [
+        ((0, 5), (30, 35), True),
+        ((0, 4), (30, 35), False),
+        ((5, 10), (30, 35), True),
+        ((6, 11), (30, 35), False),
+        ((2, 7), (0, 5), True),
+        ((2, 7), (0, 4), False),
+        ((2, 7), (59, 64), True),
+        ((2, 7), (60, 64), False),
+        ((2, 6), (30, 35), False),
+        ((2, 7), (30, 34), False),
+    ],
+)
+def test_a_vessel_fills_five_by_five_pixels_inside_the_front(rows, columns, told):
+    hu = np.full((3, 64, 64), 50.0)
+    hu[:, slice(*rows), slice(*columns)] = 180.0
+    assert front_of(hu) == told
+
+
+def test_a_vessel_is_in_three_of_five_planes():
+    hu = np.full((5, 64, 64), 50.0)
+    hu[:3, 2:7, 30:35] = 180.0
+    assert front_of(hu)
+    hu[2] = 50.0
+    assert not front_of(hu)
+
+
+def test_the_front_begins_24_mm_before_the_centre():
+    bright = np.full((3, 64, 64), 180.0)
+    assert not front_of(bright, replace(STANDARD, anterior_mm=37.5))
+    assert front_of(bright, replace(STANDARD, anterior_mm=38.0))
+    assert not front_of(bright, replace(STANDARD, anterior_mm=20.0))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_body_is_looked_at_around_its_very_centre(axis):
+    place = (np.indices((64, 64)) + 0.5)[axis] - (22, 32)[axis]
+    hu = np.repeat((10 * place - 50)[None], 3, axis=0)
+    found = [x for x in quality.check_images(images(hu=hu), STANDARD) if x.code == "not-bone"]
+    assert "(-50 HU around it)" in found[0].text
+
+
+def test_the_share_outside_is_told_in_per_cent():
+    assert of(images(0.25))[0].text.startswith("L2: 75 % ")
+
+
+def test_a_missing_level_ends_nothing():
+    found = quality.check_neighbours({"L2": 1.0, "L3": 1.5})
+    assert [item.level for item in found] == ["L2", "L3"]
+
+
+def test_a_finding_does_not_change():
+    with pytest.raises(AttributeError):
+        quality.Finding("noise", "L1", "text").code = "metal"
+
+
+@pytest.mark.parametrize(
+    ("value", "outside"), [(0.33, True), (0.34, False), (2.65, False), (2.66, True)]
+)
+def test_values_that_no_training_patient_had(value, outside):
+    found = quality.check_range({"L1": 1.0, "L2": value}, (0.34, 2.65))
+    assert [(x.code, x.level) for x in found] == [("outside-training", "L2")] * outside
+    assert not outside or "(0.34-2.65)" in found[0].text
+    assert quality.check_range({"L1": value}, None) == []
