@@ -300,7 +300,7 @@ def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:
             "The vertebra numbers are uncertain; check the labels before you use them.",
             stream,
         )
-    for note in selection.notes:
+    for note in selection.findings:
         screen.say(note, stream)
     if output:
         screen.say(f"Written: {output}")

@@ -86,14 +86,14 @@ class LevelSelection:
     numbering : str or None
         What decided the numbering, one of `NUMBERINGS`; 'neither' means the
         labels are uncertain and a person must confirm them.
-    notes : tuple of str
+    findings : tuple of str
         Sentences for the user, such as possible transitional anatomy.
     """
 
     levels: tuple[LevelSlice, ...] = ()
     series_uid: str | None = None
     numbering: str | None = None
-    notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     _history: list[tuple[tuple[LevelSlice, ...], str | None]] = field(
         default_factory=list, repr=False, compare=False
     )
@@ -119,7 +119,7 @@ class LevelSelection:
 
     @property
     def numbering_uncertain(self) -> bool:
-        """True where what is in view does not decide which vertebra is which; `notes` say why."""
+        """True where what is in view does not decide which vertebra is which; `findings` say why."""
         return self.numbering == "neither"
 
     @property
@@ -239,7 +239,7 @@ class LevelSelection:
         return {
             "series_uid": self.series_uid,
             "numbering": self.numbering,
-            "notes": list(self.notes),
+            "findings": list(self.findings),
             "levels": levels,
         }
 
@@ -304,16 +304,18 @@ class LevelSelection:
                 "levels-file",
             )
         uid = data.get("series_uid")
-        notes = data.get("notes") or []
-        if not isinstance(notes, list):
+        # Files of version 1.0.0 and before call them notes.
+        findings = data.get("findings") or data.get("notes") or []
+        if not isinstance(findings, list):
             raise CTBMDError(
-                "The notes of the levels file must be a list of sentences or absent.", "levels-file"
+                "The findings of the levels file must be a list of sentences or absent.",
+                "levels-file",
             )
         return cls(
             tuple(levels),
             series_uid=None if uid is None else str(uid),
             numbering=numbering,
-            notes=tuple(str(note) for note in notes),
+            findings=tuple(str(text) for text in findings),
         )
 
     @classmethod

@@ -108,7 +108,7 @@ class Display:
 
     def _notes(self):
         selection = self.state.controller.selection
-        lines = [leveltable.numbering(selection), *selection.notes]
+        lines = [leveltable.numbering(selection), *selection.findings]
         setText(self.ui.levelNotesLabel, "\n".join(line for line in lines if line))
 
     def _slider(self):

@@ -59,8 +59,8 @@ class LevelActions:
 
     def onFound(self, selection):
         """Take the levels that were found and show the first lumbar one."""
-        if not selection.levels and not selection.notes:
-            selection.notes = (_("No lumbar vertebra was found in this volume."),)
+        if not selection.levels and not selection.findings:
+            selection.findings = (_("No lumbar vertebra was found in this volume."),)
         self.controller.replace(selection)
         names = [item.level for item in selection]
         first = next((level for level in LUMBAR if level in names), names[0] if names else None)

@@ -70,7 +70,7 @@ class SelectionController(VTKObservationMixin):
             self.changed.emit()
 
     def _kept(self):
-        empty = not self.selection.levels and not self.selection.notes
+        empty = not self.selection.levels and not self.selection.findings
         return "" if empty else self.selection.to_json()
 
     def _read(self):

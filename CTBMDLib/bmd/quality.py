@@ -194,7 +194,7 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
         for item in selection
         if item.confidence is not None and item.confidence < MIN_CONFIDENCE
     ]
-    found += [Finding("selection", None, note, "note") for note in selection.notes]
+    found += [Finding("selection", None, note, "note") for note in selection.findings]
     return found
 
 

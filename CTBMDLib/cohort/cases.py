@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 
 from ..errors import CTBMDError

@@ -164,7 +164,7 @@ def check_real(data: Path) -> bool:
             if case == "as it is":
                 planes.append(_planes_line(name, selection, truth, bodies_from_labels(path)))
             verdict = result["verdict"]
-            noted.update(n for n in selection.notes if "transitional" in n)
+            noted.update(n for n in selection.findings if "transitional" in n)
             table[case][verdict] += 1
             table["TOTAL"][verdict] += 1
             text = " ".join(

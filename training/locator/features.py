@@ -38,7 +38,7 @@ PRIORS = {
 from may be set anew, and the same command still makes the same weights."""
 EMPTY = ("thighs and knees", "pelvis below S1", "metal hip", "water phantom", "QA phantom")
 """Of `bodies.EMPTY_BODIES`, those without any disc."""
-RIB, NONE, WING, UNKNOWN = 0, 1, 2, -1
+RIB, NONE, ALA, UNKNOWN = 0, 1, 2, -1
 """What is beside a vertebra, as `evidence.SIDE_NAMES` counts."""
 KEYS = ("central", "beside", "bodies", "discs", "sides", "last")
 
@@ -81,7 +81,7 @@ def sides_of(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     sides : ndarray of int, shape (2, n)
-        `RIB`, `NONE` or `WING` on the left and right.
+        `RIB`, `NONE` or `ALA` on the left and right.
     last : ndarray of int, shape (2,)
         The vertebra with each side's last rib where that is one of the usual length, else -1.
     """
@@ -90,7 +90,7 @@ def sides_of(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     for number, (name, item) in enumerate(levels.items()):
         for side in range(2):
             if name[0] == "S":
-                sides[side, number] = WING
+                sides[side, number] = ALA
             elif item["rib_mm"][side] > 0:
                 sides[side, number] = RIB
                 last[side] = number if np.isinf(item["rib_mm"][side]) else -1

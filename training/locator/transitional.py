@@ -97,7 +97,7 @@ def judge_case(selection, truth: dict) -> dict:
     )
     if given == 0:
         verdict = "none"
-    elif any("transitional" in note.lower() for note in selection.notes):
+    elif any("transitional" in note.lower() for note in selection.findings):
         verdict = "noted"
     elif wrong:
         verdict = "wrong"

@@ -67,7 +67,7 @@ def test_selection_findings():
     sure = LevelSelection((LevelSlice("L1", (0, 0, 0), 0.9),), numbering="sacrum")
     assert quality.check_selection(sure) == []
     unsure = LevelSelection(
-        (LevelSlice("L1", (0, 0, 0), 0.3),), numbering="neither", notes=("Possible L6.",)
+        (LevelSlice("L1", (0, 0, 0), 0.3),), numbering="neither", findings=("Possible L6.",)
     )
     assert codes(quality.check_selection(unsure)) == ["numbering", "unsure-level", "selection"]
 

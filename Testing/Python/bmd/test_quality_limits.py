@@ -242,7 +242,7 @@ def test_low_confidence(confidence, unsure):
 
 def test_findings_of_a_selection_have_their_severity():
     unsure = LevelSelection(
-        (LevelSlice("L1", (0, 0, 0), 0.3),), numbering="neither", notes=("Possible L6.",)
+        (LevelSlice("L1", (0, 0, 0), 0.3),), numbering="neither", findings=("Possible L6.",)
     )
     found = quality.check_selection(unsure)
     assert [(x.code, x.level, x.severity) for x in found] == [

@@ -13,7 +13,7 @@ from CTBMDLib.levels import LevelSelection
 GOOD = {
     "series_uid": "1.2.3",
     "numbering": "sacrum",
-    "notes": ["a note"],
+    "findings": ["a finding"],
     "levels": [
         {
             "level": level,

@@ -63,7 +63,7 @@ def test_slices_above_the_lumbar_spine_give_none():
     volume, _ = scan("ct_slices_liver")
     selection = find_levels(volume)
     assert len(selection) == 0
-    assert selection.notes
+    assert selection.findings
 
 
 def test_storage_order_changes_nothing():

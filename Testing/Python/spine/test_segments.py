@@ -152,7 +152,7 @@ def test_a_vertebra_cut_by_the_edge_is_left_out_and_named():
     labels, matrix, _ = phantom()
     selection = levels_from_labels(labels[:-20], matrix, vertebra_names("totalsegmentator"))
     assert "L1" not in selection
-    assert any("L1" in note for note in selection.notes)
+    assert any("L1" in note for note in selection.findings)
 
 
 def test_the_scheme_is_guessed_only_where_it_is_certain():
@@ -177,7 +177,7 @@ def test_a_sixth_lumbar_vertebra_is_noted():
     labels, matrix, _ = phantom()
     names = {27: "L6", 28: "L5", 29: "L4", 30: "L3", 31: "L2"}
     selection = levels_from_labels(labels, matrix, names)
-    assert any("sixth lumbar" in note for note in selection.notes)
+    assert any("sixth lumbar" in note for note in selection.findings)
 
 
 @pytest.mark.parametrize(
@@ -198,22 +198,22 @@ def test_the_extra_vertebra_of_verse_is_kept_apart_and_noted(values, expected):
     assert set(names) == set(values.values())
     selection = levels_from_labels(verse, matrix, names)
     assert [item.level for item in selection] == expected
-    assert any("transitional" in note for note in selection.notes)
+    assert any("transitional" in note for note in selection.findings)
 
 
 def test_no_note_for_an_extra_vertebra_that_is_not_in_the_volume():
     labels, matrix, _ = phantom()
     verse = np.where(labels > 0, 51 - labels, 0)
-    assert levels_from_labels(verse, matrix, vertebra_names("verse")).notes == ()
+    assert levels_from_labels(verse, matrix, vertebra_names("verse")).findings == ()
 
 
 def test_skipped_and_swapped_levels_are_noted():
     labels, matrix, _ = phantom()
     names = {27: "L5", 28: "L4", 30: "L2", 31: "L1"}
-    notes = levels_from_labels(labels, matrix, names).notes
+    notes = levels_from_labels(labels, matrix, names).findings
     assert len(notes) == 1 and "no L3 between L2 and L4" in notes[0]
     names = {27: "L5", 28: "L4", 29: "L2", 30: "L3", 31: "L1"}
-    notes = levels_from_labels(labels, matrix, names).notes
+    notes = levels_from_labels(labels, matrix, names).findings
     assert len(notes) == 1 and "L2 lies below L3" in notes[0]
 
 

@@ -15,7 +15,7 @@ def selection():
         LevelSlice(name, (1.0, 2.0, s), 0.9, "found", name != "L5", (0.0, 0.2, 0.98), 28.0)
         for name, s in points.items()
     )
-    return LevelSelection(levels, series_uid="1.2.3", numbering="sacrum", notes=("a note",))
+    return LevelSelection(levels, series_uid="1.2.3", numbering="sacrum", findings=("a note",))
 
 
 def names(selection):
@@ -129,6 +129,7 @@ def test_json_as_a_person_may_write_it():
         ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "source": "x"}]}', "not a source"),
         ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "axis": [1]}]}', "axis"),
         ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "height_mm": 1}]}', "5 to 80"),
+        ('{"levels": [], "findings": true}', "list of sentences"),
         ('{"levels": [], "notes": true}', "list of sentences"),
         ('{"levels": [], "numbering": "by luck"}', "numbering of the levels file"),
         ('{"levels": [{"level": "L1", "ras": [0, 0, 0], "included": "no"}]}', "true or false"),
@@ -156,3 +157,10 @@ def test_markups_both_ways(selection):
     assert selection["T12"].source == "added"
     selection.undo()
     assert selection.to_points() == points
+
+
+@pytest.mark.parametrize("key", ["findings", "notes"])
+def test_findings_are_read_under_their_name_and_that_of_older_files(key):
+    read = LevelSelection.from_json(json.dumps({"levels": [], key: ["Possible L6."]}))
+    assert read.findings == ("Possible L6.",)
+    assert '"findings"' in read.to_json() and '"notes"' not in read.to_json()
