@@ -180,9 +180,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     check_person(sex, age)
     chosen = choose(volume, selection)
     findings = quality.check_volume(volume) + quality.check_selection(selection)
-    if sex and facts.sex and sex != facts.sex:
-        text = f"The sex given ({sex}) is not the one in the header ({facts.sex})."
-        findings.append(Finding("sex", None, text))
+    findings += quality.check_sex(sex, facts.sex)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
@@ -203,12 +201,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         bundle=bundle,
         findings=findings,
     )
-    levels = [level_row(common, part, answers[part.level]) for part in cuts]
-    total, reason = total_row(common, [part for part in cuts if part.counted], answers)
-    if reference and sex is None:
-        findings.append(
-            Finding("no-sex", None, "The sex is unknown, so there is no T-score.", "note")
-        )
+    levels, total, reason = rows(common, cuts, answers)
     work.step(1.0, "Done")
     return BMDResult(
         levels,
@@ -293,6 +286,21 @@ def predict(
     ends = np.cumsum([len(part.images.hu) for part in cuts])[:-1]
     parts = np.split(values, ends, axis=1)
     return {part.level: value for part, value in zip(cuts, parts, strict=True)}
+
+
+def rows(
+    common: Common, cuts: list[Cut], answers: dict[str, np.ndarray]
+) -> tuple[list[LevelResult], LevelResult | None, str | None]:
+    """The rows of the levels, the L1-L4 row or None, and why there is none.
+
+    Adds to `common.findings` what is to be said of the mean and of the T-score.
+    """
+    levels = [level_row(common, part, answers[part.level]) for part in cuts]
+    total, reason = total_row(common, [part for part in cuts if part.counted], answers)
+    if common.reference and common.sex is None:
+        text = "The sex is unknown, so there is no T-score."
+        common.findings.append(Finding("no-sex", None, text, "note"))
+    return levels, total, reason
 
 
 def level_row(common: Common, part: Cut, values: np.ndarray) -> LevelResult:

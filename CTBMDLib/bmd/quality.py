@@ -198,6 +198,14 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
     return found
 
 
+def check_sex(given: str | None, header: str | None) -> list[Finding]:
+    """Whether the sex that a person gives contradicts the scan's own header."""
+    if not given or not header or given == header:
+        return []
+    text = f"The sex given ({given}) is not the one in the header ({header})."
+    return [Finding("sex", None, text)]
+
+
 def check_neighbours(bmd: dict[str, float]) -> list[Finding]:
     """Levels whose BMD differs from every neighbour's by more than health explains.
 

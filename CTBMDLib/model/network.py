@@ -80,6 +80,39 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def draw_maps(ops: Any, weights: dict[str, Any], channels: Any) -> tuple[Any, Any]:
+    """The encoder-decoder.
+
+    Parameters
+    ----------
+    ops, weights
+        See `forward`.
+    channels : array or tensor, shape (n, 2, rows, columns)
+
+    Returns
+    -------
+    (maps, context)
+        maps, shape (n, 4, rows, columns), before their sigmoid or softmax; context,
+        the coarsest features, shape (n, channels, rows / 8, columns / 8).
+    """
+
+    def block(name: str, x: Any) -> Any:
+        x = ops.conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        x = ops.group_norm(x, weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"])
+        return ops.relu(x)
+
+    x1 = block("enc1", channels)
+    x2 = block("enc2b", block("enc2a", ops.pool(x1)))
+    x3 = block("enc3b", block("enc3a", ops.pool(x2)))
+    x4 = block("enc4b", block("enc4a", ops.pool(x3)))
+    y = block("dec3", ops.concatenate([ops.upsample(x4), x3]))
+    y = block("dec2", ops.concatenate([ops.upsample(y), x2]))
+    y = ops.conv(y, weights["narrow.weight"], weights["narrow.bias"])
+    y = block("dec1", ops.concatenate([ops.upsample(y), x1]))
+    y = ops.conv(y, weights["maps.weight"], weights["maps.bias"])
+    return y, x4
+
+
 def forward(
     ops: Any,
     weights: dict[str, Any],
@@ -112,24 +145,10 @@ def forward(
         bmd, shape (n,), g/cm2; maps, shape (n, 4, rows, columns): bone and
         width 0 to 1, muscle and fat attention summing to 1 over the image.
     """
-
-    def block(name: str, x: Any) -> Any:
-        x = ops.conv(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-        x = ops.group_norm(x, weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"])
-        return ops.relu(x)
-
     hu = ops.clip(hu, hu_low, hu_high)
     wide = hu / 500.0
     soft = ops.clip(hu, hu_low, 300.0) / 150.0
-    x1 = block("enc1", ops.stack_channels([wide, soft]))
-    x2 = block("enc2b", block("enc2a", ops.pool(x1)))
-    x3 = block("enc3b", block("enc3a", ops.pool(x2)))
-    x4 = block("enc4b", block("enc4a", ops.pool(x3)))
-    y = block("dec3", ops.concatenate([ops.upsample(x4), x3]))
-    y = block("dec2", ops.concatenate([ops.upsample(y), x2]))
-    y = ops.conv(y, weights["narrow.weight"], weights["narrow.bias"])
-    y = block("dec1", ops.concatenate([ops.upsample(y), x1]))
-    y = ops.conv(y, weights["maps.weight"], weights["maps.bias"])
+    y, x4 = draw_maps(ops, weights, ops.stack_channels([wide, soft]))
 
     bone = ops.sigmoid(y[:, 0])
     width = ops.sigmoid(y[:, 1])

@@ -138,7 +138,9 @@ def benchmark(case: Path, model, repeats: int) -> str:
     selection = steps.run("find", lambda: find_levels(volume))
     chosen = [item for item in selection if item.level in MEASURED]
     if not chosen:
-        raise CTBMDError(f"no lumbar level found in '{case}'; nothing to cut and infer.")
+        raise CTBMDError(
+            f"no lumbar level found in '{case}'; nothing to cut and infer.", "no-lumbar-level"
+        )
 
     def cut():
         for item in chosen:
