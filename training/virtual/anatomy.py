@@ -4,8 +4,6 @@ Coordinates are RAS mm with the centre of L3 near the origin; the person lies
 supine, so the back is at low A.
 """
 
-# A patient's or a volume's bytes hang on these lines, so they stay as they are.
-# ruff: noqa: PLR0915, PLR0917
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ import numpy as np
 
 from . import materials
 from .bone import mineral_of_vertebra
-from .posterior import posterior_parts
+from .posterior import MAX_PARTS, posterior_parts
 from .primitives import (
     ANGLES,
     BASIVERTEBRAL,
@@ -114,7 +112,7 @@ def _slope(radius: np.ndarray) -> np.ndarray:
     return 1 / np.sqrt(1 + (derivative / radius) ** 2)
 
 
-def _frames(rng, heights, discs, traits, population, tilt_deg):
+def _frames(rng, heights, discs, population, tilt_deg):
     """Centres and rotations along a spine with lordosis, scoliosis and rotation."""
     p = priors()[population]
     lordosis = (
@@ -148,6 +146,68 @@ def _frames(rng, heights, discs, traits, population, tilt_deg):
     return centres, rotations, {"cobb_deg": float(cobb), "lordosis": lordosis}
 
 
+@dataclass
+class _Bodies:
+    """The ten vertebrae while they are drawn, from head to feet.
+
+    Attributes
+    ----------
+    names : tuple of 10 str
+    vertebrae : ndarray, shape (10, N_VERTEBRA)
+    radius, cortex, lips : ndarray, shape (10, ANGLES)
+        Outline, thickness of the wall and reach of osteophytes, mm.
+    parts : ndarray, shape (10, MAX_PARTS, 16)
+        See `posterior_parts`.
+    """
+
+    names: tuple
+    vertebrae: np.ndarray
+    radius: np.ndarray
+    cortex: np.ndarray
+    lips: np.ndarray
+    parts: np.ndarray
+
+    @classmethod
+    def blank(cls, names) -> _Bodies:
+        """Vertebrae of which nothing is drawn yet."""
+        count = len(names)
+        return cls(
+            names,
+            np.zeros((count, N_VERTEBRA)),
+            np.empty((count, ANGLES)),
+            np.empty((count, ANGLES)),
+            np.zeros((count, ANGLES)),
+            np.zeros((count, MAX_PARTS, 16)),
+        )
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What is drawn once for all vertebrae of a person.
+
+    Attributes
+    ----------
+    wear : float
+        Scale of the osteophytes, mm.
+    density_noise : ndarray, shape (10,)
+        Relative deviation of each level's density from the person's.
+    deform_rate : float
+        Probability of a deformity a vertebra.
+    texture : float
+    gradients : list of 3 float
+        Relative rise of density along w, v and r.
+    turn : ndarray, shape (3,)
+        Phases of the wall's thickness, radians.
+    """
+
+    wear: float
+    density_noise: np.ndarray
+    deform_rate: float
+    texture: float
+    gradients: list
+    turn: np.ndarray
+
+
 def make_scene(traits: Traits, seed: int, population: str = "realistic", variant=None) -> Scene:
     """Shapes of a person; the same traits and seed give the same scene.
 
@@ -156,110 +216,172 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic", variant
     spine than the textbook's.
     """
     rng = np.random.default_rng([seed, 11])
-    p, lv, bone = priors()[population], priors()["levels"], priors()["bone"]
-    names = LEVELS
+    p, lv, names = priors()[population], priors()["levels"], LEVELS
     if variant is not None:
         names, lv = variant.names, variant.levels(lv)
-    count = len(names)
-    men = traits.sex == "M"
-    # Width and depth are scaled until the mean section of L1-L3 is the drawn one.
-    shapes = [outline(w, d, rng) for w, d in zip(lv["width"], lv["depth"], strict=True)]
-    factor = np.sqrt(traits.section_cm2 * 100 / np.mean([_section_area(r) for r in shapes[3:6]]))
-    tall = (traits.height_cm / (173 if men else 160)) ** 0.8
-    tall *= priors()["realistic"]["men_height_factor"] if men else 1.0
-    heights = np.array(lv["height"]) * tall * (1 + rng.normal(0, 0.02, count))
-    # Discs lose height with age, unevenly.
-    worn = 1 - 0.004 * max(traits.age - 40, 0) * rng.uniform(0, 1.6, count)
-    discs = np.array(lv["disc"]) * tall * np.clip(worn, 0.35, 1.1)
-    centres, rotations, facts = _frames(rng, heights, discs, traits, population, lv["tilt_deg"])
-
-    vertebrae = np.zeros((count, N_VERTEBRA))
-    radius = np.empty((count, ANGLES))
-    cortex = np.empty((count, ANGLES))
-    lips = np.zeros((count, ANGLES))
-    parts = []
-    wear = p["osteophyte_mm"] * max(traits.age - 35, 0) / 45 * abs(rng.normal(0, 0.6))
-    density_noise = rng.normal(0, p["level_sd"], count) - rng.normal(0, p["level_sd"] / 2)
-    deform_rate = p["deformity_share"] * (
-        max(traits.age - 40, 0) / 25 if population == "realistic" else 1
-    )
-    texture = np.clip(rng.normal(*bone["texture"]), 0.03, 0.35)
-    gradients = [rng.normal(*bone[k]) for k in ("gradient_w", "gradient_v", "gradient_r")]
-    turn = rng.uniform(0, 2 * np.pi, 3)
-    size = factor / 1.0
+    outlines, factor = _sections(traits, lv, rng)
+    heights, discs = _heights_and_discs(traits, lv, rng)
+    centres, rotations, facts = _frames(rng, heights, discs, population, lv["tilt_deg"])
+    shared = _draw_shared(traits, population, len(names), rng)
+    bodies = _Bodies.blank(names)
     for i, name in enumerate(names):
-        v = vertebrae[i]
-        radius[i] = shapes[i] * factor
-        # The drawn section is that of the waist; the rims stand out from it.
-        v[WAIST] = rng.uniform(0.06, 0.13)
-        radius[i] /= 1 - v[WAIST] * 0.95
-        v[HEIGHT] = heights[i]
-        v[WEDGE] = lv["wedge_mm"][i] / (lv["depth"][i] * factor)
-        v[CONCAVE_TOP], v[CONCAVE_BOTTOM] = rng.uniform(0.6, 2.2), rng.uniform(0.8, 2.8)
-        if rng.random() < deform_rate and i < 8:
-            kind = rng.integers(3)
-            loss = rng.uniform(0.12, 0.35) * heights[i]
-            if kind == 0:
-                v[WEDGE] += loss / (lv["depth"][i] * factor)
-                v[HEIGHT] -= 0.5 * loss
-                v[WEDGE] -= 2 * loss / (lv["depth"][i] * factor)
-            elif kind == 1:
-                v[CONCAVE_TOP] += 0.5 * loss
-                v[CONCAVE_BOTTOM] += 0.4 * loss
-            else:
-                v[CONCAVE_TOP] += 0.8 * loss
+        v = bodies.vertebrae[i]
+        v[HEIGHT], v[DISC_BELOW] = heights[i], discs[i]
+        depth = lv["depth"][i] * factor
+        bodies.radius[i] = _draw_body(v, outlines[i] * factor, lv["wedge_mm"][i] / depth, rng)
+        if rng.random() < shared.deform_rate and i < 8:
+            _deform(v, depth, rng)
             facts.setdefault("deformed", []).append(name)
         else:
             rng.random(2)
-        v[REACH] = radius[i].max()
-        v[SEED] = int(rng.integers(1, 2**30))
-        v[DISC_BELOW] = discs[i]
-        v[SOURCE_FLARE] = rng.uniform(2.5, 4.5)
-        v[BASIVERTEBRAL] = rng.uniform(*bone["basivertebral"])
-        v[CANAL_U] = lv["canal_width"][i] / 2 * size**0.5 * rng.normal(1, 0.03)
-        v[CANAL_V] = lv["canal_depth"][i] / 2 * size**0.5 * rng.normal(1, 0.05)
-        back = radius[i][np.argmin(np.abs(THETA - 1.5 * np.pi))]
-        v[CANAL_CENTRE] = -back * (1 - v[WAIST]) - v[CANAL_V] + 0.3
-        v[GRADIENT_W], v[GRADIENT_V], v[GRADIENT_R] = gradients
-        v[TEXTURE] = texture
-        v[MARROW_FAT] = np.clip(traits.marrow_fat + rng.normal(0, 0.02), 0.02, 0.95)
-        trend = 1 + priors()["realistic"]["level_trend"] * (i - 5)
-        # The drawn density is that of the body's centre; the gradients rise from it.
-        centre = 1 - 0.33 * gradients[0] - 0.4 * gradients[2]
-        spread = np.clip(1 + density_noise[i], 0.6, 1.4)
-        v[RHO_TRABECULAR] = traits.trabecular * trend * spread / centre
-        if rng.random() < p["sclerosis_share"] * max(traits.age - 30, 0) / 40:
-            v[SCLEROSIS] = rng.uniform(0.03, 0.2)
-        if rng.random() < p["schmorl_share"] / 2:
-            v[SCHMORL_R] = rng.uniform(3, 6)
-            v[SCHMORL_U], v[SCHMORL_V] = rng.uniform(-8, 8), rng.uniform(-6, 4)
-            v[SCHMORL_SIDE] = rng.choice([-1.0, 1.0])
-        # The wall is not even: thicker at the front of the waist and at the back's corners.
-        wave = 1 + 0.18 * np.cos(THETA + turn[0]) + 0.14 * np.cos(2 * THETA + turn[1])
-        wave += 0.10 * np.cos(3 * THETA + turn[2] + i)
-        cortex[i] = traits.cortex_mm * wave * np.clip(rng.normal(1, 0.08), 0.7, 1.3)
-        v[T_ENDPLATE] = traits.cortex_mm * traits.endplate_factor
-        v[RHO_CORTEX], v[RHO_CORTEX_POSTERIOR] = traits.cortex_ha, traits.posterior_ha
-        spurs = np.zeros(ANGLES)
-        for _ in range(3):
-            at, height = rng.uniform(-0.6, np.pi + 0.6), wear * abs(rng.normal(0, 1))
-            spurs += height * np.exp(-((np.angle(np.exp(1j * (THETA - at))) / 0.35) ** 2))
-        lips[i] = np.minimum(spurs, 9.0)
+        _draw_canal(v, bodies.radius[i], lv["canal_width"][i], lv["canal_depth"][i], factor, rng)
+        _draw_density(v, i, traits, shared, p, rng)
+        bodies.cortex[i] = _draw_wall(v, i, traits, shared.turn, rng)
+        bodies.lips[i] = _draw_lips(shared.wear, rng)
         kind = None if variant is None else variant.kind(i)
-        parts.append(posterior_parts(i, radius[i], v, lv, size, rng, kind))
-    slope = np.array([_slope(r) for r in radius])
-    parts = np.array(parts)
+        bodies.parts[i] = posterior_parts(i, bodies.radius[i], v, lv, factor, rng, kind)
     if variant is not None:
-        variant.reshape(parts, vertebrae, radius)
-    _set_posterior(names, vertebrae, radius, slope, cortex, lips, parts, traits)
-    scale_mineral(vertebrae, cortex, traits.mineral)
+        variant.reshape(bodies.parts, bodies.vertebrae, bodies.radius)
+    slope = np.array([_slope(r) for r in bodies.radius])
+    _set_posterior(bodies, slope, traits)
+    scale_mineral(bodies.vertebrae, bodies.cortex, traits.mineral)
     tissue = tissue_table(rng)
-    spine = (vertebrae, centres, rotations, radius, slope, cortex, lips, parts, tissue)
+    spine = (
+        bodies.vertebrae, centres, rotations, bodies.radius, slope, bodies.cortex, bodies.lips,
+        bodies.parts, tissue,
+    )  # fmt: skip
     soft, extent = trunk_scene(spine, tissue, traits, p, rng, facts, variant)
     axes = rotations[:, :, 2].copy()
     return Scene(
-        spine, soft, traits, centres, axes, vertebrae[:, HEIGHT], extent, facts, tuple(names)
+        spine, soft, traits, centres, axes, bodies.vertebrae[:, HEIGHT], extent, facts, tuple(names)
     )
+
+
+def _sections(traits, lv, rng):
+    """Outlines of the bodies, and the factor that makes the mean section of L1-L3 the drawn one."""
+    outlines = [outline(w, d, rng) for w, d in zip(lv["width"], lv["depth"], strict=True)]
+    mean = np.mean([_section_area(r) for r in outlines[3:6]])
+    return outlines, np.sqrt(traits.section_cm2 * 100 / mean)
+
+
+def _heights_and_discs(traits, lv, rng):
+    """Heights of the bodies and of the discs below them, mm."""
+    men = traits.sex == "M"
+    tall = (traits.height_cm / (173 if men else 160)) ** 0.8
+    tall *= priors()["realistic"]["men_height_factor"] if men else 1.0
+    count = len(lv["height"])
+    heights = np.array(lv["height"]) * tall * (1 + rng.normal(0, 0.02, count))
+    # Discs lose height with age, unevenly.
+    worn = 1 - 0.004 * max(traits.age - 40, 0) * rng.uniform(0, 1.6, count)
+    return heights, np.array(lv["disc"]) * tall * np.clip(worn, 0.35, 1.1)
+
+
+def _draw_shared(traits, population, count, rng) -> _Shared:
+    p, bone = priors()[population], priors()["bone"]
+    aged = max(traits.age - 40, 0) / 25 if population == "realistic" else 1
+    return _Shared(
+        wear=p["osteophyte_mm"] * max(traits.age - 35, 0) / 45 * abs(rng.normal(0, 0.6)),
+        density_noise=rng.normal(0, p["level_sd"], count) - rng.normal(0, p["level_sd"] / 2),
+        deform_rate=p["deformity_share"] * aged,
+        texture=np.clip(rng.normal(*bone["texture"]), 0.03, 0.35),
+        gradients=[rng.normal(*bone[k]) for k in ("gradient_w", "gradient_v", "gradient_r")],
+        turn=rng.uniform(0, 2 * np.pi, 3),
+    )
+
+
+def _draw_body(v, radius, wedge, rng) -> np.ndarray:
+    """Waist, wedge and endplates of a body, into its row `v`; its outline, mm.
+
+    Parameters
+    ----------
+    v : ndarray, shape (N_VERTEBRA,)
+    radius : ndarray, shape (ANGLES,)
+        Outline of the waist, mm.
+    wedge : float
+        Height change per mm towards the front.
+    rng : numpy Generator
+    """
+    # The drawn section is that of the waist; the rims stand out from it.
+    v[WAIST] = rng.uniform(0.06, 0.13)
+    v[WEDGE] = wedge
+    v[CONCAVE_TOP], v[CONCAVE_BOTTOM] = rng.uniform(0.6, 2.2), rng.uniform(0.8, 2.8)
+    return radius / (1 - v[WAIST] * 0.95)
+
+
+def _deform(v, depth, rng) -> None:
+    """Make a body of this depth (mm) a wedge, a biconcave one or one with a sunken top plate."""
+    kind = rng.integers(3)
+    loss = rng.uniform(0.12, 0.35) * v[HEIGHT]
+    if kind == 0:
+        v[WEDGE] += loss / depth
+        v[HEIGHT] -= 0.5 * loss
+        v[WEDGE] -= 2 * loss / depth
+    elif kind == 1:
+        v[CONCAVE_TOP] += 0.5 * loss
+        v[CONCAVE_BOTTOM] += 0.4 * loss
+    else:
+        v[CONCAVE_TOP] += 0.8 * loss
+
+
+def _draw_canal(v, radius, width, depth, size, rng) -> None:
+    """Seed, rims, basivertebral vein and spinal canal, into a vertebra's row.
+
+    Parameters
+    ----------
+    v : ndarray, shape (N_VERTEBRA,)
+    radius : ndarray, shape (ANGLES,)
+        The body's outline, mm.
+    width, depth : float
+        Of the mean woman's canal, mm.
+    size : float
+        Linear size of the body's section against hers.
+    rng : numpy Generator
+    """
+    v[REACH] = radius.max()
+    v[SEED] = int(rng.integers(1, 2**30))
+    v[SOURCE_FLARE] = rng.uniform(2.5, 4.5)
+    v[BASIVERTEBRAL] = rng.uniform(*priors()["bone"]["basivertebral"])
+    v[CANAL_U] = width / 2 * size**0.5 * rng.normal(1, 0.03)
+    v[CANAL_V] = depth / 2 * size**0.5 * rng.normal(1, 0.05)
+    back = radius[np.argmin(np.abs(THETA - 1.5 * np.pi))]
+    v[CANAL_CENTRE] = -back * (1 - v[WAIST]) - v[CANAL_V] + 0.3
+
+
+def _draw_density(v, i, traits, shared: _Shared, p, rng) -> None:
+    """Marrow, cancellous bone, sclerosis and Schmorl's node of level `i`, into its row."""
+    v[GRADIENT_W], v[GRADIENT_V], v[GRADIENT_R] = shared.gradients
+    v[TEXTURE] = shared.texture
+    v[MARROW_FAT] = np.clip(traits.marrow_fat + rng.normal(0, 0.02), 0.02, 0.95)
+    trend = 1 + priors()["realistic"]["level_trend"] * (i - 5)
+    # The drawn density is that of the body's centre; the gradients rise from it.
+    centre = 1 - 0.33 * shared.gradients[0] - 0.4 * shared.gradients[2]
+    spread = np.clip(1 + shared.density_noise[i], 0.6, 1.4)
+    v[RHO_TRABECULAR] = traits.trabecular * trend * spread / centre
+    if rng.random() < p["sclerosis_share"] * max(traits.age - 30, 0) / 40:
+        v[SCLEROSIS] = rng.uniform(0.03, 0.2)
+    if rng.random() < p["schmorl_share"] / 2:
+        v[SCHMORL_R] = rng.uniform(3, 6)
+        v[SCHMORL_U], v[SCHMORL_V] = rng.uniform(-8, 8), rng.uniform(-6, 4)
+        v[SCHMORL_SIDE] = rng.choice([-1.0, 1.0])
+
+
+def _draw_wall(v, i, traits, turn, rng) -> np.ndarray:
+    """Endplates of level `i`, into its row; thickness of its wall, mm, shape (ANGLES,)."""
+    v[T_ENDPLATE] = traits.cortex_mm * traits.endplate_factor
+    v[RHO_CORTEX], v[RHO_CORTEX_POSTERIOR] = traits.cortex_ha, traits.posterior_ha
+    # The wall is not even: thicker at the front of the waist and at the back's corners.
+    wave = 1 + 0.18 * np.cos(THETA + turn[0]) + 0.14 * np.cos(2 * THETA + turn[1])
+    wave += 0.10 * np.cos(3 * THETA + turn[2] + i)
+    return traits.cortex_mm * wave * np.clip(rng.normal(1, 0.08), 0.7, 1.3)
+
+
+def _draw_lips(wear, rng) -> np.ndarray:
+    """Reach of three osteophytes around a body, mm, shape (ANGLES,)."""
+    spurs = np.zeros(ANGLES)
+    for _ in range(3):
+        at, height = rng.uniform(-0.6, np.pi + 0.6), wear * abs(rng.normal(0, 1))
+        spurs += height * np.exp(-((np.angle(np.exp(1j * (THETA - at))) / 0.35) ** 2))
+    return np.minimum(spurs, 9.0)
 
 
 def scale_mineral(vertebrae: np.ndarray, cortex: np.ndarray, factor: float) -> None:
@@ -269,50 +391,62 @@ def scale_mineral(vertebrae: np.ndarray, cortex: np.ndarray, factor: float) -> N
     cortex *= factor
 
 
-def _set_posterior(names, vertebrae, radius, slope, cortex, lips, parts, traits) -> None:
-    """Thickness of the posterior shell that gives the posterior elements their share."""
-    for i, name in enumerate(names):
-        v = vertebrae[i]
+def _set_posterior(bodies: _Bodies, slope, traits) -> None:
+    """Mineral of the posterior elements: density within, and a shell that gives them their share.
+
+    Parameters
+    ----------
+    bodies : _Bodies
+        Its vertebrae are changed.
+    slope : ndarray, shape (10, ANGLES)
+        Factor from a radial to a normal distance.
+    traits : Traits
+    """
+    for i, name in enumerate(bodies.names):
+        v = bodies.vertebrae[i]
         # Cancellous bone of the arch is denser than the body's (own estimate).
         v[RHO_POSTERIOR] = traits.trabecular * 1.4
         if name[0] == "S":
             v[T_POSTERIOR] = 2.0 * traits.cortex_mm
-            continue
-        if name in ("T10", "T11"):
-            continue
-        step = 1.6
-        u = np.arange(-v[REACH] - 36, v[REACH] + 36, step)
-        w = np.arange(-1.2 * v[HEIGHT], 1.0 * v[HEIGHT], step)
-        y = np.arange(-100, v[REACH] + 4, step)
-        body, post, shell, factor = mineral_of_vertebra(
-            u, y, w, step, v, radius[i], slope[i], cortex[i], lips[i], parts[i]
-        )
-        cell = step**3 / 1000.0
-
-        def cover(d, step=step):
-            return np.clip(0.5 - d / step, 0, 1)
-
-        near = body < 2
-        outer, inner = cover(body[near]), cover(body[near] + shell[near])
-        in_body = cell * np.sum((outer - inner) * v[RHO_CORTEX] + inner * v[RHO_TRABECULAR])
-        near = (post < 1) & (body > -1)
-        d, free, k = post[near], 1 - cover(body[near]), factor[near]
-        wanted = in_body * traits.posterior_share / (1 - traits.posterior_share)
-        thickness = np.linspace(0.15, 4.5, 30)
-        total = [
-            cell
-            * np.sum(
-                free
-                * (
-                    (cover(d) - cover(d + k * t)) * v[RHO_CORTEX_POSTERIOR]
-                    + cover(d + k * t) * v[RHO_POSTERIOR]
-                )
-            )
-            for t in thickness
-        ]
-        v[T_POSTERIOR] = np.interp(wanted, total, thickness)
+        elif name not in ("T10", "T11"):
+            v[T_POSTERIOR] = _posterior_shell(bodies, i, slope[i], traits.posterior_share)
     for i in (0, 1):
-        vertebrae[i, T_POSTERIOR] = vertebrae[2, T_POSTERIOR]
+        bodies.vertebrae[i, T_POSTERIOR] = bodies.vertebrae[2, T_POSTERIOR]
+
+
+def _posterior_shell(bodies: _Bodies, i, slope, share) -> float:
+    """Thickness of a posterior shell, mm, with which the arch has `share` of the mineral."""
+    v, step = bodies.vertebrae[i], 1.6
+    u = np.arange(-v[REACH] - 36, v[REACH] + 36, step)
+    w = np.arange(-1.2 * v[HEIGHT], 1.0 * v[HEIGHT], step)
+    y = np.arange(-100, v[REACH] + 4, step)
+    body, post, shell, factor = mineral_of_vertebra(
+        u, y, w, step, v, bodies.radius[i], slope, bodies.cortex[i], bodies.lips[i], bodies.parts[i]
+    )
+    cell = step**3 / 1000.0
+
+    def cover(d):
+        return np.clip(0.5 - d / step, 0, 1)
+
+    near = body < 2
+    outer, inner = cover(body[near]), cover(body[near] + shell[near])
+    in_body = cell * np.sum((outer - inner) * v[RHO_CORTEX] + inner * v[RHO_TRABECULAR])
+    near = (post < 1) & (body > -1)
+    d, free, k = post[near], 1 - cover(body[near]), factor[near]
+    wanted = in_body * share / (1 - share)
+    thickness = np.linspace(0.15, 4.5, 30)
+    total = [
+        cell
+        * np.sum(
+            free
+            * (
+                (cover(d) - cover(d + k * t)) * v[RHO_CORTEX_POSTERIOR]
+                + cover(d + k * t) * v[RHO_POSTERIOR]
+            )
+        )
+        for t in thickness
+    ]
+    return np.interp(wanted, total, thickness)
 
 
 def tissue_table(rng: np.random.Generator) -> np.ndarray:

@@ -5,8 +5,6 @@ water and so much hydroxyapatite (HA) that together attenuate as the tissue does
 from 40 to 140 keV. Two line integrals a ray then give the full spectrum.
 """
 
-# A patient's or a volume's bytes hang on these lines, so they stay as they are.
-# ruff: noqa: PTH123
 from __future__ import annotations
 
 import csv
@@ -67,8 +65,22 @@ FIT_RANGE_KEV = (40, 140)
 
 
 @cache
-def _table(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    with open(TABLES / name, newline="") as file:
+def read_table(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A frozen table of `tables/`.
+
+    Parameters
+    ----------
+    name : str
+        'attenuation.csv' (cm2/g per element) or 'spectra.csv' (photons per tube voltage).
+
+    Returns
+    -------
+    energy : ndarray, shape (61,)
+        keV.
+    columns : dict of str to ndarray
+        By the heading of each other column, shape (61,).
+    """
+    with (TABLES / name).open(newline="") as file:
         rows = list(csv.reader(file))
     values = np.array(rows[1:], dtype=float)
     return values[:, 0], {key: values[:, i + 1] for i, key in enumerate(rows[0][1:])}
@@ -76,14 +88,14 @@ def _table(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def energies_kev() -> np.ndarray:
     """Energy grid of both tables, keV, shape (61,)."""
-    return _table("attenuation.csv")[0]
+    return read_table("attenuation.csv")[0]
 
 
 def mass_attenuation(material: str | Material) -> np.ndarray:
     """Mass attenuation in cm2/g on `energies_kev()`."""
     if isinstance(material, str):
         material = MATERIALS[material]
-    elements = _table("attenuation.csv")[1]
+    elements = read_table("attenuation.csv")[1]
     return sum(f * elements[e] for e, f in material.fractions.items())
 
 

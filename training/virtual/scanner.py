@@ -1,7 +1,5 @@
 """A CT scanner: densities of a slice to a noisy polychromatic image in HU."""
 
-# A patient's or a volume's bytes hang on these lines, so they stay as they are.
-# ruff: noqa: PLR0917
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -63,7 +61,7 @@ def _water_table(kvp: float, al_mm: float, cu_mm: float):
     return -np.log(signal), length
 
 
-def scan(
+def scan(  # noqa: PLR0917 - every caller gives grid, place and protocol in this order
     water: np.ndarray,
     ha: np.ndarray,
     grid_mm: float,
@@ -96,7 +94,6 @@ def scan(
     ndarray, shape (ys, xs), float32
         HU.
     """
-    b = _beam(protocol.kvp, protocol.al_mm, protocol.cu_mm)
     rows, columns = water.shape
     # The axis of rotation lies in the middle of what is scanned.
     mid = (origin[0] + grid_mm * (columns - 1) / 2, origin[1] + grid_mm * (rows - 1) / 2)
@@ -112,10 +109,43 @@ def scan(
         detectors,
         PITCH_MM,
     )
-    # A bowtie is water that the calibration knows of: it shapes spectrum and noise.
+    bowtie = _bowtie_cm(detectors, protocol.bowtie)
+    signal = _detected(paths, bowtie, protocol, rng)
+    log_table, length = _water_table(protocol.kvp, protocol.al_mm, protocol.cu_mm)
+    corrected = np.interp(-np.log(signal), log_table, length) - bowtie
+    filtered = _filtered(corrected, protocol.kernel)
+    image = back_project(filtered, xs - mid[0], ys - mid[1], angles, PITCH_MM)
+    return 1000 * (image - 1)
+
+
+def _bowtie_cm(detectors: int, share: float) -> np.ndarray:
+    """Water of a bowtie before each detector, cm, shape (detectors,).
+
+    The calibration knows of it: it shapes spectrum and noise.
+    """
     t = (np.arange(detectors) - (detectors - 1) / 2) * PITCH_MM / 10
     chord = 2 * np.sqrt(np.clip(16.0**2 - np.clip(t, -15.5, 15.5) ** 2, 0, None))
-    bowtie = protocol.bowtie * (32.0 - chord) * 0.35
+    return share * (32.0 - chord) * 0.35
+
+
+def _detected(paths, bowtie, protocol: Protocol, rng) -> np.ndarray:
+    """What is detected behind a patient, over the open beam.
+
+    Parameters
+    ----------
+    paths : ndarray, shape (2, views, detectors)
+        Line integrals of water and HA, g/cm2.
+    bowtie : ndarray, shape (detectors,)
+        cm of water.
+    protocol : Protocol
+    rng : numpy Generator or None
+        None: without noise.
+
+    Returns
+    -------
+    ndarray, shape (views, detectors)
+    """
+    b = _beam(protocol.kvp, protocol.al_mm, protocol.cu_mm)
     weight = b.fluence * b.signal
     in_water = paths[0].astype(np.float64) + bowtie
     signal = np.zeros_like(in_water)
@@ -130,26 +160,32 @@ def scan(
         # Smooth, and what is left of it after the scanner's own correction: nil on average.
         mean = signal.mean(axis=1, keepdims=True)
         signal = signal + protocol.scatter * 0.05 * (np.sqrt(mean * signal.min()) - signal.min())
-    log_table, length = _water_table(protocol.kvp, protocol.al_mm, protocol.cu_mm)
-    if rng is not None:
-        photons = _photons(signal, second, protocol, detectors, views)
-        variance = second / photons + (6.0 / photons) ** 2 * (weight.sum() ** 2)
-        noisy = signal + np.sqrt(variance) * rng.standard_normal(signal.shape)
-        floor = 0.15 * signal
-        signal = np.maximum(noisy, floor)
-    corrected = np.interp(-np.log(signal), log_table, length) - bowtie
-    size = 1 << int(np.ceil(np.log2(2 * detectors)))
-    response = filter_response(size, PITCH_MM, protocol.kernel)
+    if rng is None:
+        return signal
+    photons = _photons(signal, second, protocol)
+    variance = second / photons + (6.0 / photons) ** 2 * (weight.sum() ** 2)
+    noisy = signal + np.sqrt(variance) * rng.standard_normal(signal.shape)
+    return np.maximum(noisy, 0.15 * signal)
+
+
+def _filtered(corrected: np.ndarray, kernel: str) -> np.ndarray:
+    """Views convolved with a reconstruction kernel, shape (views, detectors), float32."""
+    detectors = corrected.shape[1]
+    size = _padded(detectors)
+    response = filter_response(size, PITCH_MM, kernel)
     filtered = np.fft.irfft(np.fft.rfft(corrected, size, axis=1) * response, size, axis=1)
-    filtered = filtered[:, :detectors].astype(np.float32)
-    image = back_project(filtered, xs - mid[0], ys - mid[1], angles, PITCH_MM)
-    return 1000 * (image - 1)
+    return filtered[:, :detectors].astype(np.float32)
 
 
-def _photons(signal, second, protocol, detectors, views) -> float:
+def _padded(detectors: int) -> int:
+    """Length of the Fourier transform: a power of two, twice as long as a view."""
+    return 1 << int(np.ceil(np.log2(2 * detectors)))
+
+
+def _photons(signal, second, protocol) -> float:
     """Photons a ray before the patient that give `noise_hu` in the middle (standard kernel)."""
-    size = 1 << int(np.ceil(np.log2(2 * detectors)))
-    response = filter_response(size, PITCH_MM, "standard")
+    views, detectors = signal.shape
+    response = filter_response(_padded(detectors), PITCH_MM, "standard")
     # Variance of the image's centre: filter energy times the variance of the log signal.
     energy = np.mean(np.concatenate([response, response[1:-1]]) ** 2)
     middle = slice(detectors // 2 - 15, detectors // 2 + 15)

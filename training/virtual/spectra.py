@@ -44,7 +44,7 @@ def beam(kvp: float, al_mm: float = 0.0, cu_mm: float = 0.0) -> Beam:
     al_mm, cu_mm : float
         Added filtration.
     """
-    energy, table = materials._table("spectra.csv")
+    energy, table = materials.read_table("spectra.csv")
     known = np.array([int(k[3:]) for k in table])
     spectra = np.stack([table[k] for k in table])
     if not known[0] <= kvp <= known[-1]:

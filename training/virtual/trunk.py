@@ -1,12 +1,12 @@
 """The trunk around the spine: outline, muscles, vessels, organs, ribs, pelvis, couch."""
 
-# A patient's or a volume's bytes hang on these lines, so they stay as they are.
-# ruff: noqa: PLR0915, PLR0917, PLW2901
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .primitives import ANGLES, HEIGHT, REACH
+from .primitives import ANGLES, CANAL_CENTRE, CANAL_U, HEIGHT, REACH
 from .soft import (
     BOWEL_KIND,
     CENTRE_X,
@@ -30,13 +30,63 @@ from .soft import (
     TAPER,
     TAPER_Z,
 )
+from .traits import Traits
 
 THETA = np.arange(ANGLES) * 2 * np.pi / ANGLES
 N_HARD = 21
 
 
+@dataclass(frozen=True)
+class _Trunk:
+    """What the parts of a trunk are placed by; lengths and places in RAS mm.
+
+    Attributes
+    ----------
+    traits : Traits
+    p : dict
+        The population's priors.
+    centres : ndarray, shape (10, 3)
+        Of the vertebrae.
+    a, front : float
+        Mean half width of the lumbar bodies, and how far they reach to the front.
+    body : ndarray, shape (N_BODY,)
+        See `soft`.
+    width, depth, y_back : float
+        Of the skin, and where its back lies.
+    under_back, under_side, under_front : float
+        Thickness of the fat under the skin.
+    """
+
+    traits: Traits
+    p: dict
+    centres: np.ndarray
+    a: float
+    front: float
+    body: np.ndarray
+    width: float
+    depth: float
+    y_back: float
+    under_back: float
+    under_side: float
+    under_front: float
+
+
 def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     """Draw the trunk of a person.
+
+    Parameters
+    ----------
+    spine : tuple of ndarray
+        Of the scene, see `anatomy`.
+    tissue : ndarray, shape (20, 2)
+        Water and HA density, g/cm3.
+    traits : Traits
+    p : dict
+        The population's priors.
+    rng : numpy Generator
+    facts : dict
+        Plaque and metal are noted in it.
+    variant : variants.Variant or None
 
     Returns
     -------
@@ -45,9 +95,27 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     extent : ndarray, shape (2, 2)
         Low and high of x and y that hold body and couch, mm.
     """
-    centres, radius = spine[1], spine[3]
+    trunk = _draw_size(spine, traits, p, rng)
+    tables, tone = _draw_outline(trunk, rng)
+    skin, fascia, _ = tables
+    muscles, kinds = _draw_muscles(trunk, spine, tone, rng)
+    vessels, calcium = _draw_vessels(trunk, facts, rng)
+    organs = _draw_organs(trunk, rng)
+    _draw_couch(trunk, rng)
+    hard = _draw_hard(trunk, spine, fascia, rng, facts, variant)
+    soft = (
+        trunk.body, tables, np.array(muscles, dtype=float), np.array(vessels, dtype=float),
+        np.array(organs, dtype=float), calcium, np.array(kinds, dtype=float), _hard_table(hard),
+        tissue,
+    )  # fmt: skip
+    assert soft[2].shape[1] == soft[3].shape[1] == KEYS.size
+    return soft, _extent(trunk.body, skin)
+
+
+def _draw_size(spine, traits, p, rng) -> _Trunk:
+    """Size of a trunk, its fat, and all of `body` but the couch and the arms."""
     men = traits.sex == "M"
-    bmi, age = traits.bmi, traits.age
+    bmi, age, radius = traits.bmi, traits.age, spine[3]
     a = radius[3:7].max(axis=1).mean()
     front = np.mean([r[ANGLES // 4] for r in radius[3:7]])
     body = np.zeros(N_BODY)
@@ -60,18 +128,15 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     body[MUSCLE_STREAK] = np.clip(fat_age * rng.uniform(1.0, 6.0), 0.0, 1.2)
     body[SAC_SHARE] = rng.uniform(0.80, 1.0)
     body[STRANDING] = rng.uniform(0.1, 0.5)
-
-    # -- outline ---------------------------------------------------------------
     lean = rng.normal(0, 1)
     width = 308 + (bmi - 24) * rng.uniform(7.5, 10.5) + 9 * lean + (12 if men else 0)
     width = max(width + 2.0 * (a - 22), 240.0)
     under_back = max(4 + (bmi - 19) * rng.uniform(0.8, 1.6) + (2 if not men else 0), 2.5)
     under_side = max(5 + (bmi - 19) * rng.uniform(0.9, 1.7), 3.0)
     under_front = max(6 + (bmi - 19) * rng.uniform(0.8, 2.0) + (3 if not men else 0), 3.0)
-    spinous = spine[7][3:7, -1]
+    # The spinous processes lie just under the fat of the back.
     tips = [row[np.argmin(row[:, 4]), 4] for row in spine[7][3:7]]
     y_back = float(np.mean(tips)) - rng.uniform(4, 8) - under_back
-    del spinous
     depth = max(
         205 + (bmi - 24) * rng.uniform(7, 10) + 7 * rng.normal() + (12 if men else 0), 165.0
     )
@@ -79,32 +144,61 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     body[CENTRE_Y] = y_back + depth / 2
     body[CENTRE_X] = rng.normal(0, 4)
     body[FOLLOW] = 0.35
+    return _Trunk(
+        traits, p, spine[1], a, front, body, width, depth, y_back,
+        under_back, under_side, under_front,
+    )  # fmt: skip
+
+
+def _draw_outline(trunk: _Trunk, rng):
+    """Polar radii of the trunk's layers.
+
+    Returns
+    -------
+    tables : ndarray, shape (3, ANGLES)
+        Skin, fascia and inner side of the abdominal wall, mm.
+    tone : float
+        Thickness of the person's muscles against the usual.
+    """
+    traits, width, depth = trunk.traits, trunk.width, trunk.depth
     n_front, n_back = rng.uniform(2.0, 2.4), rng.uniform(2.4, 3.2)
     n = np.where(np.sin(THETA) > 0, n_front, n_back)
     c, s = np.abs(np.cos(THETA)), np.abs(np.sin(THETA))
     skin = ((c / (width / 2)) ** n + (s / (depth / 2)) ** n) ** (-1 / n)
     at_back = np.angle(np.exp(1j * (THETA + np.pi / 2)))
-    groove = rng.uniform(2, 13) * max(1 - (bmi - 22) / 15, 0)
+    groove = rng.uniform(2, 13) * max(1 - (traits.bmi - 22) / 15, 0)
     skin -= groove * np.exp(-((at_back / 0.16) ** 2))
     for k in (2, 3):
         skin *= 1 + 0.008 * rng.normal() * np.cos(k * THETA + rng.uniform(0, 2 * np.pi))
-    weight_back = np.clip(np.cos(at_back), 0, 1) ** 2
-    weight_front = np.clip(-np.cos(at_back), 0, 1) ** 2
-    weight_side = 1 - weight_back - weight_front
-    under = under_back * weight_back + under_front * weight_front + under_side * weight_side
+    back = np.clip(np.cos(at_back), 0, 1) ** 2
+    front = np.clip(-np.cos(at_back), 0, 1) ** 2
+    side = 1 - back - front
+    under = trunk.under_back * back + trunk.under_front * front + trunk.under_side * side
     under *= 1 + 0.1 * np.cos(3 * THETA + rng.uniform(0, 6))
     flank = np.exp(-(((np.abs(at_back) - 0.95) / 0.35) ** 2))
-    under = under + 0.5 * under_back * flank
-    fascia = skin - body[SKIN_T] - under
-    tone = np.clip(rng.normal(1, 0.2) * (1.1 if men else 0.9) * (1 - 0.003 * (age - 40)), 0.45, 1.6)
-    wall = tone * (17 * np.exp(-(((np.abs(at_back) - 1.75) / 0.55) ** 2)) + 9 * weight_front + 0.8)
+    under = under + 0.5 * trunk.under_back * flank
+    fascia = skin - trunk.body[SKIN_T] - under
+    usual = 1.1 if traits.sex == "M" else 0.9
+    tone = np.clip(rng.normal(1, 0.2) * usual * (1 - 0.003 * (traits.age - 40)), 0.45, 1.6)
+    wall = tone * (17 * np.exp(-(((np.abs(at_back) - 1.75) / 0.55) ** 2)) + 9 * front + 0.8)
     wall = np.where(np.abs(at_back) < 0.75, 0.6, wall)
-    tables = np.stack([skin, fascia, fascia - wall])
+    return np.stack([skin, fascia, fascia - wall]), tone
 
-    # -- muscles: (u, v, half axes, tilt) at KEYS, both sides -------------------
+
+def _draw_muscles(trunk: _Trunk, spine, tone, rng):
+    """Muscles of both sides, and how fat each is.
+
+    Returns
+    -------
+    muscles : list of list of (u, v, half axis, half axis, tilt)
+        Each at `KEYS`, mm and radians.
+    kinds : list of (fat, lump, share)
+        Mean fat share, size of its lumps and factor on the streaks.
+    """
+    a, front, body = trunk.a, trunk.front, trunk.body
     m = tone * (a / 21.0) ** 0.7
-    back_v = y_back + under_back + body[SKIN_T] + 1.5
-    deep = np.mean([v[13] for v in spine[0][3:7]])  # canal centre
+    back_v = trunk.y_back + trunk.under_back + body[SKIN_T] + 1.5
+    deep = np.mean([v[CANAL_CENTRE] for v in spine[0][3:7]])
     mid = 0.5 * (back_v + deep + 1)
     thick = 0.5 * (deep + 1 - back_v)
     lateral = rng.uniform(0.9, 1.1)
@@ -147,9 +241,21 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
             k = 1 + 0.05 * rng.normal()
             muscles.append([(s * u, v, x * k, y * k, s * t) for u, v, x, y, t in shape])
             kinds.append([body[MUSCLE_FAT] * share, lump, share])
+    return muscles, kinds
 
-    # -- vessels -----------------------------------------------------------------
-    ra = (10.5 if men else 9.0) * (1 + 0.003 * (age - 50)) * rng.normal(1, 0.08)
+
+def _draw_vessels(trunk: _Trunk, facts, rng):
+    """Aorta and left iliac artery, vena cava, right iliac artery, left iliac vein.
+
+    Returns
+    -------
+    vessels : list of list of (x, y, half axis, half axis)
+        Each at `KEYS`, mm.
+    calcium : ndarray, shape (4, 3)
+        Extent, thickness (mm) and seed of each one's plaques.
+    """
+    front, age = trunk.front, trunk.traits.age
+    ra = (10.5 if trunk.traits.sex == "M" else 9.0) * (1 + 0.003 * (age - 50)) * rng.normal(1, 0.08)
     rv = rng.uniform(0.55, 1.0)
     swing = rng.normal(0, 3)
     vessels = [
@@ -162,7 +268,7 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
         [(0, 0, 0, 0)] * 5 + [(-12, front + 4, 7, 6), (-34, front - 6, 7, 6)],
     ]  # fmt: skip
     plaque = 0.0
-    if age > 45 and rng.random() < p["calcification_share"] * min((age - 45) / 20, 1.0):
+    if age > 45 and rng.random() < trunk.p["calcification_share"] * min((age - 45) / 20, 1.0):
         plaque = rng.uniform(0.15, 1.0)
         facts["plaque"] = float(plaque)
     calcium = np.array(
@@ -174,112 +280,138 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
         ],
         dtype=float,
     )
+    return vessels, calcium
 
-    # -- organs ------------------------------------------------------------------
-    z = centres[:, 2]
-    cy = body[CENTRE_Y]
-    inner_w = width / 2 - under_side - 15
-    inner_front = y_back + depth - under_front - 12
-    organs = []
 
-    def organ(kind, c, r, wall=0.0, bump=0.0, extra=0.0, content=0.0):
-        organs.append([*c, *r, kind, wall, rng.integers(1, 2**30), bump, extra, content])
+class _Cavity:
+    """The organs of a trunk, and the room that they lie in.
 
-    organ(
+    Attributes
+    ----------
+    half_width, front : float
+        How far the abdominal cavity reaches to the side of the middle, and to the front.
+    rows : list of list
+        Centre, half axes, kind, wall, seed, bump, extra, content of each organ.
+    """
+
+    def __init__(self, trunk: _Trunk, rng) -> None:
+        self.half_width = trunk.width / 2 - trunk.under_side - 15
+        self.front = trunk.y_back + trunk.depth - trunk.under_front - 12
+        self.rows = []
+        self._rng = rng
+
+    def add(self, kind, c, r, wall=0.0, bump=0.0, extra=0.0, content=0.0) -> None:
+        """Put an organ at `c` with half axes `r`, mm; its seed is drawn here."""
+        seed = self._rng.integers(1, 2**30)
+        self.rows.append([*c, *r, kind, wall, seed, bump, extra, content])
+
+
+def _draw_organs(trunk: _Trunk, rng) -> list:
+    """Liver, spleen, stomach, kidneys, duodenum and pancreas, bowel; one row each.
+
+    Later organs are painted over earlier ones.
+    """
+    cavity = _Cavity(trunk, rng)
+    _draw_solid_organs(cavity, trunk, rng)
+    _draw_bowel(cavity, trunk, rng)
+    return cavity.rows
+
+
+def _draw_solid_organs(cavity: _Cavity, trunk: _Trunk, rng) -> None:
+    """Liver, spleen, stomach, kidneys, duodenum and pancreas."""
+    wide, cy, front = cavity.half_width, trunk.body[CENTRE_Y], trunk.front
+    z = trunk.centres[:, 2]
+    cavity.add(
         LIVER_KIND,
-        (0.45 * inner_w, cy + 10, z[2] + rng.uniform(15, 45)),
-        (0.55 * inner_w, 0.36 * depth, rng.uniform(70, 105)),
+        (0.45 * wide, cy + 10, z[2] + rng.uniform(15, 45)),
+        (0.55 * wide, 0.36 * trunk.depth, rng.uniform(70, 105)),
         0,
         6,
     )
-    organ(
-        SOLID_KIND,
-        (-0.72 * inner_w, cy - 20, z[1] + rng.uniform(-10, 20)),
-        (0.22 * inner_w, 42, 48),
-        0,
-        4,
-        4,
-    )
-    organ(
-        BOWEL_KIND,
-        (-0.4 * inner_w, inner_front - 45, z[2] + 5),
-        (50, 32, 45),
-        3.5,
-        4,
-        rng.uniform(-10, 30),
-        0.3,
-    )
+    spleen = (-0.72 * wide, cy - 20, z[1] + rng.uniform(-10, 20))
+    cavity.add(SOLID_KIND, spleen, (0.22 * wide, 42, 48), 0, 4, 4)
+    stomach = (-0.4 * wide, cavity.front - 45, z[2] + 5)
+    cavity.add(BOWEL_KIND, stomach, (50, 32, 45), 3.5, 4, rng.uniform(-10, 30), 0.3)
     for s in (-1.0, 1.0):
         drop = rng.normal(0, 10) - (8 if s > 0 else 0)
         kr = rng.uniform(0.88, 1.12)
-        organ(
-            KIDNEY_KIND,
-            (s * (a + 36 + rng.uniform(0, 12)), front - 20 + rng.normal(0, 5), z[4] + 14 + drop),
-            (27 * kr, 29 * kr, 54 * kr),
-            0,
-            3,
-            -s * 14,
-        )
-    organ(SOLID_KIND, (25, front + 28, z[4]), (14, 12, 30), 0, 4, 7)  # duodenum, pancreas head
-    organ(SOLID_KIND, (-12, front + 34, z[3]), (34, 9, 12), 0, 3, 7)
-    room = max(inner_front - 20 - (front + 30), 20)
+        x = s * (trunk.a + 36 + rng.uniform(0, 12))
+        kidney = (x, front - 20 + rng.normal(0, 5), z[4] + 14 + drop)
+        cavity.add(KIDNEY_KIND, kidney, (27 * kr, 29 * kr, 54 * kr), 0, 3, -s * 14)
+    cavity.add(SOLID_KIND, (25, front + 28, z[4]), (14, 12, 30), 0, 4, 7)  # duodenum, pancreas head
+    cavity.add(SOLID_KIND, (-12, front + 34, z[3]), (34, 9, 12), 0, 3, 7)
+
+
+def _draw_bowel(cavity: _Cavity, trunk: _Trunk, rng) -> None:
+    """Loops of small bowel, some with gas, then ascending, descending and transverse colon."""
+    wide, cy, front = cavity.half_width, trunk.body[CENTRE_Y], trunk.front
+    z = trunk.centres[:, 2]
+    room = max(cavity.front - 20 - (front + 30), 20)
     for _ in range(int(rng.integers(55, 120))):
         r = rng.uniform(9, 16)
         c = (
-            rng.uniform(-0.75, 0.75) * inner_w,
+            rng.uniform(-0.75, 0.75) * wide,
             front + 32 + room * rng.random(),
             rng.uniform(z[9] - 20, z[3]),
         )
         gas = rng.uniform(-0.2, 0.7) * r if rng.random() < 0.3 else 99.0
-        organ(
-            BOWEL_KIND, c, (r * rng.uniform(1, 2.0), r, r * rng.uniform(1, 2.0)), 2.2, 3, gas, 0.1
-        )
+        axes = (r * rng.uniform(1, 2.0), r, r * rng.uniform(1, 2.0))
+        cavity.add(BOWEL_KIND, c, axes, 2.2, 3, gas, 0.1)
     for c, r in (
-        ((0.80 * inner_w, cy + 5, z[6]), (24, 26, 85)),
-        ((-0.84 * inner_w, cy - 5, z[5]), (15, 17, 110)),
-        ((0, inner_front - 22, z[5] + rng.normal(0, 15)), (0.65 * inner_w, 18, 20)),
+        ((0.80 * wide, cy + 5, z[6]), (24, 26, 85)),
+        ((-0.84 * wide, cy - 5, z[5]), (15, 17, 110)),
+        ((0, cavity.front - 22, z[5] + rng.normal(0, 15)), (0.65 * wide, 18, 20)),
     ):
-        organ(BOWEL_KIND, c, r, 2.5, 4, rng.uniform(-0.3, 0.6) * r[1], 1.0)
+        cavity.add(BOWEL_KIND, c, r, 2.5, 4, rng.uniform(-0.3, 0.6) * r[1], 1.0)
 
-    # -- couch ---------------------------------------------------------------------
+
+def _draw_couch(trunk: _Trunk, rng) -> None:
+    body = trunk.body
     body[TABLE_ON] = 1.0
-    body[TABLE_Y] = y_back - rng.uniform(3, 14)
+    body[TABLE_Y] = trunk.y_back - rng.uniform(3, 14)
     body[TABLE_WIDTH] = rng.uniform(190, 215)
     body[TABLE_DEPTH] = rng.uniform(22, 45)
 
+
+def _draw_hard(trunk: _Trunk, spine, fascia, rng, facts, variant) -> list:
+    """Capsules of ribs, iliac wings and, in some, screws and rods."""
     make_ribs = ribs if variant is None else variant.ribs
-    hard = [*make_ribs(centres, radius, spine[0], body, fascia, rng)]
+    hard = [*make_ribs(trunk.centres, spine[3], spine[0], trunk.body, fascia, rng)]
     if variant is None or variant.pelvis:
-        hard += pelvis(centres, a, rng)
-    if rng.random() < p["metal_share"]:
+        hard += pelvis(trunk.centres, trunk.a, rng)
+    if rng.random() < trunk.p["metal_share"]:
         hard += _screws(spine, rng)
         facts["metal"] = True
+    return hard
+
+
+def _hard_table(hard) -> np.ndarray:
+    """Capsules with the box around each, shape (at least 1, N_HARD)."""
     table = np.zeros((max(len(hard), 1), N_HARD))
     for row, values in zip(table, hard, strict=False):
         row[: len(values)] = values
         ends = np.stack([row[0:3], row[3:6]])
         reach = max(row[6], row[7]) / row[8:11] + 2.0
         row[15:21:2], row[16:21:2] = (ends - reach).min(axis=0), (ends + reach).max(axis=0)
-    soft = (
-        body, tables, np.array(muscles, dtype=float), np.array(vessels, dtype=float),
-        np.array(organs, dtype=float), calcium, np.array(kinds, dtype=float), table, tissue,
-    )  # fmt: skip
-    assert soft[2].shape[1] == soft[3].shape[1] == KEYS.size
+    return table
+
+
+def _extent(body, skin) -> np.ndarray:
+    """Low and high of x and y that hold body and couch, mm, shape (2, 2)."""
     half = max(skin.max() * 1.08, body[TABLE_WIDTH]) + 6
     low = body[TABLE_Y] - body[TABLE_DEPTH] - 4
     high = body[CENTRE_Y] + skin[ANGLES // 4 - 6 : ANGLES // 4 + 7].max() * 1.08 + 18
-    extent = np.array([[body[CENTRE_X] - half, body[CENTRE_X] + half], [low, high]])
-    return soft, extent
+    return np.array([[body[CENTRE_X] - half, body[CENTRE_X] + half], [low, high]])
 
 
-def ribs(
+def ribs(  # noqa: PLR0917 - a variant's own ribs are called the same way
     centres, radius, vertebrae, body, fascia, rng, levels=(0, 1, 2), lengths=(230.0, 185.0, 115.0)
 ):
     """Capsule chains of the ribs at `levels`, both sides, in RAS mm."""
     rows = []
-    for i, length in zip(levels, lengths, strict=True):
+    for i, usual in zip(levels, lengths, strict=True):
         c = centres[i]
-        length = length * rng.uniform(0.8, 1.15)
+        length = usual * rng.uniform(0.8, 1.15)
         for s in (-1.0, 1.0):
             start = c + [s * (vertebrae[i, REACH] + 5), -14, 0.25 * vertebrae[i, HEIGHT]]
             angle = -np.pi / 2 + s * np.radians(38)
@@ -329,8 +461,9 @@ def _screws(spine, rng):
     vertebrae, centres, rot = spine[0], spine[1], spine[2]
     heads = {-1.0: [], 1.0: []}
     for i in range(6, 8 + int(rng.integers(0, 2))):
+        u, v = vertebrae[i, CANAL_U] + 8, vertebrae[i, CANAL_CENTRE] - 18
         for s in (-1.0, 1.0):
-            tail = centres[i] + rot[i] @ [s * (vertebrae[i, 11] + 8), vertebrae[i, 13] - 18, 5]
+            tail = centres[i] + rot[i] @ [s * u, v, 5]
             tip = centres[i] + rot[i] @ [s * 8.0, 8.0, 4]
             rows.append([*tail, *tip, 3.2, 2.6, 1, 1, 1, 0, 0, 0, 1.0])
             heads[s].append(tail)

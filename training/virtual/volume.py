@@ -4,21 +4,22 @@ For finding vertebrae, where the shape of a volume matters more than its
 physics. HU are those of the beam's mean energy.
 """
 
-# A patient's or a volume's bytes hang on these lines, so they stay as they are.
-# ruff: noqa: C901, PLR0912, PLR0913, PLR0915
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from CTBMDLib.volume import Acquisition, CTVolume
 
-from .anatomy import LEVELS, make_scene
+from .anatomy import LEVELS, Scene, make_scene
 from .primitives import BLOOD, KIDNEY, ORGAN_LIVER
 from .raster import bone_raster, soft_raster
 from .soft import ARM_BONE, ARM_R, ARM_X, ARM_Y, ARMS_ON, TABLE_ON
 from .traits import draw_traits, with_mineral
-from .variants import beside, from_sacrum, make_variant
+from .variants import Variant, beside, from_sacrum, make_variant
 
 STORAGE = ("axial", "sagittal", "coronal")
 CONTRAST = {None: (0, 0, 0), "arterial": (250, 140, 15), "portal": (110, 150, 55)}
@@ -65,41 +66,12 @@ def random_options(seed: int) -> dict:
     }
 
 
-def make_volume(
-    seed: int,
-    *,
-    population: str = "realistic",
-    mineral: float = 1.0,
-    top: float = 0.0,
-    bottom: float = 9.0,
-    width_mm: float = 0.0,
-    spacing_mm: float = 1.5,
-    between_mm: float = 3.0,
-    storage: str = "axial",
-    flip: tuple = (False, False, False),
-    oblique_deg: tuple = (0.0, 0.0, 0.0),
-    noise_hu: float = 12.0,
-    blur_mm: float = 1.0,
-    kvp: int = 120,
-    contrast: str | None = None,
-    arms: str = "up",
-    table: bool = True,
-    outside_hu: int | None = None,
-    metal: bool | None = None,
-    lumbar_count: int = 5,
-    rib_at_l1: str | None = None,
-    sacralised_l5: str | None = None,
-    rib12_mm: tuple | None = None,
-    rib_fall: float = 1.0,
-    variant=None,
-    repaint=None,
-):
-    """Make a virtual CT volume of the lower trunk.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What decides a virtual volume beside its seed.
 
-    Parameters
+    Attributes
     ----------
-    seed : int
-        The person; the same seed and options give the same volume.
     population : {'realistic', 'wide'}
     mineral : float
         Factor on the person's bone mineral, see `traits.with_mineral`.
@@ -134,6 +106,60 @@ def make_volume(
         Any other spine, instead of these.
     repaint : callable (hu, xs, ys, zs, scene) or None
         May change the HU, shape (Z, Y, X) at RAS mm `xs`, `ys`, `zs`, before blur and noise.
+    """
+
+    population: str = "realistic"
+    mineral: float = 1.0
+    top: float = 0.0
+    bottom: float = 9.0
+    width_mm: float = 0.0
+    spacing_mm: float = 1.5
+    between_mm: float = 3.0
+    storage: str = "axial"
+    flip: tuple = (False, False, False)
+    oblique_deg: tuple = (0.0, 0.0, 0.0)
+    noise_hu: float = 12.0
+    blur_mm: float = 1.0
+    kvp: int = 120
+    contrast: str | None = None
+    arms: str = "up"
+    table: bool = True
+    outside_hu: int | None = None
+    metal: bool | None = None
+    lumbar_count: int = 5
+    rib_at_l1: str | None = None
+    sacralised_l5: str | None = None
+    rib12_mm: tuple | None = None
+    rib_fall: float = 1.0
+    variant: Variant | None = None
+    repaint: Callable | None = None
+
+    def spine(self) -> Variant | None:
+        """The variant of the spine; None is the textbook's."""
+        unusual = {
+            "rib_at_l1": self.rib_at_l1,
+            "sacralised_l5": self.sacralised_l5,
+            "rib12_mm": self.rib12_mm,
+        }
+        strange = (
+            self.lumbar_count != 5
+            or self.rib_fall != 1.0
+            or any(x is not None for x in unusual.values())
+        )
+        if self.variant is None and strange:
+            return make_variant(self.lumbar_count, rib_fall=self.rib_fall, **unusual)
+        return self.variant
+
+
+def make_volume(seed: int, **options):
+    """Make a virtual CT volume of the lower trunk.
+
+    Parameters
+    ----------
+    seed : int
+        The person; the same seed and options give the same volume.
+    **options
+        See `Options`.
 
     Returns
     -------
@@ -146,22 +172,49 @@ def make_volume(
         person); for a transitional spine also 'from_sacrum', own name to the name
         counted up from the sacrum.
     """
+    o = Options(**options)
     rng = np.random.default_rng([seed, 5])
-    traits = with_mineral(draw_traits(rng, population), mineral)
-    unusual = {"rib_at_l1": rib_at_l1, "sacralised_l5": sacralised_l5, "rib12_mm": rib12_mm}
-    strange = lumbar_count != 5 or rib_fall != 1.0 or any(x is not None for x in unusual.values())
-    if variant is None and strange:
-        variant = make_variant(lumbar_count, rib_fall=rib_fall, **unusual)
-    scene = make_scene(traits, seed, population, variant)
+    traits = with_mineral(draw_traits(rng, o.population), o.mineral)
+    variant = o.spine()
+    scene = make_scene(traits, seed, o.population, variant)
+    _prepare(scene, o)
+    low, high = _field_of_view(scene, o, rng)
+    centre, size, rotation = 0.5 * (low + high), high - low, _rotation(o.oblique_deg)
+    # The canonical grid covers the box's corners whichever way it is turned.
+    margin = np.abs(rotation) @ (size / 2) + 4
+    fine = float(np.clip(1.2 * min(o.spacing_mm, o.between_mm), 1.5, 2.2))
+    hu = _canonical(scene, centre - margin, centre + margin, fine, o, rng)
+    matrix, counts = _stored_grid(centre, size, rotation, o)
+    stored = _resample(hu, centre - margin, fine, matrix, counts)
+    if o.outside_hu is not None:
+        stored = _circle(stored, o.outside_hu, o.storage)
+    shift = rng.uniform(-200, 200, 3)
+    matrix[:3, 3] += shift
+    sex, age = traits.sex, round(traits.age, 1)
+    volume = CTVolume(
+        np.clip(np.round(stored), -2048, 3071).astype(np.int16),
+        matrix,
+        Acquisition(modality="CT", kvp=float(o.kvp), sex=sex, age_years=age),
+        f"virtual volume {seed}",
+    )
+    return volume, _truth(scene, volume, shift, variant)
+
+
+def _prepare(scene: Scene, o: Options) -> None:
+    """Contrast agent, couch and metal as the options want them, in place."""
     tissue = scene.soft[8]
-    for row, rise in zip((BLOOD, KIDNEY, ORGAN_LIVER), CONTRAST[contrast], strict=True):
+    for row, rise in zip((BLOOD, KIDNEY, ORGAN_LIVER), CONTRAST[o.contrast], strict=True):
         tissue[row, 0] += rise / 1000.0
-    body = scene.soft[0]
-    body[TABLE_ON] = float(table)
-    if metal is False:
+    scene.soft[0][TABLE_ON] = float(o.table)
+    if o.metal is False:
         scene.soft[7][scene.soft[7][:, 14] > 0.5, 6] = 0.0
+
+
+def _field_of_view(scene: Scene, o: Options, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high corner of what is in view, RAS mm; arms are put down on the way."""
     low, high = scene.extent[:, 0].copy(), scene.extent[:, 1].copy()
-    if arms == "down":
+    if o.arms == "down":
+        body = scene.soft[0]
         body[ARMS_ON], body[ARM_BONE] = 1.0, float(rng.random() < 0.5)
         body[ARM_R] = rng.uniform(38, 52)
         body[ARM_X] = 0.5 * (high[0] - low[0]) - 6 + body[ARM_R] * 0.7
@@ -169,65 +222,55 @@ def make_volume(
         low[0] -= 1.7 * body[ARM_R]
         high[0] += 1.7 * body[ARM_R]
     place = np.arange(len(LEVELS))
-    z_top = np.interp(top, place, scene.centres[:, 2]) + 14
-    z_bottom = np.interp(bottom, place, scene.centres[:, 2]) - 14
-    if width_mm:
-        span = scene.centres[int(max(top, 0)) : int(bottom) + 1]
+    z_top = np.interp(o.top, place, scene.centres[:, 2]) + 14
+    z_bottom = np.interp(o.bottom, place, scene.centres[:, 2]) - 14
+    if o.width_mm:
+        span = scene.centres[int(max(o.top, 0)) : int(o.bottom) + 1]
         middle = span[:, :2].mean(axis=0) + [rng.uniform(-12, 12), rng.uniform(-15, 20)]
-        low, high = middle - width_mm / 2, middle + width_mm / 2
+        low, high = middle - o.width_mm / 2, middle + o.width_mm / 2
+    return np.array([*low, z_bottom]), np.array([*high, z_top])
 
-    rotation = _rotation(oblique_deg)
-    centre = np.array([*(0.5 * (low + high)), 0.5 * (z_top + z_bottom)])
-    size = np.array([*(high - low), z_top - z_bottom])
-    # The canonical grid covers the box's corners whichever way it is turned.
-    margin = np.abs(rotation) @ (size / 2) + 4
-    fine = float(np.clip(1.2 * min(spacing_mm, between_mm), 1.5, 2.2))
-    hu = _tissue_hu(scene, centre - margin, centre + margin, fine, HA_PER_WATER[kvp])
-    if repaint is not None:
-        grid = (
-            np.arange(n) * fine + a for n, a in zip(hu.shape[::-1], centre - margin, strict=True)
-        )
-        repaint(hu, *grid, scene)
-    blur = np.array(
-        [max(blur_mm, 0.35 * between_mm if storage == "axial" else 0), blur_mm, blur_mm]
-    )
-    if storage == "sagittal":
-        blur[2] = max(blur_mm, 0.35 * between_mm)
-    elif storage == "coronal":
-        blur[1] = max(blur_mm, 0.35 * between_mm)
+
+def _canonical(scene: Scene, low, high, fine, o: Options, rng) -> np.ndarray:
+    """Blurred and noisy HU on a regular grid [z, y, x] of `fine` mm between two corners."""
+    hu = _tissue_hu(scene, low, high, fine, HA_PER_WATER[o.kvp])
+    if o.repaint is not None:
+        grid = (np.arange(n) * fine + a for n, a in zip(hu.shape[::-1], low, strict=True))
+        o.repaint(hu, *grid, scene)
+    blur = np.full(3, o.blur_mm, float)
+    # A slice is as thick as it is far from the next.
+    across = {"axial": 0, "coronal": 1, "sagittal": 2}[o.storage]
+    blur[across] = max(o.blur_mm, 0.35 * o.between_mm)
     hu = ndimage.gaussian_filter(hu, blur / fine, mode="nearest")
     # Noise is laid on the canonical grid, as the scanner made the axial images.
-    if noise_hu > 0:
+    if o.noise_hu > 0:
         grain = rng.standard_normal(hu.shape, dtype=np.float32)
         grain = ndimage.gaussian_filter(grain, (0.2, 0.55, 0.55))
-        hu += grain * np.float32(noise_hu / grain.std())
+        hu += grain * np.float32(o.noise_hu / grain.std())
+    return hu
 
-    order = {"axial": (0, 1, 2), "sagittal": (1, 2, 0), "coronal": (0, 2, 1)}[storage]
-    step = np.full(3, spacing_mm)
-    step[order[2]] = between_mm
+
+def _stored_grid(centre, size, rotation, o: Options) -> tuple[np.ndarray, list]:
+    """IJK-to-RAS of the stored voxels, shape (4, 4), and how many lie along i, j, k."""
+    order = {"axial": (0, 1, 2), "sagittal": (1, 2, 0), "coronal": (0, 2, 1)}[o.storage]
+    step = np.full(3, o.spacing_mm)
+    step[order[2]] = o.between_mm
     # Columns run to the left and rows to the back, as in DICOM; sagittal and coronal
     # images have the head at the top.
-    sign = {"axial": (-1, -1, 1), "sagittal": (-1, -1, -1), "coronal": (-1, -1, -1)}[storage]
+    sign = {"axial": (-1, -1, 1), "sagittal": (-1, -1, -1), "coronal": (-1, -1, -1)}[o.storage]
     matrix = np.eye(4)
     counts = []
     for column in range(3):
         axis = order[column]
-        direction = rotation[:, axis] * sign[column] * (-1 if flip[column] else 1)
+        direction = rotation[:, axis] * sign[column] * (-1 if o.flip[column] else 1)
         matrix[:3, column] = direction * step[axis]
         counts.append(max(int(size[axis] / step[axis]), 4))
-    first = centre - matrix[:3, :3] @ ((np.array(counts) - 1) / 2)
-    matrix[:3, 3] = first
-    stored = _resample(hu, centre - margin, fine, matrix, counts)
-    if outside_hu is not None:
-        stored = _circle(stored, outside_hu, storage)
-    shift = rng.uniform(-200, 200, 3)
-    matrix[:3, 3] += shift
-    volume = CTVolume(
-        np.clip(np.round(stored), -2048, 3071).astype(np.int16),
-        matrix,
-        Acquisition(modality="CT", kvp=float(kvp), sex=traits.sex, age_years=round(traits.age, 1)),
-        f"virtual volume {seed}",
-    )
+    matrix[:3, 3] = centre - matrix[:3, :3] @ ((np.array(counts) - 1) / 2)
+    return matrix, counts
+
+
+def _truth(scene: Scene, volume: CTVolume, shift, variant) -> dict:
+    """Where everything lies in a volume moved by `shift` (RAS mm), see `make_volume`."""
     levels = {}
     sides = beside(scene.names, variant)
     for n, name in enumerate(scene.names):
@@ -248,7 +291,7 @@ def make_volume(
     }
     if variant is not None and "S1" in levels:
         truth["from_sacrum"] = from_sacrum(scene.names)
-    return volume, truth
+    return truth
 
 
 def _rotation(degrees) -> np.ndarray:
@@ -295,9 +338,6 @@ def _circle(stored, value, storage) -> np.ndarray:
     if storage == "axial":
         y, x = (np.arange(n) / (n - 1) * 2 - 1 for n in (j, i))
         outside = (x[None] ** 2 + y[:, None] ** 2 > 1.0)[None]
-    elif storage == "sagittal":
-        y, x = (np.arange(n) / (n - 1) * 2 - 1 for n in (k, i))
-        outside = (y[:, None] ** 2 + x[None] ** 2 > 1.0)[:, None, :]
     else:
         y, x = (np.arange(n) / (n - 1) * 2 - 1 for n in (k, i))
         outside = (y[:, None] ** 2 + x[None] ** 2 > 1.0)[:, None, :]
