@@ -402,7 +402,7 @@ def test_calibration_brings_the_bundle_onto_the_sites_device(
     assert ctbmd(["model", "calibrate", str(pairs), *output]) == 2
     told = capsys.readouterr().err
     assert "at least 20 are needed" in told and told.count("\n") == 1
-    monkeypatch.setattr(calibration, "LEAST_PAIRS", COUNT)
+    monkeypatch.setattr(calibration, "MIN_PAIRS", COUNT)
     assert ctbmd(["model", "calibrate", str(pairs), *output]) == 0
     assert "each pair left out" in capsys.readouterr().out
     plain, new = ModelBundle.load(default_bundle_folder()), ModelBundle.load(tmp_path / "site")
@@ -441,7 +441,7 @@ def test_calibration_brings_the_bundle_onto_the_sites_device(
 
 @pytest.mark.slow
 def test_swapped_values_are_told(site, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(calibration, "LEAST_PAIRS", COUNT)
+    monkeypatch.setattr(calibration, "MIN_PAIRS", COUNT)
     rows = rows_of(site / "patients.csv")
     order = sorted(rows, key=lambda row: float(row["L1-L4"]))
     low, high = order[0], order[-1]
@@ -488,7 +488,7 @@ def test_a_reference_that_is_none_is_refused_before_the_work(site, tmp_path, cap
 
 @pytest.mark.slow
 def test_one_ct_a_patient_in_a_calibration(site, tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "LEAST_PAIRS", 2)
+    monkeypatch.setattr(calibration, "MIN_PAIRS", 2)
     rows = rows_of(site / "patients.csv")[:2]
     for row in rows:
         row["path"], row["patient"] = str(site / row["path"]), "one"
