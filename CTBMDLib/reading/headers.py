@@ -30,7 +30,7 @@ _TAGS: list[Any] = [
     "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
     "PatientAge", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness", "KVP",
     "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
-    "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
+    "SeriesNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
     "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",
 ]  # fmt: skip
@@ -83,6 +83,8 @@ class Frame:
         A scout view; an image in colour.
     stored : Stored or None
         None where the pixels must be decoded.
+    number : int or None
+        InstanceNumber of a file, InStackPositionNumber of a frame.
     """
 
     path: Path
@@ -97,6 +99,7 @@ class Frame:
     localizer: bool
     colour: bool
     stored: Stored | None = None
+    number: int | None = None
 
     @property
     def normal(self) -> np.ndarray | None:
@@ -343,6 +346,7 @@ def _frames(
             spacing=_numbers(get(header, "PixelSpacing"), 2),
             slope=_or(number(get(header, "RescaleSlope")), 1.0),
             intercept=_or(number(get(header, "RescaleIntercept")), 0.0),
+            number=_whole(get(header, "InstanceNumber")),
             **common,
         )
         return (frame,), ()
@@ -365,6 +369,7 @@ def _frames(
             intercept=_or(
                 number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
             ),
+            number=_whole(nested(group, "FrameContentSequence", "InStackPositionNumber")),
             **common,
         )
         for index, group in enumerate(per_frame)
@@ -397,6 +402,11 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     return values if len(values) == count and all(map(math.isfinite, values)) else None
+
+
+def _whole(value: Any) -> int | None:
+    result = number(value)
+    return int(result) if result is not None and abs(result) < 1e9 else None
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import CTBMDError
 from ..volume import Acquisition
+from .even import order
 from .headers import DicomImage, Frame, acquisition, number
 from .stack import has_gantry_tilt, image_problem, plane, stack_problem
 
@@ -195,7 +196,8 @@ def _series(items: Sequence[_Item]) -> SeriesInfo:
     if normal is not None and (
         problem is None or all(f.position and f.orientation for f in frames)
     ):
-        frames.sort(key=lambda f: float(np.dot(f.position or (), normal)))
+        places = np.array([f.position for f in frames])
+        frames = [frames[k] for k in order(places, normal, [f.number for f in frames])]
     if problem is None:
         problem = stack_problem(frames)
     return SeriesInfo(

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import even
 from .headers import Frame
 
 MIN_SLICES = 3
-MAX_SPACING_CHANGE = 0.05  # of the distance between slices
 MAX_GANTRY_TILT = 35.0  # degrees; gantries tilt by up to 30
 MIN_DRIFT = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
 MAX_PIXEL_MM = 20
@@ -59,11 +59,19 @@ def geometry(frames: Sequence[Frame]) -> np.ndarray:
     first, last = _placed(frames[0]), _placed(frames[-1])
     between_rows, between_columns = pixel_mm(frames[0])
     distance = float(np.dot(np.subtract(last.position, first.position), first.normal))
+    start = first.position
+    along = np.array([f.position for f in frames]) @ first.normal
+    gaps = np.diff(along)
+    if np.abs(gaps - np.median(gaps)).max() > even.MAX_SPACING_CHANGE * np.median(gaps):
+        # Rounded positions: all of them together say more than the two at the ends.
+        place, spacing, _ = even.line(along)
+        distance = spacing * (len(frames) - 1)
+        start = first.position + (place - along[0]) * first.normal
     lps = np.eye(4)
     lps[:3, 0] = first.row * between_columns
     lps[:3, 1] = first.column * between_rows
     lps[:3, 2] = first.normal * distance / (len(frames) - 1)
-    lps[:3, 3] = first.position
+    lps[:3, 3] = start
     return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
 
 
@@ -201,9 +209,10 @@ def _header_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
 
 def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
     positions = np.array([f.position for f in frames])
-    along = positions @ _placed(frames[0]).normal
-    gaps = np.diff(along)
-    same = np.flatnonzero(gaps < 0.01)
+    normal = _placed(frames[0]).normal
+    gaps = np.diff(positions @ normal)
+    is_even = even.nearly_even(positions, normal, [f.number for f in frames])
+    same = np.flatnonzero((gaps < 0.01) & (not is_even))
     if same.size:
         a, b = frames[same[0]], frames[same[0] + 1]
         places = f"{same.size} place" + ("s" if same.size > 1 else "")
@@ -228,7 +237,7 @@ def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
             "slices aslant",
             "slices-aslant",
         )
-    spacing_problem = _spacing_problem(frames, gaps)
+    spacing_problem = None if is_even else _spacing_problem(frames, gaps)
     if spacing_problem is not None:
         yield spacing_problem
 
@@ -236,7 +245,7 @@ def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
 def _spacing_problem(frames: Sequence[Frame], gaps: np.ndarray) -> Problem | None:
     """Whether slices are missing or unevenly spaced; `gaps` between them in mm, shape (K-1,)."""
     spacing = float(np.median(gaps))
-    uneven = np.flatnonzero(np.abs(gaps - spacing) > MAX_SPACING_CHANGE * spacing)
+    uneven = np.flatnonzero(np.abs(gaps - spacing) > even.MAX_SPACING_CHANGE * spacing)
     if not uneven.size:
         return None
     steps = gaps[uneven] / spacing
