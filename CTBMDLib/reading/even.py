@@ -1,4 +1,4 @@
-"""Do slices lie evenly, when their positions are rounded in the header or jitter a little?
+"""Slices that lie evenly but for a header that rounds their positions, or a little jitter.
 
 A scan with slices 0.625 mm apart whose positions are written with one decimal has
 gaps of 0.6 and 0.7 mm; written in whole millimetres, some slices even share a

@@ -123,7 +123,9 @@ class DicomImage:
     dataset : pydicom.Dataset
         The header itself, from which `acquisition` takes the other facts.
     groups : tuple of pydicom.Dataset
-        Shared and first per-frame functional groups of a multi-frame image.
+        Shared and first per-frame functional groups of an enhanced image.
+    instance_uid : str or None
+        SOPInstanceUID: the same in a file and its copy.
     """
 
     frames: tuple[Frame, ...]
@@ -134,6 +136,7 @@ class DicomImage:
     is_ct: bool
     dataset: pydicom.Dataset
     groups: tuple[pydicom.Dataset, ...] = ()
+    instance_uid: str | None = None
 
 
 class NoImageError(Exception):
@@ -284,6 +287,7 @@ def read_image(path: Path) -> DicomImage:
         is_ct=is_ct,
         dataset=header,
         groups=groups,
+        instance_uid=text(get(header, "SOPInstanceUID")),
     )
 
 
@@ -312,7 +316,9 @@ def _read_header(path: Path) -> tuple[pydicom.Dataset, int]:
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=force)
         if force and get(header, "SOPClassUID") is None:
             raise InvalidDicomError(str(path))
-        if (number(get(header, "NumberOfFrames")) or 1) > 1:
+        # Enhanced CT keeps position and rescale in sequences, be it one frame a file.
+        enhanced = get(header, "SOPClassUID") in ENHANCED_CT
+        if enhanced or (number(get(header, "NumberOfFrames")) or 1) > 1:
             stream.seek(0)
             header = pydicom.dcmread(stream, stop_before_pixels=True, force=force)
         return header, stream.tell()
@@ -337,10 +343,11 @@ def _frames(
         or "MONOCHROME" not in str(get(header, "PhotometricInterpretation") or "MONOCHROME2"),
         "stored": _stored(header, offset),
     }
+    single = (number(get(header, "NumberOfFrames")) or 1) <= 1
     per_frame = get(header, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
         frame = Frame(
-            index=None if (number(get(header, "NumberOfFrames")) or 1) <= 1 else 0,
+            index=None if single else 0,
             position=_numbers(get(header, "ImagePositionPatient"), 3),
             orientation=_numbers(get(header, "ImageOrientationPatient"), 6),
             spacing=_numbers(get(header, "PixelSpacing"), 2),
@@ -359,7 +366,7 @@ def _frames(
 
     frames = tuple(
         Frame(
-            index=index,
+            index=None if single else index,
             position=_numbers(find(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
             orientation=_numbers(
                 find(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6
@@ -369,10 +376,14 @@ def _frames(
             intercept=_or(
                 number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
             ),
-            number=_whole(nested(group, "FrameContentSequence", "InStackPositionNumber")),
+            number=_whole(
+                get(header, "InstanceNumber")
+                if single
+                else nested(group, "FrameContentSequence", "InStackPositionNumber")
+            ),
             **common,
         )
-        for index, group in enumerate(per_frame)
+        for index, group in enumerate(per_frame[:1] if single else per_frame)
     )
     return frames, (shared, per_frame[0])
 

@@ -259,7 +259,7 @@ def _find_of(path: Path, progress: Progress) -> _Found:
         return _Found(alone, [])  # multi-frame, or nothing that its neighbours could mend
     beside = read_headers(files_below(path.parent, recursive=False), progress)
     series = sort_into_series(beside.images)
-    stack = [item for item in series if any(frame.path == path for frame in item.frames)]
+    stack = [item for item in series if path in (*(f.path for f in item.frames), *item.copies)]
     return _Found(stack or alone, beside.damaged, path)
 
 
@@ -269,6 +269,12 @@ def _findings(chosen: SeriesInfo, found: _Found) -> tuple[str, ...]:
     if found.single is not None:
         findings.append(
             f"'{found.single.name}' is one of {chosen.images} images of its series; all of them were read from its folder."
+        )
+    if chosen.copies:
+        count = len(chosen.copies)
+        files = "One file is a copy" if count == 1 else f"{count} files are copies"
+        findings.append(
+            f"{files} of an image that was read, such as '{chosen.copies[0].name}', and left out."
         )
     if found.damaged:
         names = ", ".join(f"'{p.name}'" for p in found.damaged[:3])

@@ -128,11 +128,13 @@ def test_a_missing_slice(tmp_path):
     assert "2 slices are missing: a gap of 7.5 mm" in refused(tmp_path)
 
 
-def test_a_duplicate_slice(tmp_path):
+def test_two_images_at_one_place(tmp_path):
     write_series(tmp_path)
-    (tmp_path / "copy.dcm").write_bytes((tmp_path / "series_0003.dcm").read_bytes())
+    second = pydicom.dcmread(tmp_path / "series_0003.dcm")
+    second.SOPInstanceUID = uid("another image")
+    write_file(tmp_path / "second.dcm", second)
     text = refused(tmp_path)
-    assert "two images at the same position in 1 place" in text and "'copy.dcm'" in text
+    assert "two images at the same position in 1 place" in text and "'second.dcm'" in text
 
 
 def test_two_phases_in_one_series(tmp_path):
