@@ -261,11 +261,14 @@ def read_image(path: Path) -> DicomImage:
         For a file that is not DICOM, or the directory of a disc.
     DamagedImageError
         For a DICOM file that is cut off or that cannot be understood.
+    PermissionError
     """
     try:
         header, offset = _read_header(path)
     except (InvalidDicomError, IsADirectoryError):
         raise NoImageError from None
+    except PermissionError:
+        raise
     except Exception:  # a broken header can raise nearly anything in the parser
         raise DamagedImageError from None
     if get(header, "SOPClassUID") is None and get(header, "SeriesInstanceUID") is None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import even
+from .files import shown_name
 from .headers import Frame
 
 MIN_SLICES = 3
@@ -217,7 +218,7 @@ def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
         a, b = frames[same[0]], frames[same[0] + 1]
         places = f"{same.size} place" + ("s" if same.size > 1 else "")
         yield Problem(
-            f"The series has two images at the same position in {places} (such as {_name(a)} and {_name(b)}); remove copies and keep one phase.",
+            f"The series has two images at the same position in {places} (such as {_name(a, frames)} and {_name(b, frames)}); remove copies and keep one phase.",
             "duplicate slices",
             "duplicate-slices",
         )
@@ -248,12 +249,20 @@ def _spacing_problem(frames: Sequence[Frame], gaps: np.ndarray) -> Problem | Non
     uneven = np.flatnonzero(np.abs(gaps - spacing) > even.MAX_SPACING_CHANGE * spacing)
     if not uneven.size:
         return None
+    change = _change_of_spacing(frames, gaps)
+    if change is not None:
+        at, old, new = change
+        return Problem(
+            f"The series changes its spacing at {_name(frames[at], frames)} from {old:.4g} to {new:.4g} mm; use a series with one spacing.",
+            "changing spacing",
+            "changing-spacing",
+        )
     steps = gaps[uneven] / spacing
     if np.all(steps > 1.5) and np.all(np.abs(steps - np.round(steps)) < 0.1):
         missing = int(np.sum(np.round(steps) - 1))
         count = "One slice is" if missing == 1 else f"{missing} slices are"
         return Problem(
-            f"{count} missing: a gap of {gaps[uneven[0]]:.1f} mm after {_name(frames[uneven[0]])} where slices are {spacing:.4g} mm apart; copy the whole series.",
+            f"{count} missing: a gap of {gaps[uneven[0]]:.1f} mm after {_name(frames[uneven[0]], frames)} where slices are {spacing:.4g} mm apart; copy the whole series.",
             "missing slices",
             "missing-slices",
         )
@@ -264,6 +273,36 @@ def _spacing_problem(frames: Sequence[Frame], gaps: np.ndarray) -> Problem | Non
     )
 
 
-def _name(frame: Frame) -> str:
-    name = f"'{frame.path.name}'"
+def _change_of_spacing(
+    frames: Sequence[Frame], gaps: np.ndarray
+) -> tuple[int, float, float] | None:
+    """Slice at which one spacing gives way to another, and the two in mm; None where it does not.
+
+    Three gaps alike on either side are asked for, so that single missing slices
+    are none. Where the slices' numbers leap as their places do, slices are missing.
+    """
+    positions = np.array([f.position for f in frames])
+    rounding = even.rounding_mm(positions, _placed(frames[0]).normal)
+    numbers = [f.number for f in frames]
+    known = [n for n in numbers if n is not None]
+    steps = np.abs(np.diff(known)) if len(known) == len(numbers) else None
+    for skip in (0, 1):  # a gap between the two may be neither
+        for at in range(3, len(gaps) - 2 - skip):
+            before, after = gaps[at - 3 : at], gaps[at + skip : at + skip + 3]
+            old, new = float(np.mean(before)), float(np.mean(after))
+            same = max(even.MAX_SPACING_CHANGE * min(old, new), min(rounding, 0.3 * min(old, new)))
+            if max(np.ptp(before), np.ptp(after)) > same + 1e-6:
+                continue
+            if abs(new - old) <= same + 1e-6:
+                continue
+            if steps is not None and steps[at - 3 : at].min() > 0:
+                leap = steps[at + skip : at + skip + 3].mean() / steps[at - 3 : at].mean()
+                if abs(leap - new / old) < 0.1:
+                    continue
+            return at, old, new
+    return None
+
+
+def _name(frame: Frame, among: Sequence[Frame] = ()) -> str:
+    name = f"'{shown_name(frame.path, (other.path for other in among))}'"
     return name if frame.index is None else f"frame {frame.index + 1} of {name}"
