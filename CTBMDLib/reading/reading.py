@@ -66,8 +66,9 @@ def read_ct(
         file (.nrrd, .nhdr).
     series_uid : str or None
         SeriesInstanceUID of the series to read, or its SeriesNumber. Without
-        it the usable axial CT series with the most images is read; where none
-        is axial, the usable CT series with the most images.
+        it the usable axial CT series with the most images is read, of equal
+        ones that with a soft kernel; where none is axial, the usable CT series
+        with the most images.
     progress : callable(float, str) or None
         Told the fraction done, 0 to 1, and a short text.
     should_cancel : callable() -> bool or None

@@ -17,6 +17,7 @@ from ..errors import CTBMDError
 from ..volume import Acquisition
 from .even import order
 from .headers import DicomImage, Frame, acquisition, number
+from .kernels import sharpness
 from .stack import has_gantry_tilt, image_problem, plane, stack_problem
 
 _Item: TypeAlias = tuple[Frame, DicomImage]
@@ -271,6 +272,7 @@ def _preference(series: SeriesInfo) -> tuple[object, ...]:
         series.tilted,
         -series.images,
         -series.voxels,
+        sharpness(series.acquisition.kernel),
         number(series.number) or math.inf,
         series.series_uid or "",
     )
