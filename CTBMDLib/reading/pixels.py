@@ -17,7 +17,9 @@ from ..volume import AIR_HU
 from .files import shown_name
 from .headers import Frame, Stored, pixel_facts
 from .hounsfield import compact
+from .quiet import no_stderr
 
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _INT16 = np.iinfo(np.int16)
 
 
@@ -144,6 +146,8 @@ def _planes(
     except Exception:
         raise _cut(name) from None
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        if _PIXEL_DATA in path.read_bytes():  # begun, but cut off before its end
+            raise _cut(name)
         raise CTBMDError(
             f"The file '{name}' has no pixel data; export the images, not only their headers.",
             "no-pixel-data",
@@ -179,7 +183,8 @@ def _plain_start(path: Path, stored: Stored, name: str) -> int | None:
 def _decoded(data: Any, name: str) -> np.ndarray:
     """Frames through pydicom's decoders, shape (N, J, I)."""
     try:
-        pixels = np.asarray(data.pixel_array)
+        with no_stderr():
+            pixels = np.asarray(data.pixel_array)
     except Exception as error:
         if isinstance(error, NotImplementedError) or "missing" in str(error):
             raise _missing_decoder(data) from None
