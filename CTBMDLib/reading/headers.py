@@ -30,7 +30,7 @@ _TAGS: list[Any] = [
     "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
     "PatientAge", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness", "KVP",
     "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
-    "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
+    "SeriesNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
     "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",
 ]  # fmt: skip
@@ -83,6 +83,8 @@ class Frame:
         A scout view; an image in colour.
     stored : Stored or None
         None where the pixels must be decoded.
+    number : int or None
+        InstanceNumber of a file, InStackPositionNumber of a frame.
     """
 
     path: Path
@@ -97,6 +99,7 @@ class Frame:
     localizer: bool
     colour: bool
     stored: Stored | None = None
+    number: int | None = None
 
     @property
     def normal(self) -> np.ndarray | None:
@@ -120,7 +123,9 @@ class DicomImage:
     dataset : pydicom.Dataset
         The header itself, from which `acquisition` takes the other facts.
     groups : tuple of pydicom.Dataset
-        Shared and first per-frame functional groups of a multi-frame image.
+        Shared and first per-frame functional groups of an enhanced image.
+    instance_uid : str or None
+        SOPInstanceUID: the same in a file and its copy.
     """
 
     frames: tuple[Frame, ...]
@@ -131,6 +136,7 @@ class DicomImage:
     is_ct: bool
     dataset: pydicom.Dataset
     groups: tuple[pydicom.Dataset, ...] = ()
+    instance_uid: str | None = None
 
 
 class NoImageError(Exception):
@@ -255,11 +261,14 @@ def read_image(path: Path) -> DicomImage:
         For a file that is not DICOM, or the directory of a disc.
     DamagedImageError
         For a DICOM file that is cut off or that cannot be understood.
+    PermissionError
     """
     try:
         header, offset = _read_header(path)
     except (InvalidDicomError, IsADirectoryError):
         raise NoImageError from None
+    except PermissionError:
+        raise
     except Exception:  # a broken header can raise nearly anything in the parser
         raise DamagedImageError from None
     if get(header, "SOPClassUID") is None and get(header, "SeriesInstanceUID") is None:
@@ -281,6 +290,7 @@ def read_image(path: Path) -> DicomImage:
         is_ct=is_ct,
         dataset=header,
         groups=groups,
+        instance_uid=text(get(header, "SOPInstanceUID")),
     )
 
 
@@ -309,7 +319,9 @@ def _read_header(path: Path) -> tuple[pydicom.Dataset, int]:
         header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=force)
         if force and get(header, "SOPClassUID") is None:
             raise InvalidDicomError(str(path))
-        if (number(get(header, "NumberOfFrames")) or 1) > 1:
+        # Enhanced CT keeps position and rescale in sequences, be it one frame a file.
+        enhanced = get(header, "SOPClassUID") in ENHANCED_CT
+        if enhanced or (number(get(header, "NumberOfFrames")) or 1) > 1:
             stream.seek(0)
             header = pydicom.dcmread(stream, stop_before_pixels=True, force=force)
         return header, stream.tell()
@@ -334,15 +346,17 @@ def _frames(
         or "MONOCHROME" not in str(get(header, "PhotometricInterpretation") or "MONOCHROME2"),
         "stored": _stored(header, offset),
     }
+    single = (number(get(header, "NumberOfFrames")) or 1) <= 1
     per_frame = get(header, "PerFrameFunctionalGroupsSequence")
     if not per_frame:
         frame = Frame(
-            index=None if (number(get(header, "NumberOfFrames")) or 1) <= 1 else 0,
+            index=None if single else 0,
             position=_numbers(get(header, "ImagePositionPatient"), 3),
             orientation=_numbers(get(header, "ImageOrientationPatient"), 6),
             spacing=_numbers(get(header, "PixelSpacing"), 2),
             slope=_or(number(get(header, "RescaleSlope")), 1.0),
             intercept=_or(number(get(header, "RescaleIntercept")), 0.0),
+            number=_whole(get(header, "InstanceNumber")),
             **common,
         )
         return (frame,), ()
@@ -355,7 +369,7 @@ def _frames(
 
     frames = tuple(
         Frame(
-            index=index,
+            index=None if single else index,
             position=_numbers(find(group, "PlanePositionSequence", "ImagePositionPatient"), 3),
             orientation=_numbers(
                 find(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6
@@ -365,9 +379,14 @@ def _frames(
             intercept=_or(
                 number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
             ),
+            number=_whole(
+                get(header, "InstanceNumber")
+                if single
+                else nested(group, "FrameContentSequence", "InStackPositionNumber")
+            ),
             **common,
         )
-        for index, group in enumerate(per_frame)
+        for index, group in enumerate(per_frame[:1] if single else per_frame)
     )
     return frames, (shared, per_frame[0])
 
@@ -397,6 +416,11 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     return values if len(values) == count and all(map(math.isfinite, values)) else None
+
+
+def _whole(value: Any) -> int | None:
+    result = number(value)
+    return int(result) if result is not None and abs(result) < 1e9 else None
 
 
 def _as_list(value: Any) -> list[Any]:

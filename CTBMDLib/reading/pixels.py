@@ -14,9 +14,12 @@ from scipy import ndimage
 from ..errors import CTBMDError
 from ..progress import Progress
 from ..volume import AIR_HU
+from .files import shown_name
 from .headers import Frame, Stored, pixel_facts
 from .hounsfield import compact
+from .quiet import no_stderr
 
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _INT16 = np.iinfo(np.int16)
 
 
@@ -123,8 +126,9 @@ def _planes(
 ) -> Iterator[tuple[int, np.ndarray, int | None]]:
     """Yield (k, stored values (J, I), padding value or None) for the frames of one file."""
     first = frames[places[0]]
+    name = shown_name(path, (frame.path for frame in frames))
     shape = first.rows, first.columns
-    start = None if first.stored is None else _plain_start(path, first.stored)
+    start = None if first.stored is None else _plain_start(path, first.stored, name)
     if first.stored is not None and start:
         dtype, bits = np.dtype(first.stored.dtype), first.stored.bits
         padding = _padding(first.stored.padding, dtype, bits)
@@ -134,22 +138,24 @@ def _planes(
                 stream.seek(start + (frames[k].index or 0) * values.nbytes)
                 raw: Any = values.view(np.uint8).reshape(-1)
                 if stream.readinto(raw) < values.nbytes:
-                    raise _cut(path)
+                    raise _cut(name)
                 yield k, _meaningful_bits(values, bits), padding
         return
     try:
         data = pydicom.dcmread(path, force=True)
     except Exception:
-        raise _cut(path) from None
+        raise _cut(name) from None
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        if _PIXEL_DATA in path.read_bytes():  # begun, but cut off before its end
+            raise _cut(name)
         raise CTBMDError(
-            f"The file '{path.name}' has no pixel data; export the images, not only their headers.",
+            f"The file '{name}' has no pixel data; export the images, not only their headers.",
             "no-pixel-data",
         )
-    pixels = _decoded(data, path)
+    pixels = _decoded(data, name)
     wanted = [frames[k].index or 0 for k in places]
     if pixels.shape[1:] != shape or max(wanted) >= len(pixels):
-        raise _cut(path)
+        raise _cut(name)
     bits_stored, padding_value, _ = pixel_facts(data)
     bits = int(bits_stored or 8 * pixels.dtype.itemsize)
     padding = _padding(padding_value, pixels.dtype, bits)
@@ -157,14 +163,14 @@ def _planes(
         yield k, _meaningful_bits(pixels[index], bits), padding
 
 
-def _plain_start(path: Path, stored: Stored) -> int | None:
+def _plain_start(path: Path, stored: Stored, name: str) -> int | None:
     """Where uncompressed pixel values begin, None where they have to be read in another way."""
     try:
         with path.open("rb") as stream:
             stream.seek(stored.offset)
             head = stream.read(12)
     except OSError:
-        raise _cut(path) from None
+        raise _cut(name) from None
     if head[:4] != struct.pack(stored.dtype[0] + "HH", 0x7FE0, 0x0010):
         return None
     explicit = head[4:6] in (b"OW", b"OB")
@@ -174,14 +180,15 @@ def _plain_start(path: Path, stored: Stored) -> int | None:
     return stored.offset + (12 if explicit else 8)
 
 
-def _decoded(data: Any, path: Path) -> np.ndarray:
+def _decoded(data: Any, name: str) -> np.ndarray:
     """Frames through pydicom's decoders, shape (N, J, I)."""
     try:
-        pixels = np.asarray(data.pixel_array)
+        with no_stderr():
+            pixels = np.asarray(data.pixel_array)
     except Exception as error:
         if isinstance(error, NotImplementedError) or "missing" in str(error):
             raise _missing_decoder(data) from None
-        raise _cut(path) from None
+        raise _cut(name) from None
     return pixels.reshape((-1, *pixels.shape[-2:]))
 
 
@@ -205,9 +212,9 @@ def _padding(value: float | None, dtype: np.dtype[Any], stored: int) -> int | No
     return padding
 
 
-def _cut(path: Path) -> CTBMDError:
+def _cut(name: str) -> CTBMDError:
     return CTBMDError(
-        f"The file '{path.name}' is cut off or damaged; copy it again from where it came.",
+        f"The file '{name}' is cut off or damaged; copy it again from where it came.",
         "damaged-file",
     )
 

@@ -18,13 +18,14 @@ from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import hounsfield
 from .archive import unpacked
-from .files import files_below, no_image_error, read_headers
+from .files import files_below, names_of, no_image_error, read_headers
 from .gantry_tilt import correct_gantry_tilt
 from .nifti import read_nifti
 from .nrrd import read_nrrd, segment_names
 from .pixels import read_pixels
 from .series import SeriesInfo, check_usable, choose, sort_into_series
 from .stack import gantry_tilt_degrees, geometry
+from .streams import cut
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
@@ -38,11 +39,12 @@ _MAX_NAMED = 12  # series named in the sentence about those that were left
 
 @dataclass(frozen=True)
 class _Found:
-    """The series at a path, best first, its damaged files, and the one file that was given."""
+    """The series at a path, best first, its damaged files, the one file that was given, what may not be read."""
 
     series: list[SeriesInfo]
     damaged: list[Path]
     single: Path | None = None
+    unreadable: tuple[Path, ...] = ()
 
 
 def read_ct(
@@ -64,8 +66,9 @@ def read_ct(
         file (.nrrd, .nhdr).
     series_uid : str or None
         SeriesInstanceUID of the series to read, or its SeriesNumber. Without
-        it the usable axial CT series with the most images is read; where none
-        is axial, the usable CT series with the most images.
+        it the usable axial CT series with the most images is read, of equal
+        ones that with a soft kernel; where none is axial, the usable CT series
+        with the most images.
     progress : callable(float, str) or None
         Told the fraction done, 0 to 1, and a short text.
     should_cancel : callable() -> bool or None
@@ -173,7 +176,9 @@ def _unreadable(path: Path, error: OSError) -> CTBMDError:
 def _read(path: Path, series_uid: str | None, progress: Progress) -> CTVolume:
     if _is_file(path, (*NIFTI_SUFFIXES, *_PAIR_SUFFIXES, *NRRD_SUFFIXES)):
         return _read_volume_file(path, series_uid, progress)
-    if _is_file(path, (".zip",)) and is_zipfile(path):
+    if _is_file(path, (".zip",)):
+        if not is_zipfile(path):  # its directory stands at its end
+            raise cut(path)
         with unpacked(path, progress.part(0.0, _UNPACKED)) as folder:
             return _read_dicom(folder, path, series_uid, progress.part(_UNPACKED, 1.0))
     return _read_dicom(path, path, series_uid, progress)
@@ -227,13 +232,23 @@ def _find(path: Path, shown: Path, progress: Progress) -> _Found:
 
 
 def _find_in_folder(path: Path, shown: Path, progress: Progress) -> _Found:
-    files = files_below(path)
+    unreadable: list[Path] = []
+    files = files_below(path, unreadable=unreadable)
+    if unreadable and not files:
+        raise CTBMDError(
+            f"The folder '{shown if path in unreadable else unreadable[0]}' cannot be read; ask for the right to read it or copy the series to a folder of your own.",
+            "unreadable-folder",
+        )
     if not files:
         raise CTBMDError(f"'{shown}' is empty; choose the folder of a CT series.", "empty-folder")
     headers = read_headers(files, progress)
     if not headers.images:
         raise no_image_error(shown, headers)
-    return _Found(sort_into_series(headers.images), headers.damaged)
+    return _Found(
+        sort_into_series(headers.images),
+        headers.damaged,
+        unreadable=(*unreadable, *headers.forbidden),
+    )
 
 
 def _find_of(path: Path, progress: Progress) -> _Found:
@@ -242,6 +257,11 @@ def _find_of(path: Path, progress: Progress) -> _Found:
     if path.suffix.lower() in _PACKED_SUFFIXES:
         raise CTBMDError(
             f"'{path.name}' is an archive; unpack it and give the folder.", "packed-archive"
+        )
+    if headers.forbidden:
+        raise CTBMDError(
+            f"You have no right to read '{path.name}'; ask for it or copy the series to a folder of your own.",
+            "unreadable-file",
         )
     if headers.other or not (headers.images or headers.damaged):
         raise CTBMDError(
@@ -259,8 +279,8 @@ def _find_of(path: Path, progress: Progress) -> _Found:
         return _Found(alone, [])  # multi-frame, or nothing that its neighbours could mend
     beside = read_headers(files_below(path.parent, recursive=False), progress)
     series = sort_into_series(beside.images)
-    stack = [item for item in series if any(frame.path == path for frame in item.frames)]
-    return _Found(stack or alone, beside.damaged, path)
+    stack = [item for item in series if path in (*(f.path for f in item.frames), *item.copies)]
+    return _Found(stack or alone, beside.damaged, path, tuple(beside.forbidden))
 
 
 def _findings(chosen: SeriesInfo, found: _Found) -> tuple[str, ...]:
@@ -270,10 +290,19 @@ def _findings(chosen: SeriesInfo, found: _Found) -> tuple[str, ...]:
         findings.append(
             f"'{found.single.name}' is one of {chosen.images} images of its series; all of them were read from its folder."
         )
+    if chosen.copies:
+        count = len(chosen.copies)
+        files = "One file is a copy" if count == 1 else f"{count} files are copies"
+        findings.append(
+            f"{files} of an image that was read, such as {names_of(chosen.copies[:1], [frame.path for frame in chosen.frames])}, and left out."
+        )
     if found.damaged:
-        names = ", ".join(f"'{p.name}'" for p in found.damaged[:3])
-        more = f" and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
-        findings.append(f"Damaged files were left out: {names}{more}.")
+        read = [frame.path for frame in chosen.frames]
+        findings.append(f"Damaged files were left out: {names_of(found.damaged, read)}.")
+    if found.unreadable:
+        findings.append(
+            f"Left out, since you have no right to read it: {names_of(found.unreadable)}."
+        )
     if chosen.tilted:
         angle = gantry_tilt_degrees(chosen.frames)
         findings.append(

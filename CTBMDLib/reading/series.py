@@ -6,15 +6,18 @@ Only what the headers say is looked at here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from ..errors import CTBMDError
 from ..volume import Acquisition
+from .even import order
 from .headers import DicomImage, Frame, acquisition, number
+from .kernels import sharpness
 from .stack import has_gantry_tilt, image_problem, plane, stack_problem
 
 _Item: TypeAlias = tuple[Frame, DicomImage]
@@ -46,6 +49,8 @@ class SeriesInfo:
         Sorted by position along the slice normal where the geometry is known.
     acquisition : Acquisition
         What the header of one image says of the scan and the person.
+    copies : tuple of Path
+        Files left out because another one holds the same image.
     """
 
     series_uid: str | None
@@ -61,6 +66,7 @@ class SeriesInfo:
     code: str | None = None
     frames: tuple[Frame, ...] = field(default=(), repr=False)
     acquisition: Acquisition = field(default_factory=Acquisition, repr=False)
+    copies: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
     def title(self) -> str:
@@ -92,7 +98,8 @@ def sort_into_series(images: Iterable[DicomImage]) -> list[SeriesInfo]:
     named for; those are stacks of their own.
     """
     stacks: dict[tuple[object, ...], list[list[_Item]]] = {}
-    for image in images:
+    whole, copies = _without_copies(images)
+    for image in whole:
         for frame in image.frames:
             candidates = stacks.setdefault(_stack_key(image, frame), [])
             for items in candidates:
@@ -101,7 +108,7 @@ def sort_into_series(images: Iterable[DicomImage]) -> list[SeriesInfo]:
             else:
                 candidates.append(items := [])
             items.append((frame, image))
-    series = [_series(items) for candidates in stacks.values() for items in candidates]
+    series = [_series(items, copies) for candidates in stacks.values() for items in candidates]
     return sorted(_blame_cut_files(series), key=_preference)
 
 
@@ -151,6 +158,43 @@ def check_usable(chosen: SeriesInfo, series: Sequence[SeriesInfo], named: bool) 
     raise CTBMDError(sentence, chosen.code or "unusable-series")
 
 
+def _without_copies(
+    images: Iterable[DicomImage],
+) -> tuple[list[DicomImage], dict[Path, list[Path]]]:
+    """The images, each once, and {file of an image: files that hold the same one}.
+
+    Two files hold the same image where they have the same SOPInstanceUID at the
+    same place. Of such files the longest is taken: a copy may have been cut off.
+    A UID that stands at different places is no UID, and nothing is left out by it.
+    """
+    groups: dict[tuple[object, ...], list[DicomImage]] = {}
+    for n, image in enumerate(images):
+        uid = image.instance_uid or n
+        groups.setdefault((image.patient_id, image.series_uid, uid), []).append(image)
+    whole: list[DicomImage] = []
+    copies: dict[Path, list[Path]] = {}
+    for same in groups.values():
+        if len({_places(image) for image in same}) > 1:
+            whole += same
+            continue
+        best = max(same, key=_file_size)
+        whole.append(best)
+        path = best.frames[0].path
+        copies[path] = [image.frames[0].path for image in same if image is not best]
+    return whole, copies
+
+
+def _places(image: DicomImage) -> tuple[object, ...]:
+    return tuple((f.position, f.number, f.rows, f.columns) for f in image.frames)
+
+
+def _file_size(image: DicomImage) -> int:
+    try:
+        return image.frames[0].path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _stack_key(image: DicomImage, frame: Frame) -> tuple[object, ...]:
     return (
         image.patient_id,
@@ -185,7 +229,7 @@ def _blame_cut_files(series: list[SeriesInfo]) -> list[SeriesInfo]:
     return result
 
 
-def _series(items: Sequence[_Item]) -> SeriesInfo:
+def _series(items: Sequence[_Item], copies: Mapping[Path, Sequence[Path]]) -> SeriesInfo:
     frames = [frame for frame, _ in items]
     image = items[0][1]
     facts = acquisition(image.dataset, image.groups)
@@ -195,7 +239,8 @@ def _series(items: Sequence[_Item]) -> SeriesInfo:
     if normal is not None and (
         problem is None or all(f.position and f.orientation for f in frames)
     ):
-        frames.sort(key=lambda f: float(np.dot(f.position or (), normal)))
+        places = np.array([f.position for f in frames])
+        frames = [frames[k] for k in order(places, normal, [f.number for f in frames])]
     if problem is None:
         problem = stack_problem(frames)
     return SeriesInfo(
@@ -212,6 +257,9 @@ def _series(items: Sequence[_Item]) -> SeriesInfo:
         code=problem and problem.code,
         frames=tuple(frames),
         acquisition=facts,
+        copies=tuple(
+            path for name in dict.fromkeys(f.path for f in frames) for path in copies.get(name, ())
+        ),
     )
 
 
@@ -224,6 +272,7 @@ def _preference(series: SeriesInfo) -> tuple[object, ...]:
         series.tilted,
         -series.images,
         -series.voxels,
+        sharpness(series.acquisition.kernel),
         number(series.number) or math.inf,
         series.series_uid or "",
     )

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import even
+from .files import shown_name
 from .headers import Frame
 
 MIN_SLICES = 3
-MAX_SPACING_CHANGE = 0.05  # of the distance between slices
 MAX_GANTRY_TILT = 35.0  # degrees; gantries tilt by up to 30
 MIN_DRIFT = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
 MAX_PIXEL_MM = 20
@@ -59,11 +60,19 @@ def geometry(frames: Sequence[Frame]) -> np.ndarray:
     first, last = _placed(frames[0]), _placed(frames[-1])
     between_rows, between_columns = pixel_mm(frames[0])
     distance = float(np.dot(np.subtract(last.position, first.position), first.normal))
+    start = first.position
+    along = np.array([f.position for f in frames]) @ first.normal
+    gaps = np.diff(along)
+    if np.abs(gaps - np.median(gaps)).max() > even.MAX_SPACING_CHANGE * np.median(gaps):
+        # Rounded positions: all of them together say more than the two at the ends.
+        place, spacing, _ = even.line(along)
+        distance = spacing * (len(frames) - 1)
+        start = first.position + (place - along[0]) * first.normal
     lps = np.eye(4)
     lps[:3, 0] = first.row * between_columns
     lps[:3, 1] = first.column * between_rows
     lps[:3, 2] = first.normal * distance / (len(frames) - 1)
-    lps[:3, 3] = first.position
+    lps[:3, 3] = start
     return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
 
 
@@ -201,14 +210,15 @@ def _header_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
 
 def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
     positions = np.array([f.position for f in frames])
-    along = positions @ _placed(frames[0]).normal
-    gaps = np.diff(along)
-    same = np.flatnonzero(gaps < 0.01)
+    normal = _placed(frames[0]).normal
+    gaps = np.diff(positions @ normal)
+    is_even = even.nearly_even(positions, normal, [f.number for f in frames])
+    same = np.flatnonzero((gaps < 0.01) & (not is_even))
     if same.size:
         a, b = frames[same[0]], frames[same[0] + 1]
         places = f"{same.size} place" + ("s" if same.size > 1 else "")
         yield Problem(
-            f"The series has two images at the same position in {places} (such as {_name(a)} and {_name(b)}); remove copies and keep one phase.",
+            f"The series has two images at the same position in {places} (such as {_name(a, frames)} and {_name(b, frames)}); remove copies and keep one phase.",
             "duplicate slices",
             "duplicate-slices",
         )
@@ -228,7 +238,7 @@ def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
             "slices aslant",
             "slices-aslant",
         )
-    spacing_problem = _spacing_problem(frames, gaps)
+    spacing_problem = None if is_even else _spacing_problem(frames, gaps)
     if spacing_problem is not None:
         yield spacing_problem
 
@@ -236,15 +246,23 @@ def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
 def _spacing_problem(frames: Sequence[Frame], gaps: np.ndarray) -> Problem | None:
     """Whether slices are missing or unevenly spaced; `gaps` between them in mm, shape (K-1,)."""
     spacing = float(np.median(gaps))
-    uneven = np.flatnonzero(np.abs(gaps - spacing) > MAX_SPACING_CHANGE * spacing)
+    uneven = np.flatnonzero(np.abs(gaps - spacing) > even.MAX_SPACING_CHANGE * spacing)
     if not uneven.size:
         return None
+    change = _change_of_spacing(frames, gaps)
+    if change is not None:
+        at, old, new = change
+        return Problem(
+            f"The series changes its spacing at {_name(frames[at], frames)} from {old:.4g} to {new:.4g} mm; use a series with one spacing.",
+            "changing spacing",
+            "changing-spacing",
+        )
     steps = gaps[uneven] / spacing
     if np.all(steps > 1.5) and np.all(np.abs(steps - np.round(steps)) < 0.1):
         missing = int(np.sum(np.round(steps) - 1))
         count = "One slice is" if missing == 1 else f"{missing} slices are"
         return Problem(
-            f"{count} missing: a gap of {gaps[uneven[0]]:.1f} mm after {_name(frames[uneven[0]])} where slices are {spacing:.4g} mm apart; copy the whole series.",
+            f"{count} missing: a gap of {gaps[uneven[0]]:.1f} mm after {_name(frames[uneven[0]], frames)} where slices are {spacing:.4g} mm apart; copy the whole series.",
             "missing slices",
             "missing-slices",
         )
@@ -255,6 +273,36 @@ def _spacing_problem(frames: Sequence[Frame], gaps: np.ndarray) -> Problem | Non
     )
 
 
-def _name(frame: Frame) -> str:
-    name = f"'{frame.path.name}'"
+def _change_of_spacing(
+    frames: Sequence[Frame], gaps: np.ndarray
+) -> tuple[int, float, float] | None:
+    """Slice at which one spacing gives way to another, and the two in mm; None where it does not.
+
+    Three gaps alike on either side are asked for, so that single missing slices
+    are none. Where the slices' numbers leap as their places do, slices are missing.
+    """
+    positions = np.array([f.position for f in frames])
+    rounding = even.rounding_mm(positions, _placed(frames[0]).normal)
+    numbers = [f.number for f in frames]
+    known = [n for n in numbers if n is not None]
+    steps = np.abs(np.diff(known)) if len(known) == len(numbers) else None
+    for skip in (0, 1):  # a gap between the two may be neither
+        for at in range(3, len(gaps) - 2 - skip):
+            before, after = gaps[at - 3 : at], gaps[at + skip : at + skip + 3]
+            old, new = float(np.mean(before)), float(np.mean(after))
+            same = max(even.MAX_SPACING_CHANGE * min(old, new), min(rounding, 0.3 * min(old, new)))
+            if max(np.ptp(before), np.ptp(after)) > same + 1e-6:
+                continue
+            if abs(new - old) <= same + 1e-6:
+                continue
+            if steps is not None and steps[at - 3 : at].min() > 0:
+                leap = steps[at + skip : at + skip + 3].mean() / steps[at - 3 : at].mean()
+                if abs(leap - new / old) < 0.1:
+                    continue
+            return at, old, new
+    return None
+
+
+def _name(frame: Frame, among: Sequence[Frame] = ()) -> str:
+    name = f"'{shown_name(frame.path, (other.path for other in among))}'"
     return name if frame.index is None else f"frame {frame.index + 1} of {name}"

@@ -214,6 +214,40 @@ def write_enhanced(path, hu=None, *, order=None, rescale=None, spacing=2.5, **ta
     return hu
 
 
+def write_enhanced_files(folder, hu=None, *, spacing=2.5, order=None, edit=None, **tags):
+    """Write an enhanced CT with one frame a file; see `write_series`."""
+    hu = body() if hu is None else hu
+    shared = header("enhanced", **tags)
+    for name in ("PixelSpacing", "SliceThickness", "KVP", "ConvolutionKernel", "XRayTubeCurrent"):
+        delattr(shared, name)
+    del shared.RescaleSlope, shared.RescaleIntercept
+    shared.SOPClassUID = EnhancedCTImageStorage
+    shared.NumberOfFrames = 1
+    for k, position in enumerate(lps_positions(len(hu), spacing=spacing)):
+        data = copy.deepcopy(shared)
+        number = k if order is None else order[k]
+        data.SOPInstanceUID = uid("enhanced", k)
+        data.InstanceNumber = number + 1
+        data.Rows, data.Columns = hu[k].shape
+        data.SharedFunctionalGroupsSequence = [
+            _item(
+                PixelMeasuresSequence=_item(PixelSpacing=[1.5, 1.0], SliceThickness="2.5"),
+                PlaneOrientationSequence=_item(ImageOrientationPatient=list(map(float, AXIAL))),
+                PixelValueTransformationSequence=_item(RescaleSlope="1", RescaleIntercept="-1024"),
+                CTXRayDetailsSequence=_item(KVP=100.0),
+                CTReconstructionSequence=_item(ConvolutionKernel="Br40"),
+                CTExposureSequence=_item(XRayTubeCurrentInmA=150.0),
+            )
+        ]
+        place = _item(ImagePositionPatient=[float(x) for x in position])
+        data.PerFrameFunctionalGroupsSequence = [_item(PlanePositionSequence=place)]
+        data.PixelData = (hu[k].astype(int) + 1024).astype("<i2").tobytes()
+        if edit:
+            edit(k, data)
+        write_file(Path(folder) / f"enhanced_{number:04d}.dcm", data)
+    return hu
+
+
 def _item(**tags) -> Dataset:
     data = Dataset()
     for name, value in tags.items():
