@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -144,9 +145,14 @@ def _cases_of_table(path: Path) -> list[Case]:
             continue
         for name in ("path", "levels"):
             if values[name]:
-                values[name] = str(path.parent / values[name])
+                values[name] = str(path.parent / _unescaped(values[name]))
         cases.append(Case(values.pop("path"), **{k: v or None for k, v in values.items()}))
     return cases
+
+
+def _unescaped(name: str) -> str:
+    r"""A file name whose bytes that are not UTF-8 were written as `\udcfc`."""
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), name)
 
 
 def failure_table(failures: Sequence[tuple[Case, str]]) -> str:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +68,32 @@ def test_one_table_and_a_list_of_failures(capsys, cases, model):
     assert "sex 'X' must be F or M" in failures[2]["reason"]
     assert "3 cases written" in out and "3 cases failed" in out
     assert not list(cases.glob(".*"))  # no journal is left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there are UTF-16")
+def test_a_name_that_is_not_utf8_costs_nothing(capsys, cases, model):
+    scan = (cases / "good0.nii.gz").read_bytes()
+    rows = ["path,levels"]
+    for letter in (b"\xfc", b"\xf6"):
+        name = os.fsdecode(b"M" + letter + b"ller")
+        (cases / f"{name}.nii.gz").write_bytes(scan)
+        (cases / f"{name}.bad.nii").write_bytes(b"no image")
+        rows += [f"{name}.nii.gz,levels.json", f"{name}.bad.nii,levels.json"]
+    text = "\n".join(rows) + "\n"
+    (cases / "names.csv").write_text(text, errors="backslashreplace")
+    for suffix in (".csv", ".json"):
+        output = cases / f"names-out{suffix}"
+        run(capsys, "batch", cases / "names.csv", "--model", model, "--output", output)
+        failed = table(cases / "names-out.failures.csv")
+        assert {Path(row["path"]).name for row in failed} == {
+            r"M\udcfcller.bad.nii", r"M\udcf6ller.bad.nii"
+        }  # fmt: skip
+        (cases / "names-out.failures.csv").unlink()
+    assert {row["case"] for row in table(cases / "names-out.csv")} == {
+        r"M\udcfcller", r"M\udcf6ller"
+    }  # fmt: skip
+    results = json.loads((cases / "names-out.json").read_text())["results"]
+    assert len({result["rows"][0]["case"] for result in results}) == 2
 
 
 def test_the_list_of_failures_can_be_run_when_mended(capsys, cases, model):
