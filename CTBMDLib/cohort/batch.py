@@ -7,6 +7,7 @@ end, whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -24,6 +25,8 @@ from ..safefile import write_text
 from .caselist import Case, failure_table, list_cases
 from .cases import open_case
 from .journal import Journal
+
+MAX_AGE = 130.0
 
 OnCase = Callable[[Case, BMDResult | None, str | None], None]
 
@@ -195,7 +198,12 @@ def _person(case: Case) -> tuple[str | None, float | None]:
     sex = case.sex.strip().upper() if case.sex else None
     if sex not in (None, "F", "M"):
         raise CTBMDError(f"The sex '{case.sex}' must be F or M or left empty.", "row-sex")
+    if not case.age:
+        return sex, None
     try:
-        return sex, float(case.age) if case.age else None
+        age = float(case.age.replace(",", "."))
     except ValueError:
-        raise CTBMDError(f"The age '{case.age}' is not a number of years.", "row-age") from None
+        age = math.nan
+    if not 0 <= age <= MAX_AGE:
+        raise CTBMDError(f"The age '{case.age}' is no age in years.", "row-age")
+    return sex, age
