@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import CTBMDError
 
+PRIVATE = 0o600
+"""Rights of a file that its user alone may read."""
 
-def write_bytes(path: str | os.PathLike[str], content: bytes, overwrite: bool = False) -> Path:
+_LONGEST_NAME = 255  # bytes, of every file system in use
+
+
+def write_bytes(
+    path: str | os.PathLike[str], content: bytes, overwrite: bool = False, *, private: bool = False
+) -> Path:
     """Write a file whole or not at all.
 
     Raises
@@ -18,24 +28,38 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, overwrite: bool = 
     CTBMDError
         See `write_with`.
     """
-    return write_with(path, lambda file: file.write(content), overwrite)
+    return write_with(path, lambda file: file.write(content), overwrite, private=private)
 
 
 def write_text(
-    path: str | os.PathLike[str], text: str, overwrite: bool = False, encoding: str = "utf-8"
+    path: str | os.PathLike[str],
+    text: str,
+    overwrite: bool = False,
+    encoding: str = "utf-8",
+    *,
+    private: bool = False,
 ) -> Path:
-    """Write a text file whole or not at all; line ends stay as they are.
+    r"""Write a text file whole or not at all; line ends stay as they are.
+
+    A character that the encoding lacks is written as its escape: the byte FC of
+    a file name that is not UTF-8 becomes `\udcfc`, so that no name costs the
+    file and two names stay two.
 
     Raises
     ------
     CTBMDError
         See `write_with`.
     """
-    return write_bytes(path, text.encode(encoding), overwrite)
+    content = text.encode(encoding, "backslashreplace")
+    return write_bytes(path, content, overwrite, private=private)
 
 
 def write_with(
-    path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any], overwrite: bool = False
+    path: str | os.PathLike[str],
+    write: Callable[[IO[bytes]], Any],
+    overwrite: bool = False,
+    *,
+    private: bool = False,
 ) -> Path:
     """Let `write` fill a file beside `path`, then put it in its place in one step.
 
@@ -49,6 +73,8 @@ def write_with(
         an OSError.
     overwrite : bool
         Whether a file of that name may be replaced.
+    private : bool
+        Whether only the user may read it.
 
     Returns
     -------
@@ -60,27 +86,124 @@ def write_with(
         Where `path` is a folder, exists and may not be replaced, or cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise CTBMDError(f"'{path}' is a folder; name a file.", "output-is-folder")
-    if path.exists() and not overwrite:
-        raise CTBMDError(
-            f"'{path}' exists already; choose another name or allow overwriting (--overwrite).",
-            "output-exists",
-        )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _check_free(path, overwrite)
+    part = _part(path)
     try:
-        with part.open("wb") as file:
+        with _opened(part, private) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        why = error.strerror or str(error)
-        raise CTBMDError(
-            f"'{path}' could not be written ({why}); choose another folder.", "output-not-written"
-        ) from None
+    except (OSError, ValueError) as error:
+        _drop(part)
+        if isinstance(error, ValueError) and "\0" not in str(path):
+            raise  # of `write`, a CTBMDError included
+        raise not_written(path, error) from None
     except BaseException:
-        part.unlink(missing_ok=True)
+        _drop(part)
         raise
     return path
+
+
+def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Find out, before long work, whether a file can be written; nothing stays behind.
+
+    Raises
+    ------
+    CTBMDError
+        As `write_with` would.
+    """
+    path = Path(path)
+    _check_free(path, overwrite)
+    part = _part(path)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # a name too long shows itself here
+        raise not_written(path, error) from None
+    try:
+        with _opened(part, private=True):
+            pass
+    except (OSError, ValueError) as error:
+        raise not_written(path, error) from None
+    finally:
+        _drop(part)
+
+
+def why(error: Exception) -> str:
+    """What the operating system says of a file, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def not_written(path: Path, error: Exception) -> CTBMDError:
+    """The sentence for a file that could not be written, with what to do."""
+    number = getattr(error, "errno", None)
+    todo = {
+        errno.ENAMETOOLONG: "choose a shorter name",
+        errno.ENOSPC: "make room on the disk or choose another folder",
+        errno.EDQUOT: "make room on the disk or choose another folder",
+        errno.EFBIG: "choose a folder where larger files are allowed",
+        errno.EACCES: "check the rights or choose another folder",
+        errno.EPERM: "check the rights or choose another folder",
+    }.get(number or 0, "choose another folder")
+    return CTBMDError(
+        f"'{path}' could not be written ({why(error)}); {todo}.", "output-not-written"
+    )
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    # os.path answers False where Path raises: for a name too long, and for one with NUL.
+    if os.path.isdir(path):  # noqa: PTH112
+        raise CTBMDError(f"'{path}' is a folder; name a file.", "output-is-folder")
+    if os.path.exists(path) and not overwrite:  # noqa: PTH110
+        raise CTBMDError(
+            f"'{path}' exists already; choose another name or allow overwriting (--overwrite).",
+            "output-exists",
+        )
+
+
+def _part(path: Path) -> Path:
+    """The file that is filled first; its name is shortened where it would be too long."""
+    name, end = path.name, f".{os.getpid()}.part"
+    if len(os.fsencode(name)) + len(end) >= _LONGEST_NAME:
+        name = f"{zlib.crc32(os.fsencode(name)):08x}"
+    return path.parent / f".{name}{end}"
+
+
+def _sweep(part: Path) -> None:
+    """Remove what killed processes left of the same file, this one's number included."""
+    before = part.name.removesuffix(f"{os.getpid()}.part")
+    try:
+        names = os.listdir(part.parent)  # noqa: PTH208  a glob takes [ in a name for its own
+    except (OSError, ValueError):
+        return  # opening says why
+    for name in names:
+        number = name.removeprefix(before).removesuffix(".part")
+        if name == f"{before}{number}.part" and number.isdecimal() and not _runs(int(number[:18])):
+            _drop(part.with_name(name))
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 would end the process
+        return process != os.getpid()
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # of another user
+    return True
+
+
+def _opened(part: Path, private: bool) -> IO[bytes]:
+    _sweep(part)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(part, flags, PRIVATE if private else 0o666), "wb")
+
+
+def _drop(part: Path) -> None:
+    with suppress(OSError, ValueError):  # it was never made, and what failed is said already
+        part.unlink(missing_ok=True)

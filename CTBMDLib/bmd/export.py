@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import fields
 from os import PathLike
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CTBMDError
-from ..safefile import write_text
+from ..safefile import check_writable, write_text
 from .result import MEAN, BMDResult, LevelResult
 
 COLUMNS = tuple(item.name for item in fields(LevelResult))
@@ -98,23 +99,17 @@ def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:
     Raises
     ------
     CTBMDError
-        Where the suffix is unknown, the folder does not exist, or the file does
-        and may not be replaced.
+        Where the suffix is unknown, the folder does not exist or cannot be written
+        into, the name is too long, or the file exists and may not be replaced.
     """
     path = Path(path)
     _check_suffix(path)
-    if path.is_dir():
-        raise CTBMDError(f"'{path}' is a folder; name a file.", "output-is-folder")
-    if path.exists() and not overwrite:
-        raise CTBMDError(
-            f"'{path}' exists already; choose another name or allow overwriting (--overwrite).",
-            "output-exists",
-        )
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112  Path raises for a name too long
         raise CTBMDError(
             f"The folder '{path.parent}' does not exist; make it or choose another.",
             "output-no-folder",
         )
+    check_writable(path, overwrite)
 
 
 def _check_suffix(path: Path) -> str:
@@ -152,7 +147,8 @@ def write_result(
     else:
         text = to_delimited(results, "," if suffix == ".csv" else "\t")
     # Spreadsheet programs take UTF-8 for granted only with its mark.
-    encoding = "utf-8" if suffix == ".json" or text.isascii() else "utf-8-sig"
+    plain = text.encode("utf-8", "backslashreplace").isascii()
+    encoding = "utf-8" if suffix == ".json" or plain else "utf-8-sig"
     return write_text(path, text, overwrite, encoding)
 
 

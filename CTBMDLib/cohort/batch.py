@@ -7,12 +7,16 @@ end, whole.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..bmd.estimate import estimate
 from ..bmd.export import check_output, write_result
 from ..bmd.reference import ReferenceTable
@@ -20,10 +24,12 @@ from ..bmd.result import BMDResult
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
-from ..safefile import write_text
+from ..safefile import why, write_text
 from .caselist import Case, failure_table, list_cases
 from .cases import open_case
-from .journal import Journal
+from .journal import Journal, case_key
+
+MAX_AGE = 130.0
 
 OnCase = Callable[[Case, BMDResult | None, str | None], None]
 
@@ -85,7 +91,8 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     CTBMDError
         Where nothing can be started, or no case at all gave a result.
     Cancelled
-        Finished cases stay in the journal, and the same call goes on there.
+        Finished cases stay in the journal, and the same call goes on there; with
+        `overwrite` it starts afresh.
     """
     output = Path(output)
     cases = list_cases(source)
@@ -93,48 +100,92 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     check_output(output, overwrite)
     check_output(failures_file, overwrite)
     journal = Journal(output, _settings(bundle, reference), overwrite)
-    work = Progress(progress, should_cancel)
-    results: list[BMDResult] = []
-    failures: list[tuple[Case, str]] = []
-    resumed = 0
+    done = _Done([], [], 0)
+    ended = False
+    try:
+        work = Progress(progress, should_cancel)
+
+        def run(case: Case, part: Progress) -> BMDResult:
+            return run_case(case, bundle, reference, device, part)
+
+        _run_all(cases, run, journal, done, work, on_case)
+        if done.failures:
+            write_text(failures_file, failure_table(done.failures), overwrite)
+        elif failures_file.exists():
+            _remove(failures_file)  # overwrite was allowed; a stale list would mislead
+        if not done.results:
+            raise CTBMDError(
+                f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'.",
+                "no-results",
+            )
+        write_result(done.results, output, overwrite)
+        ended = True
+    finally:
+        journal.close(ended)
+    listed = failures_file if done.failures else None
+    return BatchReport(output, done.results, done.failures, listed, done.resumed)
+
+
+@dataclass
+class _Done:
+    """What a batch has done so far; see `BatchReport`."""
+
+    results: list[BMDResult]
+    failures: list[tuple[Case, str]]
+    resumed: int
+
+
+def _run_all(
+    cases: list[Case],
+    run: Callable[[Case, Progress], BMDResult],
+    journal: Journal,
+    done: _Done,
+    work: Progress,
+    on_case: OnCase | None,
+) -> None:
     for number, case in enumerate(cases):
-        known = journal.result(case)
+        key = case_key(case)
+        known = journal.result(key)
         if known is not None:
-            results.append(known)
-            resumed += 1
+            done.results.append(known)
+            done.resumed += 1
             continue
         part = work.part(number / len(cases), (number + 1) / len(cases))
         result = reason = None
         try:
-            result = run_case(case, bundle, reference, device, part)
+            result = run(case, part)
         except CTBMDError as error:
             reason = " ".join(str(error).split())
-            failures.append((case, reason))
+            done.failures.append((case, reason))
         else:
-            journal.add(case, result)
-            results.append(result)
+            journal.add(key, result)
+            done.results.append(result)
         if on_case:
             on_case(case, result, reason)
-    if failures:
-        write_text(failures_file, failure_table(failures), overwrite)
-    elif failures_file.exists():
-        failures_file.unlink()  # overwrite was allowed; a stale list would mislead
-    if not results:
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
         raise CTBMDError(
-            f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'.",
-            "no-results",
-        )
-    write_result(results, output, overwrite)
-    journal.remove()
-    return BatchReport(output, results, failures, failures_file if failures else None, resumed)
+            f"'{path}' is of an earlier batch and could not be removed ({why(error)}); delete it.",
+            "output-not-written",
+        ) from None
 
 
 def _settings(bundle: ModelBundle, reference: ReferenceTable | None) -> dict[str, Any]:
     return {
+        "ctbmd": __version__,
         "model": bundle.card["weights_sha256"],
-        "calibration": bundle.card.get("calibration"),
-        "reference": reference.name if reference else None,
+        "card": _hash(bundle.card),
+        "reference": _hash(asdict(reference)) if reference else None,
     }
+
+
+def _hash(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_case(
@@ -195,7 +246,12 @@ def _person(case: Case) -> tuple[str | None, float | None]:
     sex = case.sex.strip().upper() if case.sex else None
     if sex not in (None, "F", "M"):
         raise CTBMDError(f"The sex '{case.sex}' must be F or M or left empty.", "row-sex")
+    if not case.age:
+        return sex, None
     try:
-        return sex, float(case.age) if case.age else None
+        age = float(case.age.replace(",", "."))
     except ValueError:
-        raise CTBMDError(f"The age '{case.age}' is not a number of years.", "row-age") from None
+        age = math.nan
+    if not 0 <= age <= MAX_AGE:
+        raise CTBMDError(f"The age '{case.age}' is no age in years.", "row-age")
+    return sex, age

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +18,8 @@ from ..progress import Progress
 from ..reading.files import files_below, read_headers
 from ..reading.series import sort_into_series
 from ..reading.streams import stem
+from ..safefile import why
+from .tables import read_rows
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 CSV_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid")
@@ -65,14 +69,26 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
     CTBMDError
     """
     source = Path(source)
-    if source.is_dir():
-        cases = _cases_of_folder(source)
-    elif source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
-        cases = _cases_of_table(source)
-    elif source.exists():
-        raise CTBMDError(f"'{source}' is neither a folder nor a CSV list of cases.", "no-case-list")
-    else:
-        raise CTBMDError(f"'{source}' does not exist; check the path.", "no-such-file")
+    try:
+        if stat.S_ISDIR(source.stat().st_mode):
+            cases = _cases_of_folder(source)
+        elif source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
+            cases = _cases_of_table(source)
+        else:
+            raise CTBMDError(
+                f"'{source}' is neither a folder nor a CSV list of cases.", "no-case-list"
+            )
+    except FileNotFoundError:
+        raise CTBMDError(f"'{source}' does not exist; check the path.", "no-such-file") from None
+    except OSError as error:
+        raise CTBMDError(
+            f"'{source}' cannot be read ({why(error)}); check the path and its rights.",
+            "unreadable-file",
+        ) from None
+    except ValueError as error:
+        if isinstance(error, CTBMDError):
+            raise
+        raise CTBMDError(f"'{source}' is no path ({error}).", "no-such-file") from None
     if not cases:
         raise CTBMDError(f"'{source}' holds no cases.", "no-cases")
     return cases
@@ -119,34 +135,40 @@ def _scan_quietly(files: list[Path]) -> list[Any]:
 
 
 def _cases_of_table(path: Path) -> list[Case]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        raise CTBMDError(
-            f"'{path}' cannot be read as a UTF-8 text table.", "list-not-text"
-        ) from None
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    head = text.split("\n", 1)[0]
-    if delimiter == "," and head.count(";") > head.count(","):
-        delimiter = ";"  # what spreadsheets write where the comma is the decimal sign
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    names = [(name or "").strip().lower() for name in rows.fieldnames or []]
+    rows = read_rows(path)
+    names = [title.lower() for title in rows[0].cells] if rows else []
     if "path" not in names:
         raise CTBMDError(
             f"'{path}' has no column 'path'; its columns may be {', '.join(CSV_COLUMNS)}.",
             "list-columns",
         )
-    rows.fieldnames = names
+    twice = [name for name in CSV_COLUMNS if names.count(name) > 1]
+    if twice:
+        raise CTBMDError(
+            f"The column '{twice[0]}' of '{path}' appears twice; take one out.", "list-columns"
+        )
     cases = []
-    for row in rows:
-        values = {name: (row.get(name) or "").strip() for name in CSV_COLUMNS}
+    for row in rows[1:]:
+        if any(row.cells[len(names) :]):
+            raise CTBMDError(
+                f"Line {row.line} of '{path}' has more cells than columns; where the comma is the "
+                "decimal sign, separate the cells by semicolons.",
+                "list-cells",
+            )
+        found = dict(zip(names, row.cells, strict=False))
+        values = {name: found.get(name, "") for name in CSV_COLUMNS}
         if not any(values.values()):
             continue
         for name in ("path", "levels"):
             if values[name]:
-                values[name] = str(path.parent / values[name])
+                values[name] = str(path.parent / _unescaped(values[name]))
         cases.append(Case(values.pop("path"), **{k: v or None for k, v in values.items()}))
     return cases
+
+
+def _unescaped(name: str) -> str:
+    r"""A file name whose bytes that are not UTF-8 were written as `\udcfc`."""
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), name)
 
 
 def failure_table(failures: Sequence[tuple[Case, str]]) -> str:

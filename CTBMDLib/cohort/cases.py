@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import fspath
 from pathlib import Path
 
@@ -10,9 +11,14 @@ from ..levels import LUMBAR, MEASURED, LevelSelection
 from ..progress import Progress, Report, ShouldCancel
 from ..reading.reading import read_ct, read_labels
 from ..reading.series import NoSuchSeriesError
+from ..reading.temporary import clear_left_behind
+from ..safefile import why
 from ..volume import CTVolume
 
 PathType = str | Path
+
+MAX_LEVELS_BYTES = 4 << 20
+"""Some thousand times what a levels file has."""
 
 
 def open_case(
@@ -45,16 +51,23 @@ def open_case(
         without a lumbar level.
     Cancelled
     """
+    clear_left_behind()
     work = Progress(progress, should_cancel)
     chosen = None if levels is None else load_levels(levels)
     given = levels if levels is not None else segmentation
     wanted = series_uid or (chosen.series_uid if chosen else None)
-    if not series_uid and Path(path).is_file() and not _is_dicom_name(path):
+    is_file = os.path.isfile(path)  # noqa: PTH113  Path's raises for a name too long
+    if not series_uid and is_file and not _is_dicom_name(path):
         wanted = None  # NIfTI and NRRD have no series; the check below answers for them
     try:
         volume = read_ct(
             path, series_uid=wanted, progress=work.part(0.0, 0.6).step, should_cancel=should_cancel
         )
+    except OSError as error:
+        raise CTBMDError(
+            f"'{path}' cannot be read ({why(error)}); check the path and its rights.",
+            "unreadable-file",
+        ) from None
     except NoSuchSeriesError:
         if chosen is None or series_uid:
             raise
@@ -103,7 +116,15 @@ def load_levels(path: PathType) -> LevelSelection:
     """
     path = Path(path)
     try:
+        if path.stat().st_size > MAX_LEVELS_BYTES:
+            raise CTBMDError(
+                f"The levels file '{path}' is larger than {MAX_LEVELS_BYTES >> 20} MB; give the one "
+                "that 'ctbmd levels' wrote.",
+                "levels-too-large",
+            )
         text = path.read_text(encoding="utf-8-sig")
+    except CTBMDError:
+        raise
     except FileNotFoundError:
         raise CTBMDError(
             f"The levels file '{path}' does not exist; check the path.", "no-such-file"

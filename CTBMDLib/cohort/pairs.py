@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from ..bmd.result import TOTAL
 from ..errors import CTBMDError
 from ..levels import MEASURED
 from .cases import load_levels
+from .tables import read_rows
 
 SPLITS = ("train", "validation", "test", "external")
 BMD_RANGE = (0.2, 2.5)
@@ -110,22 +111,11 @@ def check_table(
         Where the file is no such table at all.
     """
     path = Path(path)
-    if not path.exists():
+    if not _exists(path):
         raise CTBMDError(f"The table '{path}' does not exist; check the path.", "no-such-file")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not a text file"
-        raise CTBMDError(
-            f"The table '{path}' cannot be read ({why}); check the file and its rights.",
-            "table-unreadable",
-        ) from None
-    head = text.splitlines()[0] if text.strip() else ""
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    rows = read_rows(path)
     known = {name.lower(): name for name in COLUMNS}
-    titles = [(name or "").strip() for name in reader.fieldnames or ()]
-    columns = [known.get(title.lower(), title) for title in titles]
+    columns = [known.get(title.lower(), title) for title in rows[0].cells] if rows else []
     missing = [name for name in ("case", "path") if name not in columns]
     if missing or not {*columns} & {*MEASURED, TOTAL}:
         raise CTBMDError(
@@ -133,22 +123,19 @@ def check_table(
             f"{', '.join((*MEASURED, TOTAL))}.",
             "table-columns",
         )
-    reader.fieldnames = columns
     pairs, errors = [], _column_errors(columns)
-    for raw in reader:
-        more = raw.pop(None, None)
-        row = {key: (value or "").strip() for key, value in raw.items()}
-        if not any(row.values()):
-            continue
+    for line in rows[1:]:
+        more = any(line.cells[len(columns) :])
+        row = dict.fromkeys(columns, "") | dict(zip(columns, line.cells, strict=False))
         pair, wrong = _check(row, path.parent)
         ct, levels = (_file(row.get(name), path.parent) for name in ("path", "levels"))
-        if look and ct and ct.exists() and (levels is None or levels.is_file()):
+        if look and ct and _exists(ct) and (levels is None or _is_file(levels)):
             wrong += [text.rstrip(".") for text in look(row.get("case"), ct, levels)]
         if more:
             wrong.append(
                 "more cells than columns (where the comma is the decimal sign, separate by semicolons)"
             )
-        errors += [f"line {reader.line_num}: {error}" for error in dict.fromkeys(wrong)]
+        errors += [f"line {line.line}: {error}" for error in dict.fromkeys(wrong)]
         if pair and not wrong:
             pairs.append(pair)
     return pairs, errors + _contradictions(pairs)
@@ -224,9 +211,9 @@ def _check_files(row: dict[str, str], ct: Path | None, levels: Path | None) -> l
     wrong = []
     if ct is None:
         wrong.append("no path")
-    elif not ct.exists():
+    elif not _exists(ct):
         wrong.append(f"'{row['path']}' does not exist")
-    if levels is not None and not levels.is_file():
+    if levels is not None and not _is_file(levels):
         wrong.append(f"the levels file '{row['levels']}' does not exist")
     elif levels is not None:
         try:
@@ -297,7 +284,16 @@ def _contradictions(pairs: Sequence[Pair]) -> list[str]:
 
 
 def _file(text: str | None, folder: Path) -> Path | None:
-    return (folder / text).resolve() if text else None
+    return Path(os.path.realpath(folder / text)) if text else None
+
+
+# Path's own raise for a name too long, and resolve for links in a circle; os.path's do not.
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _number(text: str) -> float | None:

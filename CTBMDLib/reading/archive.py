@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,9 +12,13 @@ from pathlib import Path
 
 from ..errors import CTBMDError
 from ..progress import Progress
+from ..safefile import why
 from .streams import MAX_RATIO, cut
+from .temporary import temporary_folder
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_THE_ARCHIVE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
@@ -24,14 +28,18 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Path]:
     Raises
     ------
     CTBMDError
-        For an archive that is damaged, locked by a password, or does not fit
-        on the disk.
+        For an archive that is damaged, cannot be read, is locked by a password,
+        or does not fit on the disk.
     Cancelled
     """
-    with tempfile.TemporaryDirectory(prefix="ctbmd-") as folder:
+    try:
+        folder = temporary_folder()
+    except OSError as error:
+        raise _no_room(path, error) from None
+    with folder as where:
         try:
-            with zipfile.ZipFile(path) as archive:
-                _extract(archive, path, Path(folder), progress)
+            with _opened(path) as archive:
+                _extract(archive, path, where, progress)
         except RuntimeError:  # zipfile has no error of its own for a password
             raise CTBMDError(
                 f"'{path.name}' is locked by a password; unpack it and give the folder.",
@@ -40,8 +48,30 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Path]:
         except _BROKEN as error:
             if isinstance(error, CTBMDError):
                 raise
+            if isinstance(error, OSError) and error.errno in _NOT_THE_ARCHIVE:
+                raise _no_room(path, error) from None
             raise cut(path) from None
-        yield Path(folder)
+        yield where
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise CTBMDError(
+            f"'{path}' cannot be read ({why(error)}); check its rights or copy it again.",
+            "unreadable-file",
+        ) from None
+
+
+def _no_room(path: Path, error: OSError) -> CTBMDError:
+    return CTBMDError(
+        f"'{path.name}' cannot be unpacked into the folder for temporary files ({why(error)}); "
+        "unpack it elsewhere and give the folder.",
+        "disk-full" if error.errno in _FULL else "not-unpacked",
+    )
 
 
 def _extract(archive: zipfile.ZipFile, path: Path, folder: Path, progress: Progress) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from volume_files import nifti_bytes, write
 from CTBMDLib.cli import main
 from CTBMDLib.cohort import batch
 from CTBMDLib.cohort.caselist import Case, list_cases
+from CTBMDLib.cohort.journal import case_key
 from CTBMDLib.errors import CTBMDError
 
 
@@ -68,6 +71,32 @@ def test_one_table_and_a_list_of_failures(capsys, cases, model):
     assert not list(cases.glob(".*"))  # no journal is left
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names there are UTF-16")
+def test_a_name_that_is_not_utf8_costs_nothing(capsys, cases, model):
+    scan = (cases / "good0.nii.gz").read_bytes()
+    rows = ["path,levels"]
+    for letter in (b"\xfc", b"\xf6"):
+        name = os.fsdecode(b"M" + letter + b"ller")
+        (cases / f"{name}.nii.gz").write_bytes(scan)
+        (cases / f"{name}.bad.nii").write_bytes(b"no image")
+        rows += [f"{name}.nii.gz,levels.json", f"{name}.bad.nii,levels.json"]
+    text = "\n".join(rows) + "\n"
+    (cases / "names.csv").write_text(text, errors="backslashreplace")
+    for suffix in (".csv", ".json"):
+        output = cases / f"names-out{suffix}"
+        run(capsys, "batch", cases / "names.csv", "--model", model, "--output", output)
+        failed = table(cases / "names-out.failures.csv")
+        assert {Path(row["path"]).name for row in failed} == {
+            r"M\udcfcller.bad.nii", r"M\udcf6ller.bad.nii"
+        }  # fmt: skip
+        (cases / "names-out.failures.csv").unlink()
+    assert {row["case"] for row in table(cases / "names-out.csv")} == {
+        r"M\udcfcller", r"M\udcf6ller"
+    }  # fmt: skip
+    results = json.loads((cases / "names-out.json").read_text())["results"]
+    assert len({result["rows"][0]["case"] for result in results}) == 2
+
+
 def test_the_list_of_failures_can_be_run_when_mended(capsys, cases, model):
     run(capsys, "batch", cases / "cases.csv", "--model", model, "--output", cases / "a.csv")
     good = (cases / "good1.nii.gz").read_bytes()
@@ -114,16 +143,126 @@ def test_a_journal_of_another_model_is_not_continued(capsys, cases, model, monke
     output = cases / "results.csv"
     command = ("batch", cases / "cases.csv", "--output", output)
 
-    def interrupted(*args, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(batch, "estimate", interrupted)
+    interrupt_after(monkeypatch, 1)
     run(capsys, *command, "--model", model, code=130)
     monkeypatch.undo()
     bundle(cases / "other", members=2)
     err = run(capsys, *command, "--model", cases / "other", code=2).err
     assert "left from an interrupted batch with another model" in err
     run(capsys, *command, "--model", cases / "other", "--overwrite")
+
+
+def interrupt_after(monkeypatch, finished):
+    """Let a batch be interrupted when that many cases are finished."""
+    real, seen = batch.estimate, []
+
+    def estimate(*args, **options):
+        if len(seen) == finished:
+            raise KeyboardInterrupt
+        seen.append(options["case"])
+        return real(*args, **options)
+
+    monkeypatch.setattr(batch, "estimate", estimate)
+
+
+def totals(path):
+    return {row["case"]: row["bmd_g_cm2"] for row in table(path) if row["level"] == "L1-L4"}
+
+
+def correct_levels(cases):
+    text = (cases / "levels.json").read_text()
+    (cases / "levels.json").write_text(text.replace("55.0", "45.0").replace("20.0]", "28.0]"))
+
+
+def correct_levels_within_a_second(cases):
+    stamp = (cases / "levels.json").stat()
+    correct_levels(cases)
+    os.utime(cases / "levels.json", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def replace_ct(cases):
+    (cases / "good0.nii.gz").write_bytes((cases / "good2.nii.gz").read_bytes())
+
+
+def another_sex(cases):
+    text = (cases / "cases.csv").read_text()
+    (cases / "cases.csv").write_text(text.replace("G0,F,50", "G0,M,50"))
+
+
+@pytest.mark.parametrize(
+    ("change", "resumed"),
+    [
+        (lambda cases: None, 2),
+        (correct_levels, 0),
+        (correct_levels_within_a_second, 0),
+        (replace_ct, 1),
+        (another_sex, 1),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_was_corrected_after_an_interruption_is_computed_anew(
+    capsys, cases, model, monkeypatch, change, resumed, overwrite
+):
+    command = ["batch", cases / "cases.csv", "--model", model, "--output"]
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        run(capsys, *command, cases / "results.csv", code=130)
+    journal = cases / ".results.csv.journal"
+    assert os.name == "nt" or journal.stat().st_mode & 0o777 == 0o600
+    change(cases)
+    more = ["--overwrite"] if overwrite else []
+    out = run(capsys, *command, cases / "results.csv", *more).out
+    taken = 0 if overwrite else resumed
+    assert ("Taken over" in out) == bool(taken)
+    assert f"interrupted run: {taken} case" in out or not taken
+    run(capsys, *command, cases / "fresh.csv")
+    assert (cases / "results.csv").read_text() == (cases / "fresh.csv").read_text()
+    assert len(totals(cases / "fresh.csv")) == 3 and not journal.exists()
+
+
+def test_a_changed_slice_of_a_folder_changes_the_key(tmp_path):
+    write_series(tmp_path / "a", body(6))
+    case = Case(str(tmp_path / "a"))
+    loose = Case(str(next((tmp_path / "a").iterdir())))
+    keys = {case_key(case), case_key(loose)}
+    assert len(keys) == 2 and case_key(case) in keys
+    file = sorted((tmp_path / "a").iterdir())[3]
+    content = bytearray(file.read_bytes())
+    stamp = file.stat()
+    content[400] ^= 1
+    file.write_bytes(content)  # same size, same time
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert not keys & {case_key(case), case_key(loose)}
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\xff", b"[]\n{}\n", b"[" * 100_000, b'{"key": 1}\n'])
+def test_a_journal_that_is_none_costs_nothing(capsys, cases, model, content):
+    (cases / ".a.csv.journal").write_bytes(content)
+    run(capsys, "batch", cases / "cases.csv", "--model", model, "--output", cases / "a.csv")
+    assert len(totals(cases / "a.csv")) == 3
+
+
+def test_a_journal_that_cannot_be_kept_is_one_sentence(capsys, cases, model, monkeypatch):
+    output = cases / "a.csv"
+    command = ("batch", cases / "cases.csv", "--model", model, "--output", output)
+    (cases / ".a.csv.journal").mkdir()
+    assert "cannot be read (Is a directory)" in run(capsys, *command, code=2).err
+    (cases / ".a.csv.journal").rmdir()
+    from CTBMDLib.cohort import journal
+
+    kept = []
+
+    def fsync(_):
+        kept.append(1)
+        if len(kept) == 3:  # the journal itself, the first case, then the second
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "fsync", fsync)
+        err = run(capsys, *command, code=2).err
+    assert err.count("\n") == 1 and "No space left on device" in err
+    assert "Taken over from an interrupted run: 1 case." in run(capsys, *command).out
+    assert not list(cases.glob(".*"))
 
 
 def test_existing_files_stay_unless_overwriting_is_asked_for(capsys, cases, model):

@@ -1,0 +1,106 @@
+"""Text tables that people make by hand and in spreadsheets: CSV and TSV, checked as they come in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CTBMDError
+from ..safefile import why
+
+MAX_BYTES = 64 << 20
+"""A table of a million rows has less; what is larger is no table of cases."""
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes
+    ----------
+    line : int
+        Its last line in the file, from 1.
+    cells : tuple of str
+        Without the white space around them.
+    """
+
+    line: int
+    cells: tuple[str, ...]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a table, its titles first; empty rows are left out.
+
+    The cells are separated by whatever of comma, semicolon and tab the titles
+    hold most of, or as a first line `sep=;` says.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with or without its mark.
+
+    Raises
+    ------
+    CTBMDError
+        Where the file cannot be read, is no such text, or is no table.
+    """
+    text = _text(path)
+    lines = list(io.StringIO(text, newline=""))  # splitlines would part cells at U+2028 too
+    skipped = 0
+    if lines and lines[0].lower().startswith("sep=") and len(lines[0].rstrip("\r\n")) == 5:
+        delimiter, skipped = lines[0][4], 1
+    else:
+        delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    try:
+        return list(_rows(lines[skipped:], delimiter, skipped))
+    except csv.Error as error:
+        raise CTBMDError(
+            f"'{path}' is not a table of cases ({error}); look for a quotation mark that is never "
+            "closed.",
+            "table-damaged",
+        ) from None
+
+
+def _rows(lines: list[str], delimiter: str, skipped: int) -> Iterator[Row]:
+    reader = csv.reader(lines, delimiter=delimiter)
+    for cells in reader:
+        row = Row(reader.line_num + skipped, tuple(cell.strip() for cell in cells))
+        if any(row.cells):
+            yield row
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CTBMDError(
+                f"'{path}' is larger than {MAX_BYTES >> 20} MB, which no table of cases is; check "
+                "that it is the right file.",
+                "table-too-large",
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise CTBMDError(
+            f"'{path}' cannot be read ({why(error)}); check the file and its rights.",
+            "table-unreadable",
+        ) from None
+    if content.startswith(_UTF16):
+        raise _not_text(path, "it is UTF-16 ('Unicode text')")
+    if b"\0" in content:
+        raise _not_text(path, "it holds NUL characters")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _not_text(path, f"line {line} is in another encoding, such as Windows-1252") from None
+
+
+def _not_text(path: Path, reason: str) -> CTBMDError:
+    return CTBMDError(
+        f"'{path}' cannot be read as a UTF-8 text table: {reason}; save it as 'CSV UTF-8'.",
+        "list-not-text",
+    )
