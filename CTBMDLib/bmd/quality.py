@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from ..levels import MEASURED, LevelSelection
 from ..model.images import ImageStandard, LevelImages
 from ..volume import CTVolume
+from .contrast import check_contrast
+from .finding import Finding
 
-SEVERITIES = ("note", "warning")
+__all__ = [
+    "Finding",
+    "check_images",
+    "check_neighbours",
+    "check_range",
+    "check_selection",
+    "check_sex",
+    "check_volume",
+    "image_noise",
+]
 
 KVP_RANGE = (80.0, 140.0)
 """kV that the network has learned from, and that CT of the abdomen is taken with."""
@@ -34,32 +43,6 @@ MAX_NEIGHBOUR_G_CM2 = 0.25
 young-adult SD (0.12) and a margin is worth a look."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something a reader should know.
-
-    Attributes
-    ----------
-    code : str
-        Stable short name, for programs.
-    level : str or None
-        Vertebra it is about; None for the whole scan.
-    text : str
-        One sentence for the reader.
-    severity : {'note', 'warning'}
-        'warning' where the value may be wrong by more than its interval says.
-    """
-
-    code: str
-    level: str | None
-    text: str
-    severity: str = "warning"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON knows them."""
-        return asdict(self)
-
-
 def check_volume(volume: CTVolume) -> list[Finding]:
     """What the header and the sampling say about the scan."""
     found: list[Finding] = []
@@ -68,12 +51,7 @@ def check_volume(volume: CTVolume) -> list[Finding]:
         found.append(Finding(code, None, text, severity))
 
     facts = volume.acquisition
-    if facts.contrast_agent:
-        add(
-            "contrast",
-            f"Contrast agent is stated ({facts.contrast_agent}); the model is made for unenhanced "
-            "CT, and contrast raises the HU of bone, so the value may be too high.",
-        )
+    found += check_contrast(facts)
     if facts.kvp is None:
         add("kvp-unknown", "The tube voltage is unknown.", "note")
     elif not KVP_RANGE[0] <= facts.kvp <= KVP_RANGE[1]:
