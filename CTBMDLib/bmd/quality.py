@@ -15,12 +15,14 @@ from .finding import Finding
 __all__ = [
     "Finding",
     "check_images",
+    "check_kvp",
     "check_neighbours",
     "check_range",
     "check_selection",
     "check_sex",
     "check_volume",
     "image_noise",
+    "kvp_unknown",
 ]
 
 KVP_RANGE = (80.0, 140.0)
@@ -182,6 +184,42 @@ def check_sex(given: str | None, header: str | None) -> list[Finding]:
         return []
     text = f"The sex given ({given}) is not the one in the header ({header})."
     return [Finding("sex", None, text)]
+
+
+def check_kvp(given: float | None, header: float | None) -> list[Finding]:
+    """Whether the tube voltage that a person gives contradicts the scan's own header; kV."""
+    if given is None or header is None or abs(given - header) < 1:
+        return []
+    text = (
+        f"The tube voltage given ({given:g} kV) is not the one in the header ({header:g} kV); "
+        "the value is computed with the one given."
+    )
+    return [Finding("kvp-contradicts", None, text)]
+
+
+def kvp_unknown(effect: dict[float, float], bmd: float | None, half: float | None) -> Finding:
+    """How far the answer depends on the tube voltage that nobody states.
+
+    Parameters
+    ----------
+    effect : dict of float to float
+        The mean, g/cm2, for each voltage, kV; at least one.
+    bmd, half : float or None
+        L1-L4 as it was computed without the voltage and half the width of its
+        interval, g/cm2. A voltage that takes it out of the interval is a warning.
+    """
+    at = ", ".join(f"{value:.3f} at {kvp:g} kV" for kvp, value in effect.items())
+    given = "" if bmd is None else f" instead of {bmd:.3f}"
+    text = (
+        f"The tube voltage is unknown; for this scan the mean would be {at}{given} g/cm2, "
+        "so state the voltage if you know it."
+    )
+    far = (
+        bmd is not None
+        and half is not None
+        and any(abs(value - bmd) > half for value in effect.values())
+    )
+    return Finding("kvp-unknown", None, text, "warning" if far else "note")
 
 
 def check_neighbours(bmd: dict[str, float]) -> list[Finding]:

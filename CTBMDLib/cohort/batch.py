@@ -154,6 +154,7 @@ def run_case(
     """
     progress.check()
     sex, age = _person(case)
+    kvp = _kvp(case)
 
     def told(part: Progress) -> Report:
         return lambda done, text: part.step(done, f"{case.title}: {text}")
@@ -177,6 +178,7 @@ def run_case(
             case=case.case or None,
             sex=sex,
             age=age,
+            kvp=kvp,
             reference=reference,
             device=device,
             progress=told(progress.part(0.8, 1.0)),
@@ -199,3 +201,13 @@ def _person(case: Case) -> tuple[str | None, float | None]:
         return sex, float(case.age) if case.age else None
     except ValueError:
         raise CTBMDError(f"The age '{case.age}' is not a number of years.", "row-age") from None
+
+
+def _kvp(case: Case) -> float | None:
+    """Tube voltage of a row in kV, as a number; its range is `estimate`'s to check."""
+    try:
+        return float(case.kvp) if case.kvp else None
+    except ValueError:
+        raise CTBMDError(
+            f"The tube voltage '{case.kvp}' is not a number of kV.", "row-kvp"
+        ) from None
