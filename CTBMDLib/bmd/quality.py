@@ -11,6 +11,7 @@ from ..model.images import ImageStandard, LevelImages
 from ..volume import CTVolume
 from .contrast import check_contrast
 from .finding import Finding
+from .values import check_values
 
 __all__ = [
     "Finding",
@@ -54,6 +55,7 @@ def check_volume(volume: CTVolume) -> list[Finding]:
 
     facts = volume.acquisition
     found += check_contrast(facts)
+    found += check_values(volume)
     if facts.kvp is None:
         add("kvp-unknown", "The tube voltage is unknown.", "note")
     elif not KVP_RANGE[0] <= facts.kvp <= KVP_RANGE[1]:
