@@ -122,6 +122,12 @@ def _add_estimate(commands: Any) -> None:
         "--sex", choices=("F", "M"), type=str.upper, help="where the header is silent or wrong"
     )
     estimate.add_argument("--age", type=_age, metavar="N", help="age in years")
+    estimate.add_argument(
+        "--kvp",
+        type=_kvp,
+        metavar="N",
+        help="tube voltage in kV, where the header is silent or wrong",
+    )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
     _add_model(estimate)
     _add_output(estimate, required=False)
@@ -144,7 +150,7 @@ def _add_batch(commands: Any) -> None:
     batch = commands.add_parser(
         "batch",
         help="many CTs into one table",
-        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, levels, series_uid (only path is needed). Interrupted, the same command goes on where it stopped.",
+        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
     _add_model(batch)
@@ -208,6 +214,18 @@ def _age(text: str) -> float:
 _age.__name__ = "age"  # argparse names the type in its message
 
 
+def _kvp(text: str) -> float:
+    from .bmd.estimate import MAX_GIVEN_KVP, MIN_GIVEN_KVP
+
+    value = float(text)
+    if not MIN_GIVEN_KVP <= value <= MAX_GIVEN_KVP:
+        raise argparse.ArgumentTypeError(f"a tube voltage of {text} kV is not possible")
+    return value
+
+
+_kvp.__name__ = "kvp"
+
+
 def _bundle(arguments: argparse.Namespace) -> ModelBundle:
     from .model.bundle import ModelBundle, default_bundle_folder
 
@@ -246,6 +264,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         case=arguments.case,
         sex=arguments.sex,
         age=arguments.age,
+        kvp=arguments.kvp,
         reference=reference,
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),

@@ -39,6 +39,10 @@ class Acquisition:
         Used to name the case in exports; the patient's name is never kept.
     study_uid, series_uid : str or None
     series_description : str or None
+    image_type : tuple of str or None
+        ImageType as written, such as ('ORIGINAL', 'PRIMARY', 'AXIAL').
+    rescale_type : str or None
+        What the values are after rescaling, such as 'HU'.
     """
 
     modality: str | None = None
@@ -55,6 +59,8 @@ class Acquisition:
     study_uid: str | None = None
     series_uid: str | None = None
     series_description: str | None = None
+    image_type: tuple[str, ...] | None = None
+    rescale_type: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from .roi import trabecular_hu
 MIN_LEVELS = 2
 """Included levels of L1-L4 below which there is no L1-L4 value, as ISCD asks for DXA."""
 MAX_AGE = 130.0
+MIN_GIVEN_KVP, MAX_GIVEN_KVP = 40.0, 200.0
+"""kV that a person may state; what the model has seen is narrower and has its own finding."""
+USUAL_KVP = (100.0, 120.0, 140.0)
+"""kV of nearly all CT of the abdomen, tried where the tube voltage is unknown."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     case: str | None = None,
     sex: str | None = None,
     age: float | None = None,
+    kvp: float | None = None,
     reference: ReferenceTable | None = None,
     device: str = "auto",
     backend: str | None = None,
@@ -161,6 +166,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         The header's where not given.
     age : float, optional
         Years; the header's where not given.
+    kvp : float, optional
+        Tube voltage in kV; the header's where not given, unknown where neither says.
     reference : ReferenceTable, optional
         Gives T-scores where the sex is known.
     device, backend : str
@@ -176,10 +183,11 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     Cancelled
     """
     work = Progress(progress, should_cancel)
-    facts = volume.acquisition
     check_person(sex, age)
+    stated, volume = quality.check_kvp(kvp, volume.acquisition.kvp), with_kvp(volume, kvp)
+    facts = volume.acquisition
     chosen = choose(volume, selection)
-    findings = quality.check_volume(volume) + quality.check_selection(selection)
+    findings = quality.check_volume(volume) + stated + quality.check_selection(selection)
     findings += quality.check_sex(sex, facts.sex)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
@@ -202,6 +210,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         findings=findings,
     )
     levels, total, reason = rows(common, cuts, answers)
+    if facts.kvp is None:
+        tell_kvp(findings, total, kvp_effect(bundle, cuts, device, backend))
     work.step(1.0, "Done")
     return BMDResult(
         levels,
@@ -227,6 +237,58 @@ def check_person(sex: str | None, age: float | None) -> None:
         raise CTBMDError(f"The sex must be 'F' or 'M' or left out, not '{sex}'.", "sex")
     if age is not None and not 0 <= age <= MAX_AGE:
         raise CTBMDError(f"An age of {age:g} years is not possible.", "age")
+
+
+def with_kvp(volume: CTVolume, kvp: float | None) -> CTVolume:
+    """The volume with the tube voltage that a person states, kV; as it is where None.
+
+    Raises
+    ------
+    CTBMDError
+        For a voltage that no CT scanner has.
+    """
+    if kvp is None:
+        return volume
+    if not MIN_GIVEN_KVP <= kvp <= MAX_GIVEN_KVP:  # false for NaN as well
+        raise CTBMDError(
+            f"A tube voltage of {kvp:g} kV is not possible; state it in kV "
+            f"({MIN_GIVEN_KVP:g}-{MAX_GIVEN_KVP:g}, usually 80-140) or leave it out.",
+            "kvp",
+        )
+    return replace(volume, acquisition=replace(volume.acquisition, kvp=float(kvp)))
+
+
+def kvp_effect(
+    bundle: ModelBundle, cuts: list[Cut], device: str = "auto", backend: str | None = None
+) -> dict[float, float]:
+    """What the mean of the counted levels would be at each of `USUAL_KVP`, g/cm2.
+
+    From the same images; of all levels where none is counted.
+    """
+    parts = [part for part in cuts if part.counted] or cuts
+    hu = np.concatenate([part.images.hu for part in parts])
+    # One call for all voltages: the network is made ready once.
+    values = bundle.predict(
+        np.tile(hu, (len(USUAL_KVP), 1, 1)), device, backend, kvp=np.repeat(USUAL_KVP, len(hu))
+    )
+    ends = np.cumsum([len(part.images.hu) for part in parts])[:-1]
+    return {
+        kvp: float(np.mean([x.mean() for x in np.split(at, ends, axis=1)]))
+        for kvp, at in zip(USUAL_KVP, np.split(values, len(USUAL_KVP), axis=1), strict=True)
+    }
+
+
+def tell_kvp(
+    findings: list[Finding], total: LevelResult | None, effect: dict[float, float]
+) -> None:
+    """Say in `findings` and in the L1-L4 row what the unknown tube voltage means for this scan."""
+    half = None if total is None else (total.bmd_high - total.bmd_low) / 2
+    told = quality.kvp_unknown(effect, total.bmd_g_cm2 if total else None, half)
+    for index, old in enumerate(findings):
+        if old.code == told.code:
+            findings[index] = told
+            if total:
+                total.findings = total.findings.replace(old.text.rstrip("."), told.text.rstrip("."))
 
 
 def choose(volume: CTVolume, selection: LevelSelection) -> list[LevelSlice]:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from ..levels import MEASURED, LevelSelection
 from ..model.images import ImageStandard, LevelImages
 from ..volume import CTVolume
+from .contrast import check_contrast
+from .finding import Finding
+from .values import check_values
 
-SEVERITIES = ("note", "warning")
+__all__ = [
+    "Finding",
+    "check_images",
+    "check_kvp",
+    "check_neighbours",
+    "check_range",
+    "check_selection",
+    "check_sex",
+    "check_volume",
+    "image_noise",
+    "kvp_unknown",
+]
 
 KVP_RANGE = (80.0, 140.0)
 """kV that the network has learned from, and that CT of the abdomen is taken with."""
@@ -34,32 +46,6 @@ MAX_NEIGHBOUR_G_CM2 = 0.25
 young-adult SD (0.12) and a margin is worth a look."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something a reader should know.
-
-    Attributes
-    ----------
-    code : str
-        Stable short name, for programs.
-    level : str or None
-        Vertebra it is about; None for the whole scan.
-    text : str
-        One sentence for the reader.
-    severity : {'note', 'warning'}
-        'warning' where the value may be wrong by more than its interval says.
-    """
-
-    code: str
-    level: str | None
-    text: str
-    severity: str = "warning"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON knows them."""
-        return asdict(self)
-
-
 def check_volume(volume: CTVolume) -> list[Finding]:
     """What the header and the sampling say about the scan."""
     found: list[Finding] = []
@@ -68,12 +54,8 @@ def check_volume(volume: CTVolume) -> list[Finding]:
         found.append(Finding(code, None, text, severity))
 
     facts = volume.acquisition
-    if facts.contrast_agent:
-        add(
-            "contrast",
-            f"Contrast agent is stated ({facts.contrast_agent}); the model is made for unenhanced "
-            "CT, and contrast raises the HU of bone, so the value may be too high.",
-        )
+    found += check_contrast(facts)
+    found += check_values(volume)
     if facts.kvp is None:
         add("kvp-unknown", "The tube voltage is unknown.", "note")
     elif not KVP_RANGE[0] <= facts.kvp <= KVP_RANGE[1]:
@@ -204,6 +186,42 @@ def check_sex(given: str | None, header: str | None) -> list[Finding]:
         return []
     text = f"The sex given ({given}) is not the one in the header ({header})."
     return [Finding("sex", None, text)]
+
+
+def check_kvp(given: float | None, header: float | None) -> list[Finding]:
+    """Whether the tube voltage that a person gives contradicts the scan's own header; kV."""
+    if given is None or header is None or abs(given - header) < 1:
+        return []
+    text = (
+        f"The tube voltage given ({given:g} kV) is not the one in the header ({header:g} kV); "
+        "the value is computed with the one given."
+    )
+    return [Finding("kvp-contradicts", None, text)]
+
+
+def kvp_unknown(effect: dict[float, float], bmd: float | None, half: float | None) -> Finding:
+    """How far the answer depends on the tube voltage that nobody states.
+
+    Parameters
+    ----------
+    effect : dict of float to float
+        The mean, g/cm2, for each voltage, kV; at least one.
+    bmd, half : float or None
+        L1-L4 as it was computed without the voltage and half the width of its
+        interval, g/cm2. A voltage that takes it out of the interval is a warning.
+    """
+    at = ", ".join(f"{value:.3f} at {kvp:g} kV" for kvp, value in effect.items())
+    given = "" if bmd is None else f" instead of {bmd:.3f}"
+    text = (
+        f"The tube voltage is unknown; for this scan the mean would be {at}{given} g/cm2, "
+        "so state the voltage if you know it."
+    )
+    far = (
+        bmd is not None
+        and half is not None
+        and any(abs(value - bmd) > half for value in effect.values())
+    )
+    return Finding("kvp-unknown", None, text, "warning" if far else "note")
 
 
 def check_neighbours(bmd: dict[str, float]) -> list[Finding]:

@@ -205,6 +205,7 @@ def run_case(
     """
     progress.check()
     sex, age = _person(case)
+    kvp = _kvp(case)
 
     def told(part: Progress) -> Report:
         return lambda done, text: part.step(done, f"{case.title}: {text}")
@@ -228,6 +229,7 @@ def run_case(
             case=case.case or None,
             sex=sex,
             age=age,
+            kvp=kvp,
             reference=reference,
             device=device,
             progress=told(progress.part(0.8, 1.0)),
@@ -255,3 +257,13 @@ def _person(case: Case) -> tuple[str | None, float | None]:
     if not 0 <= age <= MAX_AGE:
         raise CTBMDError(f"The age '{case.age}' is no age in years.", "row-age")
     return sex, age
+
+
+def _kvp(case: Case) -> float | None:
+    """Tube voltage of a row in kV, as a number; its range is `estimate`'s to check."""
+    try:
+        return float(case.kvp.replace(",", ".")) if case.kvp else None
+    except ValueError:
+        raise CTBMDError(
+            f"The tube voltage '{case.kvp}' is not a number of kV.", "row-kvp"
+        ) from None

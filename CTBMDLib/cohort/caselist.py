@@ -22,7 +22,7 @@ from ..safefile import why
 from .tables import read_rows
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
-CSV_COLUMNS = ("path", "case", "sex", "age", "levels", "series_uid")
+CSV_COLUMNS = ("path", "case", "sex", "age", "kvp", "levels", "series_uid")
 FAILURE_COLUMNS = (*CSV_COLUMNS, "reason")
 _BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
 
@@ -34,7 +34,7 @@ class Case:
     Attributes
     ----------
     path : str
-    case, sex, age, levels, series_uid : str or None
+    case, sex, age, kvp, levels, series_uid : str or None
         As they were written; they are checked when the case is run, so that a
         wrong one fails alone.
     """
@@ -43,6 +43,7 @@ class Case:
     case: str | None = None
     sex: str | None = None
     age: str | None = None
+    kvp: str | None = None
     levels: str | None = None
     series_uid: str | None = None
 
@@ -62,7 +63,7 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
         (a subfolder of NIfTI alone by its only file or the one called ct);
         DICOM files lying directly in it are a case for each patient. A CSV
         file: a column `path` (relative to the file) and, where wanted, `case`,
-        `sex`, `age`, `levels` and `series_uid`.
+        `sex`, `age`, `kvp`, `levels` and `series_uid`.
 
     Raises
     ------

@@ -33,6 +33,7 @@ _TAGS: list[Any] = [
     "SeriesNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
     "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",
+    "RescaleType",
 ]  # fmt: skip
 
 DAYS_PER_YEAR = 365.25
@@ -216,7 +217,10 @@ def acquisition(header: pydicom.Dataset, groups: Iterable[pydicom.Dataset] = ())
     kernel = text(get(header, "ConvolutionKernel"))
     thickness = number(get(header, "SliceThickness"))
     current = number(get(header, "XRayTubeCurrent"))
+    unit = text(get(header, "RescaleType"))
+    kind = tuple(x for x in map(text, _as_list(get(header, "ImageType"))) if x)
     for group in groups:
+        unit = unit or text(nested(group, "PixelValueTransformationSequence", "RescaleType"))
         kvp = kvp or number(nested(group, "CTXRayDetailsSequence", "KVP"))
         kernel = kernel or text(nested(group, "CTReconstructionSequence", "ConvolutionKernel"))
         thickness = thickness or number(nested(group, "PixelMeasuresSequence", "SliceThickness"))
@@ -236,6 +240,8 @@ def acquisition(header: pydicom.Dataset, groups: Iterable[pydicom.Dataset] = ())
         study_uid=text(get(header, "StudyInstanceUID")),
         series_uid=text(get(header, "SeriesInstanceUID")),
         series_description=text(get(header, "SeriesDescription")),
+        image_type=kind or None,
+        rescale_type=unit,
     )
 
 

@@ -400,3 +400,15 @@ def test_a_scan_in_a_shell_loads_neither_torch_nor_slicer(tmp_path, scan, model)
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_tube_voltage_can_be_given(capsys, tmp_path, scan, model):
+    levels = levels_file(tmp_path / "levels.json")
+    arguments = ("estimate", scan, "--levels", levels, "--model", model)
+    out, _ = run(capsys, *arguments)
+    assert "tube voltage is unknown" in out and "at 140 kV" in out
+    out, _ = run(capsys, *arguments, "--kvp", "100")
+    assert "tube voltage" not in out
+    for wrong in ("0", "1200", "nan", "high"):
+        _, err = run(capsys, *arguments, "--kvp", wrong, code=2)
+        assert "kvp" in err

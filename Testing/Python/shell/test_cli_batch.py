@@ -364,3 +364,17 @@ def test_lists_that_are_refused(tmp_path, content, said):
 def test_an_empty_folder_holds_no_cases(tmp_path):
     with pytest.raises(CTBMDError, match="holds no cases"):
         list_cases(tmp_path)
+
+
+def test_a_list_gives_tube_voltages(capsys, cases, model):
+    rows = ["path,case,kvp,levels"]
+    rows += ["good0.nii.gz,A,100,levels.json", "good0.nii.gz,B,,levels.json"]
+    rows += ["good0.nii.gz,C,high,levels.json", "good0.nii.gz,D,5,levels.json"]
+    (cases / "kvp.csv").write_text("\n".join(rows) + "\n")
+    out = cases / "kvp_out.csv"
+    assert main(["batch", str(cases / "kvp.csv"), "--model", model, "--output", str(out)]) == 0
+    rows = [x for x in csv.DictReader(out.open()) if x["level"] == "L1-L4"]
+    assert ["voltage is unknown" in x["findings"] for x in rows] == [False, True]
+    failed = list(csv.DictReader((cases / "kvp_out.failures.csv").open()))
+    assert [x["kvp"] for x in failed] == ["high", "5"]
+    assert "not a number of kV" in failed[0]["reason"] and "not possible" in failed[1]["reason"]
