@@ -86,6 +86,8 @@ class Frame:
         None where the pixels must be decoded.
     number : int or None
         InstanceNumber of a file, InStackPositionNumber of a frame.
+    rescaled : bool
+        Whether the header gives slope and intercept; 1 and 0 stand for what is not given.
     """
 
     path: Path
@@ -101,6 +103,7 @@ class Frame:
     colour: bool
     stored: Stored | None = None
     number: int | None = None
+    rescaled: bool = True
 
     @property
     def normal(self) -> np.ndarray | None:
@@ -360,8 +363,7 @@ def _frames(
             position=_numbers(get(header, "ImagePositionPatient"), 3),
             orientation=_numbers(get(header, "ImageOrientationPatient"), 6),
             spacing=_numbers(get(header, "PixelSpacing"), 2),
-            slope=_or(number(get(header, "RescaleSlope")), 1.0),
-            intercept=_or(number(get(header, "RescaleIntercept")), 0.0),
+            **_rescale(get(header, "RescaleSlope"), get(header, "RescaleIntercept")),
             number=_whole(get(header, "InstanceNumber")),
             **common,
         )
@@ -381,9 +383,9 @@ def _frames(
                 find(group, "PlaneOrientationSequence", "ImageOrientationPatient"), 6
             ),
             spacing=_numbers(find(group, "PixelMeasuresSequence", "PixelSpacing"), 2),
-            slope=_or(number(find(group, "PixelValueTransformationSequence", "RescaleSlope")), 1.0),
-            intercept=_or(
-                number(find(group, "PixelValueTransformationSequence", "RescaleIntercept")), 0.0
+            **_rescale(
+                find(group, "PixelValueTransformationSequence", "RescaleSlope"),
+                find(group, "PixelValueTransformationSequence", "RescaleIntercept"),
             ),
             number=_whole(
                 get(header, "InstanceNumber")
@@ -435,5 +437,10 @@ def _as_list(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _rescale(slope: Any, intercept: Any) -> dict[str, Any]:
+    values = number(slope), number(intercept)
+    return {
+        "slope": 1.0 if values[0] is None else values[0],
+        "intercept": 0.0 if values[1] is None else values[1],
+        "rescaled": None not in values,
+    }

@@ -8,6 +8,7 @@ from ..errors import CTBMDError
 
 _SAMPLE = 400_000
 _INT16 = np.iinfo(np.int16)
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def compact(values: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> np.ndarray:
@@ -25,7 +26,7 @@ def compact(values: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
     Raises
     ------
     CTBMDError
-        For values that are not finite.
+        For values that are not finite, or would not be in float32.
     """
     plain = slope == 1 and intercept == 0
     if plain and values.dtype == np.int16:
@@ -54,10 +55,12 @@ def compact(values: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
 def _finite(plane: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     """One slice in HU, exact for whole numbers."""
     if slope != 1 or intercept != 0:
-        plane = np.asarray(slope * plane.astype(np.float64) + intercept)
-    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        with np.errstate(over="ignore", invalid="ignore"):  # told below in a sentence
+            plane = np.asarray(slope * plane.astype(np.float64) + intercept)
+    # A value above the limit is finite here and would be infinite in float32.
+    if plane.dtype.kind == "f" and not (np.abs(plane) <= _MAX_FLOAT32).all():
         raise CTBMDError(
-            "The volume holds values that are not numbers (NaN or infinity); export it again without them.",
+            "The volume holds values that are not numbers (NaN, infinity, or too large to be kept); export it again without them.",
             "not-finite",
         )
     return plane

@@ -69,8 +69,11 @@ def read_pixels(frames: Sequence[Frame], progress: Progress) -> np.ndarray:
             if volume.dtype == np.int16 and not _exact(stored, frames[k], volume[k]):
                 volume = volume.astype(np.float32)
             if volume.dtype == np.float32:
-                np.multiply(stored, np.float32(frames[k].slope), out=volume[k], casting="unsafe")
-                volume[k] += np.float32(frames[k].intercept)
+                with np.errstate(over="ignore", invalid="ignore"):  # refused in `compact`
+                    np.multiply(
+                        stored, np.float32(frames[k].slope), out=volume[k], casting="unsafe"
+                    )
+                    volume[k] += np.float32(frames[k].intercept)
             if mask is not None and mask.any():
                 _fill_padding(volume[k], mask, outside)
             done += 1
@@ -88,6 +91,8 @@ def _by_file(frames: Sequence[Frame]) -> dict[Path, list[int]]:
 
 def _exact(stored: np.ndarray, frame: Frame, plane: np.ndarray) -> bool:
     """Put HU into an int16 plane; False, and nothing done, where they do not fit."""
+    if stored.dtype.kind not in "iu":
+        return False  # whether they are whole numbers is seen in `compact`
     slope, intercept = int(frame.slope), int(frame.intercept)
     ends = sorted(slope * int(x) + intercept for x in (stored.min(), stored.max()))
     if ends[0] < _INT16.min or ends[1] > _INT16.max:

@@ -292,9 +292,11 @@ def _findings(chosen: SeriesInfo, found: _Found) -> tuple[str, ...]:
         )
     if chosen.copies:
         count = len(chosen.copies)
-        files = "One file is a copy" if count == 1 else f"{count} files are copies"
+        named = names_of(chosen.copies[:1], [frame.path for frame in chosen.frames])
         findings.append(
-            f"{files} of an image that was read, such as {names_of(chosen.copies[:1], [frame.path for frame in chosen.frames])}, and left out."
+            f"{named} is a copy of an image that was read, and was left out."
+            if count == 1
+            else f"{count} files, such as {named}, are copies of images that were read, and were left out."
         )
     if found.damaged:
         read = [frame.path for frame in chosen.frames]

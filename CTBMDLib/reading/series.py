@@ -177,7 +177,7 @@ def _without_copies(
         if len({_places(image) for image in same}) > 1:
             whole += same
             continue
-        best = max(same, key=_file_size)
+        best = same[0] if len(same) == 1 else max(same, key=_file_size)
         whole.append(best)
         path = best.frames[0].path
         copies[path] = [image.frames[0].path for image in same if image is not best]

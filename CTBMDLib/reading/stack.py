@@ -199,6 +199,15 @@ def _header_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
             "broken rescale values",
             "broken-rescale",
         )
+    bare = [f for f in frames if not f.rescaled]
+    plain = all(f.slope == 1 and f.intercept == 0 for f in frames)
+    if bare and len(bare) < len(frames) and not plain:
+        what = "one image" if len(bare) == 1 else f"{len(bare)} images"
+        yield Problem(
+            f"The rescale slope and intercept are missing in {what} of {len(frames)} (such as {_name(bare[0], frames)}), whose values are then no Hounsfield units; export the original CT series.",
+            "missing rescale values",
+            "missing-rescale",
+        )
     if len(frames) < MIN_SLICES:
         count = "one slice" if len(frames) == 1 else f"{len(frames)} slices"
         yield Problem(

@@ -25,8 +25,11 @@ def test_copied_files_are_read_once(tmp_path, copied, where):
     volume = read_ct(tmp_path)
     assert np.array_equal(volume.hu, hu)
     (line,) = [x for x in volume.reading_findings if "left out" in x]
-    said = "One file is a copy" if len(copied) == 1 else f"{len(copied)} files are copies"
-    assert line.startswith(f"{said} of an image that was read, such as '")
+    if len(copied) == 1:
+        assert line.endswith("' is a copy of an image that was read, and was left out.")
+    else:
+        assert line.startswith(f"{len(copied)} files, such as '")
+        assert line.endswith("', are copies of images that were read, and were left out.")
     assert list_series(tmp_path)[0].images == 8
 
 
