@@ -15,6 +15,7 @@ from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import quality
 from .interval import image_spread, interval_half_width
+from .places import refuse_impossible
 from .quality import Finding
 from .reference import ReferenceTable, category
 from .result import MEAN, TOTAL, BMDResult, LevelResult
@@ -297,7 +298,8 @@ def choose(volume: CTVolume, selection: LevelSelection) -> list[LevelSlice]:
     Raises
     ------
     CTBMDError
-        Where the selection belongs to another series or names none of them.
+        Where the selection belongs to another series, names none of them or
+        has them where no spine can (`refuse_impossible`).
     """
     uid = volume.acquisition.series_uid
     if selection.series_uid and uid and selection.series_uid != uid:
@@ -314,6 +316,7 @@ def choose(volume: CTVolume, selection: LevelSelection) -> list[LevelSlice]:
             "No lumbar level is chosen; find the lumbar slices or add a point for L1-L4.",
             "no-level-chosen",
         )
+    refuse_impossible(chosen)
     return chosen
 
 

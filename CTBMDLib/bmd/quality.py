@@ -11,6 +11,7 @@ from ..model.images import ImageStandard, LevelImages
 from ..volume import CTVolume
 from .contrast import check_contrast
 from .finding import Finding
+from .places import check_places
 from .values import check_values
 
 __all__ = [
@@ -176,6 +177,7 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
         for item in selection
         if item.confidence is not None and item.confidence < MIN_CONFIDENCE
     ]
+    found += check_places(selection)
     found += [Finding("selection", None, note, "note") for note in selection.findings]
     return found
 
