@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     check_output(output, overwrite)
     check_output(failures_file, overwrite)
     journal = Journal(output, _settings(bundle, reference), overwrite)
-    done = _Done([], [], 0)
+    done = _Done([], [], [], 0)
     ended = False
     try:
         work = Progress(progress, should_cancel)
@@ -118,6 +118,7 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
                 f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'.",
                 "no-results",
             )
+        done.results = told_apart(done.cases, done.results)
         write_result(done.results, output, overwrite)
         ended = True
     finally:
@@ -128,8 +129,9 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
 
 @dataclass
 class _Done:
-    """What a batch has done so far; see `BatchReport`."""
+    """What a batch has done so far; see `BatchReport`. `cases` are those of the results."""
 
+    cases: list[Case]
     results: list[BMDResult]
     failures: list[tuple[Case, str]]
     resumed: int
@@ -147,6 +149,7 @@ def _run_all(
         key = case_key(case)
         known = journal.result(key)
         if known is not None:
+            done.cases.append(case)
             done.results.append(known)
             done.resumed += 1
             continue
@@ -159,9 +162,42 @@ def _run_all(
             done.failures.append((case, reason))
         else:
             journal.add(key, result)
+            done.cases.append(case)
             done.results.append(result)
         if on_case:
             on_case(case, result, reason)
+
+
+def told_apart(cases: Sequence[Case], results: Sequence[BMDResult]) -> list[BMDResult]:
+    """The results, their `case` made unique where several have one name.
+
+    Two studies 'ANON' from the folders 2019 and 2024 become 'ANON (2019)' and
+    'ANON (2024)'; what still agrees is numbered.
+    """
+    names = [" ".join(result.rows[0].case.split()) for result in results]
+    used = set(names)
+    out = []
+    for case, result, name in zip(cases, results, names, strict=True):
+        unique = name
+        if names.count(name) > 1:
+            title = case.title if case.title != name else Path(case.path).name
+            unique = first = f"{name} ({title})"
+            number = 2
+            while unique in used:
+                unique = f"{first} {number}"
+                number += 1
+            used.add(unique)
+            result = _renamed(result, unique)  # noqa: PLW2901
+        out.append(result)
+    return out
+
+
+def _renamed(result: BMDResult, case: str) -> BMDResult:
+    return replace(
+        result,
+        levels=[replace(row, case=case) for row in result.levels],
+        total=replace(result.total, case=case) if result.total else None,
+    )
 
 
 def _remove(path: Path) -> None:

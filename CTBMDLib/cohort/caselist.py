@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import stat
 import warnings
@@ -60,8 +61,9 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
     ----------
     source : str or Path
         A folder: each subfolder, ZIP, NIfTI and NRRD file in it is a case
-        (a subfolder of NIfTI alone by its only file or the one called ct);
-        DICOM files lying directly in it are a case for each patient. A CSV
+        (a subfolder of NIfTI alone by its only file or the one called ct; one of
+        several DICOM studies is a case for each; an empty one is a case that
+        fails); DICOM files lying directly in it are a case for each study. A CSV
         file: a column `path` (relative to the file) and, where wanted, `case`,
         `sex`, `age`, `kvp`, `levels` and `series_uid`.
 
@@ -107,17 +109,28 @@ def _cases_of_folder(folder: Path) -> list[Case]:
             cases.append(Case(str(entry)))
         else:
             loose.append(entry)
-    best: dict[str | None, Case] = {}
-    for series in _scan_quietly(loose):
-        if series.patient_id not in best:  # series come best first
-            # One file stands for its series: read_ct takes the rest from the folder.
-            best[series.patient_id] = Case(
-                str(series.frames[0].path), case=series.patient_id, series_uid=series.series_uid
-            )
-    return cases + list(best.values())
+    return cases + _loose_cases(loose)
+
+
+def _loose_cases(files: list[Path]) -> list[Case]:
+    """The cases of DICOM files lying side by side: the best series of each study."""
+    best: dict[tuple[str | None, str | None], Any] = {}
+    for series in _scan_quietly(files):
+        best.setdefault((series.patient_id, series.study_uid), series)  # they come best first
+    studies = sorted(best.items(), key=lambda study: study[1].frames[0].path)
+    patients = [patient for (patient, _), _ in studies]
+    cases = []
+    for number, ((patient, _), series) in enumerate(studies):
+        name = patient
+        if patients.count(patient) > 1:
+            name = f"{patient or 'unknown'} (study {patients[: number + 1].count(patient)})"
+        # One file stands for its series: read_ct takes the rest from the folder.
+        cases.append(Case(str(series.frames[0].path), case=name, series_uid=series.series_uid))
+    return cases
 
 
 def _case_of_subfolder(folder: Path) -> list[Case]:
+    """The cases of a subfolder, at least one: what cannot be read fails with its name."""
     files = files_below(folder)
     volumes = [file for file in files if file.name.lower().endswith(VOLUME_SUFFIXES)]
     if volumes and all(f in volumes or f.suffix.lower() in _BESIDE for f in files):
@@ -126,7 +139,53 @@ def _case_of_subfolder(folder: Path) -> list[Case]:
         chosen = volumes if len(volumes) == 1 else named
         if len(chosen) == 1:
             return [Case(str(chosen[0]), case=folder.name)]
-    return [Case(str(folder))] if files else []
+    studies = _studies(files)
+    if len(studies) < 2:
+        return [Case(str(folder))]
+    return _cases_of_studies(folder, list(studies.values()))
+
+
+def _cases_of_studies(folder: Path, studies: list[list[Path]]) -> list[Case]:
+    """A case for each study: by its own folder, or by its best series where they are mixed."""
+    roots = [Path(os.path.commonpath([file.parent for file in files])) for files in studies]
+    cases = []
+    for number, (root, files) in enumerate(zip(roots, studies, strict=True)):
+        others = [file for other in studies if other is not files for file in other]
+        if not any(file.is_relative_to(root) for file in others):
+            cases.append(
+                Case(str(root), case=f"{folder.name}/{root.relative_to(folder).as_posix()}")
+            )
+            continue
+        series = _scan_quietly(files)
+        cases.append(
+            Case(
+                str(root if series else files[0]),
+                case=f"{folder.name} (study {number + 1})",
+                series_uid=series[0].series_uid if series else None,
+            )
+        )
+    return cases
+
+
+def _studies(files: list[Path]) -> dict[tuple[str, str], list[Path]]:
+    """The DICOM files of each study, in the files' order; others are left out."""
+    import pydicom
+
+    found: dict[tuple[str, str], list[Path]] = {}
+    tags = ["PatientID", "StudyInstanceUID"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for file in files:
+            try:
+                if not file.is_file():  # a pipe would wait for ever
+                    continue
+                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
+                patient, study = (str(header.get(tag) or "") for tag in tags)
+            except Exception:  # pydicom raises whatever it meets; reading the case says why
+                continue
+            if study:
+                found.setdefault((patient, study), []).append(file)
+    return found
 
 
 def _scan_quietly(files: list[Path]) -> list[Any]:

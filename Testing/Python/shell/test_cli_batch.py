@@ -302,7 +302,7 @@ def test_the_cases_of_a_folder(tmp_path):
     (tmp_path / "d.NRRD").write_bytes(b"")
     (tmp_path / "e.zip").write_bytes(b"")
     names = [case.title for case in list_cases(tmp_path)]
-    assert names == ["c.nii.gz", "d.NRRD", "e.zip", "patient_a", "patient_b"]
+    assert names == ["c.nii.gz", "d.NRRD", "e.zip", "nothing", "patient_a", "patient_b"]
 
 
 def test_a_subfolder_of_nifti_is_the_case_of_its_ct(tmp_path):
@@ -333,6 +333,75 @@ def test_dicom_files_of_several_patients_in_one_folder_are_a_case_each(tmp_path)
         ("A", uid("A", "series")),
         ("B", uid("B", "series")),
     ]
+
+
+def study(folder, patient, name, hu=None, **tags):
+    tags = {"StudyInstanceUID": uid(patient, name)} | tags
+    write_series(folder, hu, patient=patient, series=name, **tags)
+
+
+def test_each_study_below_a_patients_folder_is_a_case(tmp_path):
+    study(tmp_path / "p1/2019/thick", "A", "a")
+    study(tmp_path / "p1/2024", "A", "b")
+    study(tmp_path / "p2", "B", "c")
+    study(tmp_path / "p2", "B", "d")
+    study(tmp_path / "p2", "B", "small", body(4), StudyInstanceUID=uid("B", "d"))
+    study(tmp_path / "p3/series 1", "C", "e")
+    study(tmp_path / "p3/series 2", "C", "f", StudyInstanceUID=uid("C", "e"))
+    (tmp_path / "p3/DICOMDIR").write_bytes(b"x")
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown/letter.docx").write_bytes(b"x")
+    (tmp_path / "empty/below").mkdir(parents=True)
+    assert list_cases(tmp_path) == [
+        Case(str(tmp_path / "empty")),
+        Case(str(tmp_path / "p1/2019/thick"), case="p1/2019/thick"),
+        Case(str(tmp_path / "p1/2024"), case="p1/2024"),
+        Case(str(tmp_path / "p2"), case="p2 (study 1)", series_uid=uid("B", "c")),
+        Case(str(tmp_path / "p2"), case="p2 (study 2)", series_uid=uid("B", "d")),
+        Case(str(tmp_path / "p3")),
+        Case(str(tmp_path / "unknown")),
+    ]
+
+
+def test_two_studies_of_one_patient_side_by_side_are_two_cases(tmp_path):
+    for name in ("a", "b"):
+        study(tmp_path, "A", name)
+    study(tmp_path, "B", "c")
+    assert [(c.case, c.series_uid) for c in list_cases(tmp_path)] == [
+        ("A (study 1)", uid("A", "a")),
+        ("A (study 2)", uid("A", "b")),
+        ("B", uid("B", "c")),
+    ]
+
+
+def test_as_many_are_accounted_for_as_go_in_and_each_has_a_name_of_its_own(
+    capsys, cases, model, tmp_path
+):
+    volume = phantom(spacing=(3.0, 3.0, 3.0))
+    hu = volume.hu.astype(np.int16)[:, ::-1, ::-1]
+    (_, r), (_, a), (s, _) = volume.ras_bounds
+    positions = lps_positions(len(hu), origin=(-r, -a, s), spacing=3.0)
+    for name in ("2019", "2019 copy", "2024"):
+        write_series(
+            tmp_path / name, hu, patient="ANON", positions=positions, PixelSpacing=[3.0, 3.0]
+        )
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / "x.bin").write_bytes(b"x")
+    places = ["2019", "2019 copy", "2024", "2024", "empty", "unknown", "gone"]
+    rows = ["path,levels,case", *(f"{place},levels.json," for place in places)]
+    rows += ["good0.nii.gz,levels.json,same", "good1.nii.gz,levels.json,same"]
+    rows += ["good2.nii.gz,levels.json,ANON (2019)"]
+    (tmp_path / "all.csv").write_text("\n".join(rows) + "\n")
+    output = tmp_path / "all-out.csv"
+    run(capsys, "batch", tmp_path / "all.csv", "--model", model, "--output", output)
+    assert list(totals(output)) == [
+        "ANON (2019) 2", "ANON (2019 copy)", "ANON (2024)", "ANON (2024) 2",
+        "same (good0.nii.gz)", "same (good1.nii.gz)", "ANON (2019)",
+    ]  # fmt: skip
+    failed = table(tmp_path / "all-out.failures.csv")
+    assert [Path(row["path"]).name for row in failed] == ["empty", "unknown", "gone"]
+    assert all(row["reason"] for row in failed)
 
 
 def test_the_columns_of_a_csv(tmp_path):
