@@ -67,11 +67,13 @@ def _opened(path: Path) -> zipfile.ZipFile:
 
 
 def _no_room(path: Path, error: OSError) -> CTBMDError:
-    return CTBMDError(
+    text = (
         f"'{path.name}' cannot be unpacked into the folder for temporary files ({why(error)}); "
-        "unpack it elsewhere and give the folder.",
-        "disk-full" if error.errno in _FULL else "not-unpacked",
+        "unpack it elsewhere and give the folder."
     )
+    if error.errno in _FULL:
+        return CTBMDError(text, "disk-full")
+    return CTBMDError(text, "not-unpacked")
 
 
 def _extract(archive: zipfile.ZipFile, path: Path, folder: Path, progress: Progress) -> None:
