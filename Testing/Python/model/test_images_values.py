@@ -59,6 +59,7 @@ CUTS = [
     ((1.0, 1.0, 1.2), {}, 2, 4),
     ((1.0, 1.9, 1.2), {}, 2, 4),
     ((1.9, 1.0, 1.2), {}, 2, 4),
+    ((1.0, 1.9, 4.0), {}, 2, 2),
     ((1.9, 1.9, 4.0), {}, 1, 2),
     ((3.5, 4.5, 2.0), {}, 1, 2),
     ((5.0, 5.0, 2.0), {}, 1, 2),
@@ -90,8 +91,8 @@ def test_a_turned_and_moved_plane():
 def test_layers_outside_the_volume_do_not_count_and_pixels_outside_are_nan():
     volume = grains()
     top = float(volume.ras_bounds[2][1])
-    # Half of the four layers lie inside, or one.
-    for s in (top, top + 1.0):
+    # Three of the four layers lie inside, two or one.
+    for s in (top, top + 1.0, top + 2.0):
         with np.errstate(all="raise"):
             got = cut_plane(volume, (6.0, -0.4), s, SMALL)
         want = by_hand(volume, (6.0, -0.4), s, SMALL, 2, 4)
