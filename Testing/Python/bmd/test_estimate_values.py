@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -275,3 +276,20 @@ def test_what_rows_are_made_of_is_not_changed():
         with pytest.raises(FrozenInstanceError):
             setattr(made, name, None)
     assert module.MEASURED == ("L1", "L2", "L3", "L4")
+
+
+def test_all_but_the_first_three_are_keywords(volume):
+    with pytest.raises(TypeError):
+        estimate(volume, chosen(), Known(), "case")
+    common = Common("c", None, None, None, Known(), [])
+    with pytest.raises(TypeError):
+        common.row("L1", Answer(np.ones(2), 0.0, 3), "found", 20.0)
+
+
+def test_answers_belong_to_their_levels():
+    parts = [SimpleNamespace(level="L1", images=SimpleNamespace(hu=np.zeros((2, 4, 4))))]
+    parts += [SimpleNamespace(level="L3", images=SimpleNamespace(hu=np.zeros((1, 4, 4))))]
+    model = Known({"L1": [[1.0, 2.0]], "L3": [[3.0]]})
+    answers = module.predict(model, parts, None)
+    assert {k: v.tolist() for k, v in answers.items()} == {"L1": [[1.0, 2.0]], "L3": [[3.0]]}
+    assert model.asked == ((3, 4, 4), "auto", None, None)
