@@ -150,7 +150,7 @@ def _add_batch(commands: Any) -> None:
     batch = commands.add_parser(
         "batch",
         help="many CTs into one table",
-        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command goes on where it stopped.",
+        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
     _add_model(batch)
@@ -354,7 +354,9 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
             on_case=on_case,
         )
     except KeyboardInterrupt:
-        raise Cancelled("cancelled; the same command goes on where it stopped.") from None
+        raise Cancelled(
+            "cancelled; the same command, without --overwrite, goes on where it stopped."
+        ) from None
     if report.resumed:
         screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
     screen.say(f"{_count(len(report.results))} written to {report.output}")

@@ -123,7 +123,10 @@ def test_interrupted_it_goes_on_where_it_stopped(capsys, cases, model, monkeypat
 
     monkeypatch.setattr(batch, "estimate", estimate)
     err = run(capsys, *command, code=130).err
-    assert err == "ctbmd: cancelled; the same command goes on where it stopped.\n"
+    assert (
+        err
+        == "ctbmd: cancelled; the same command, without --overwrite, goes on where it stopped.\n"
+    )
     assert seen == ["G0", "G1", "stopped"]
     assert not output.exists()
     journal = cases / ".results.csv.journal"
