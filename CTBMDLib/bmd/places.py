@@ -17,7 +17,8 @@ MIN_APART_MM = 12.0
 MIN_STEP_MM, MAX_STEP_MM = 29.0, 42.5
 """Mean distance of neighbouring lumbar centres that people may have; own choice, no source was read.
 
-The known CTs lie well inside; a spacing that is false by a sixth is seen in most of them, not in all.
+The CTs known here measure 31 to 39 mm. A spacing that is false by a quarter is seen in most people; of one
+made 0.85 times too small, most are not.
 """
 MIN_STEPS = 2
 MAX_OFF_LINE_MM, MAX_OFF_END_MM = 15.0, 30.0
