@@ -14,6 +14,7 @@ from ..reading.series import NoSuchSeriesError
 from ..reading.temporary import clear_left_behind
 from ..safefile import why
 from ..volume import CTVolume
+from .further import NO_LEVEL, find_in_further_series, holds_several
 
 PathType = str | Path
 
@@ -75,7 +76,7 @@ def open_case(
     if chosen is None and segmentation is not None:
         chosen = _from_segmentation(volume, segmentation, should_cancel)
     if chosen is None:
-        return volume, _find(volume, path, work.part(0.6, 1.0), should_cancel)
+        return _found(volume, path, series_uid, work.part(0.6, 1.0), should_cancel)
     actual = volume.acquisition.series_uid
     if chosen.series_uid and chosen.series_uid != actual:
         what = f"and this is series {actual}" if actual else "and this CT does not name its series"
@@ -167,6 +168,29 @@ def _find(
             "no-lumbar-level",
         )
     return selection
+
+
+def _found(
+    volume: CTVolume,
+    path: PathType,
+    series_uid: str | None,
+    progress: Progress,
+    should_cancel: ShouldCancel | None,
+) -> tuple[CTVolume, LevelSelection]:
+    """The volume and its levels; another series' where this one has none and none was asked for."""
+    alone = series_uid is not None or not holds_several(path)
+    try:
+        return volume, _find(volume, path, progress.part(0.0, 1.0 if alone else 0.5), should_cancel)
+    except CTBMDError as error:
+        if alone or error.code != NO_LEVEL:
+            raise
+    return find_in_further_series(
+        path,
+        volume,
+        lambda other, part: _find(other, path, part, should_cancel),
+        progress.part(0.5, 1.0),
+        should_cancel,
+    )
 
 
 def _is_dicom_name(path: PathType) -> bool:
