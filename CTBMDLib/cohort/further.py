@@ -118,5 +118,5 @@ def find_in_further_series(
     tried = f" ({'; '.join(failed)})" if others else ""
     raise CTBMDError(
         f"no lumbar level found in '{path}'{tried}; choose a scan that shows lumbar vertebrae.",
-        NO_LEVEL,
+        "no-lumbar-level",
     )

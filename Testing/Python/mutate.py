@@ -38,7 +38,11 @@ MODULES = {
     ],
     "model/images": ["model/test_images_values.py", "model/test_images.py"],
     "bmd/roi": ["bmd/test_roi.py"],
-    "bmd/quality": ["bmd/test_quality.py", "bmd/test_quality_limits.py"],
+    "bmd/quality": [
+        "bmd/test_given_facts.py",
+        "bmd/test_quality.py",
+        "bmd/test_quality_limits.py",
+    ],
     "bmd/estimate": ["bmd/test_estimate_values.py", "bmd/test_estimate.py"],
     "bmd/reference": ["bmd/test_reference.py", "bmd/test_reference_limits.py"],
     "bmd/interval": ["bmd/test_interval.py", "bmd/test_estimate.py"],
