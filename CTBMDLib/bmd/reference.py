@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CTBMDError
+from ..safefile import why
 
 FOLDER = Path(__file__).resolve().parents[1] / "References"
 
@@ -62,6 +63,11 @@ class ReferenceTable:
             )
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CTBMDError(
+                f"The reference table '{path}' cannot be read ({why(error)}); check the file and its rights.",
+                "reference-unreadable",
+            ) from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise CTBMDError(
                 f"The reference table '{path}' is not readable as JSON; correct it, or choose an installed one.",

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import CTBMDError
 from ..resources import resource_folder
-from ..safefile import write_bytes
+from ..safefile import not_written, write_bytes
 from ..weights import CARD, MAX_BYTES, WEIGHTS, read_weights
 from ..weights import read_card as read_model_card
 from .images import ImageStandard
@@ -336,7 +336,10 @@ def save_bundle(
         raise CTBMDError(
             f"'{folder}' holds a model bundle already; choose another folder.", "output-exists"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(folder, error) from None
     buffer = io.BytesIO()
     arrays = {
         f"member{m}/{name}": np.ascontiguousarray(weights[name], dtype=np.float32)

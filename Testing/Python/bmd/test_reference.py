@@ -84,3 +84,15 @@ def test_missing_and_unreadable_tables(tmp_path):
 )
 def test_who_categories(t, want):
     assert category(t) == want
+
+
+def test_a_table_that_may_not_be_read_is_told_in_a_sentence(tmp_path, monkeypatch):
+    table = write(tmp_path / "own.json")
+
+    def refuse(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    with pytest.raises(CTBMDError, match="own.json.*Permission denied") as error:
+        ReferenceTable.load(table)
+    assert error.value.code == "reference-unreadable"

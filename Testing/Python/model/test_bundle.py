@@ -90,6 +90,14 @@ def test_an_existing_bundle_is_not_replaced(tmp_path):
     assert ModelBundle.load(tmp_path / "b").version == "2"
 
 
+def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(CTBMDError, match="could not be written"):
+        save_bundle(blocked / "model", card(), [random_weights(0)])
+    assert blocked.read_text() == "in the way"
+
+
 def test_no_bundle(tmp_path):
     refused(tmp_path / "nothing", "does not exist")
     refused(tmp_path, "is no model bundle")
