@@ -1,8 +1,8 @@
-"""What a person states of the scan beside what its header says: sex and tube voltage."""
+"""What a person states beside the header, sex and tube voltage; and neighbours that differ."""
 
 import pytest
 
-from CTBMDLib.bmd.quality import check_kvp, check_sex, kvp_unknown
+from CTBMDLib.bmd.quality import check_kvp, check_neighbours, check_sex, kvp_unknown
 
 
 @pytest.mark.parametrize("given", [None, "", "F", "M"])
@@ -56,3 +56,8 @@ def test_a_voltage_that_leaves_the_interval_is_a_warning(bmd, half, severity):
     assert (found.code, found.level, found.severity) == ("kvp-unknown", None, severity)
     assert "0.700 at 100 kV, 0.750 at 120 kV, 0.812 at 140 kV" in found.text
     assert ("instead of 0.750" in found.text) == (bmd is not None)
+
+
+def test_an_odd_first_level_is_told_though_the_last_is_as_odd():
+    found = check_neighbours({"L1": 1.5, "L2": 1.0, "L3": 1.0, "L4": 1.5})
+    assert {x.level for x in found} == {"L1", "L4"}
