@@ -27,7 +27,7 @@ SLICE_GRID_MM, VIEWS = 2.0, 240
 """Coarse scan of the one slice: within 1 HU of the cohorts' 1 mm and 420 views."""
 
 DECADES = range(20, 90, 10)
-MOST_DRAWS = 20_000
+MAX_DRAWS = 20_000
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -191,7 +191,7 @@ def stratified_traits(count: int, seed: int) -> list[Traits]:
     for n in range(count):
         # Steps of 5 through the 14 places: a few people already span sexes and ages.
         place = places[5 * n % len(places)]
-        for _ in range(MOST_DRAWS):
+        for _ in range(MAX_DRAWS):
             if waiting[place]:
                 break
             drawn = draw_traits(rng, "realistic")
