@@ -17,6 +17,7 @@ import EmbeddedSlicer
 
 from . import dialogs, gil, pythonqt
 from .dialogs import answering
+from .pythonqt.meta import meta_of
 
 __all__ = [
     "answering",
@@ -116,7 +117,7 @@ def show(widget):
     target = raw(widget)
     parent = target.parentWidget()
     while parent is not None:
-        if parent.metaObject().className().startswith("ctkCollapsible"):
+        if meta_of(parent).className().startswith("ctkCollapsible"):
             parent.setChecked(True)
         if isinstance(parent, QtWidgets.QScrollArea):
             parent.ensureWidgetVisible(target)

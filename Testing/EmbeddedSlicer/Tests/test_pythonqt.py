@@ -454,3 +454,19 @@ def test_a_destroyed_object_says_so(qt):
     assert not button
     with pytest.raises(ValueError, match="destroyed"):
         button.text  # noqa: B018
+
+
+def test_a_meta_object_that_was_deleted_is_replaced_by_the_class_s_own():
+    from EmbeddedSlicer.pythonqt.meta import meta_of
+    from PySide6 import QtWidgets
+
+    class Deleted:
+        def methodCount(self):
+            raise RuntimeError("Internal C++ object already deleted.")
+
+    class Button(QtWidgets.QPushButton):
+        def metaObject(self):
+            return Deleted()
+
+    assert meta_of(Button()).indexOfMethod("click()") >= 0
+    assert meta_of(QtWidgets.QPushButton()).className() == "QPushButton"

@@ -10,6 +10,7 @@ import shiboken6
 from PySide6 import QtCore
 
 from . import methods
+from .meta import meta_of
 from .slots import QtMethod, QtSignal, run_slot
 from .values import call, is_enum_class, unwrap, with_enums, wrap, wrap_enum
 
@@ -131,7 +132,7 @@ class PythonQtInstanceWrapper(metaclass=QtClassType):
         if name in getattr(type(instance), "_hidden", ()):
             raise AttributeError(f"{type(self).__name__} has no attribute named '{name}'")
         if isinstance(instance, QtCore.QObject):
-            meta = instance.metaObject()
+            meta = meta_of(instance)
             index = meta.indexOfProperty("objectName" if name == "name" else name)
             if index >= 0:
                 return wrap(meta.property(index).read(instance))
@@ -172,7 +173,7 @@ class PythonQtInstanceWrapper(metaclass=QtClassType):
     def __setattr__(self, name, value):
         instance = self._pyside() if "_object" in self.__dict__ else None
         if isinstance(instance, QtCore.QObject):
-            meta = instance.metaObject()
+            meta = meta_of(instance)
             property_name = "objectName" if name == "name" else name
             index = meta.indexOfProperty(property_name)
             if index >= 0:

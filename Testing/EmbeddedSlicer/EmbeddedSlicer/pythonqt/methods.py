@@ -8,6 +8,7 @@ import shiboken6
 from PySide6 import QtCore, QtWidgets
 
 from .. import dialogs
+from .meta import meta_of
 from .slots import QtSignal, run_slot
 from .values import call, unwrap, wrap
 
@@ -54,7 +55,7 @@ def _signal_of(self, text):
     signal = getattr(instance, name, None)
     if not bracket or not isinstance(signal, QtCore.SignalInstance):
         return None
-    meta = instance.metaObject()
+    meta = meta_of(instance)
     known = []
     for index in range(meta.methodCount()):
         method = meta.method(index)
@@ -125,7 +126,7 @@ def _all(parent, wanted, name):
 
 
 def _class_name(self):
-    return self._pyside().metaObject().className()
+    return meta_of(self._pyside()).className()
 
 
 def _delete(self):

@@ -9,6 +9,7 @@ import types
 from PySide6 import QtCore
 
 from .. import gil
+from .meta import meta_of
 from .values import call, wrap
 
 # Exceptions raised in slots, in overridden Qt methods and in VTK observers are
@@ -108,7 +109,7 @@ class QtSignal:
 
     def _parameter_count(self):
         """Parameters of the longest form of the signal: clicked() is also clicked(bool)."""
-        meta = self.__self__._pyside().metaObject()
+        meta = meta_of(self.__self__._pyside())
         counts = [
             method.parameterCount()
             for method in (meta.method(i) for i in range(meta.methodCount()))
