@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import numpy as np
 
+from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.model.network import parameter_shapes
 
 TITLE = "Areal BMD of a lumbar vertebra from one axial CT image"
-USE = "Research use only, not a medical device."
 KINDS = {
     "simulated": "simulated CT against simulated DXA",
     "patients": "CT against DXA of the site's own table",
@@ -44,7 +44,7 @@ def make_card(plan, report: dict, population: str, command: str | None = None) -
         "date": plan.date,
         "population": population,
         "title": TITLE,
-        "use": USE,
+        "use": RESEARCH_USE,
         "image": plan.standard.to_dict(),
         "interval": report["interval"],
         "bmd_range_g_cm2": report.get("range"),

@@ -198,7 +198,7 @@ def write_cohort_pages(results, work, paths) -> None:
     """
     folders = {paths[name][0].parent for name in ("validation", "internal")}
     text = checks.summary(sorted(folders))
-    (Path(results) / "cohort.txt").write_text(text + "\n", encoding="utf-8")
+    write_text(Path(results) / "cohort.txt", text + "\n", overwrite=True)
     records = [load_patient(path) for path in (*paths["internal"][:2], *paths["external"][:2])]
     virtual = contact_sheet.virtual_slices(records)
     contact_sheet.draw(Path(results) / "contact_sheet.jpg", virtual, dpi=60)

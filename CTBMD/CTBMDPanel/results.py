@@ -24,7 +24,7 @@ def columns():
             _("90 % interval"),
             "",
             _(
-                "Interval of the BMD in g/cm2, set to hold 90 % of the held-out patients of the model card"
+                "Interval of the BMD in g/cm2, calibrated to cover 90 % of the model card's held-out patients"
             ),
         ),
         ("t_score", _("T-score"), "", _("From the chosen reference table; needs the sex")),

@@ -9,6 +9,7 @@ import numpy as np
 
 from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.disclaimers import RESEARCH_USE
+from CTBMDLib.safefile import write_text
 
 from .evaluate import osteoporosis
 from .studies import PRIORS, SCANNERS, SHUFFLED, SOURCES
@@ -27,8 +28,8 @@ def write_report(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plain = json.loads(json.dumps(report))
-    (folder / "figures.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(to_markdown(report, title), encoding="utf-8")
+    write_text(folder / "figures.json", json.dumps(plain, indent=1) + "\n", overwrite=True)
+    write_text(folder / "report.md", to_markdown(report, title), overwrite=True)
     plot(folder / "agreement.svg", report, tables, "simulated" in title)
     curve = report.get("studies", {}).get("Learning curve")
     if curve:

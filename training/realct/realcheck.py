@@ -31,6 +31,7 @@ from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.levels import MEASURED, LevelSlice
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 from CTBMDLib.reading.reading import read_ct, read_labels
+from CTBMDLib.safefile import write_text
 from CTBMDLib.volume import AIR_HU
 
 from .answers import answer
@@ -225,7 +226,7 @@ def main(arguments=None) -> int:
     text = to_text(results, bundle)
     print(text, end="")
     if options.output:
-        options.output.write_text(text, encoding="utf-8")
+        write_text(options.output, text, overwrite=True)
     return 0
 
 
