@@ -83,8 +83,12 @@ class Studies:
             PRIORS,
             24,
             {
-                "posterior share, SD doubled": {"realistic.posterior_share": (0.50, 0.05)},
-                "shell 0.38 mm instead of 0.44": {"realistic.cortex_mm": (0.38, 0.06)},
+                "posterior share, SD doubled": {
+                    "realistic.posterior_share": {"F": (0.625, 0.10), "M": (0.58, 0.10)}
+                },
+                "shell a seventh thinner": {
+                    "realistic.cortex_mm": {"F": (0.385, 0.05), "M": (0.37, 0.05)}
+                },
                 "shell not tied to trabecular density": {"realistic.cortex_tie": 0.0},
                 "marrow fat, SD doubled": {"realistic.marrow_fat_sd": 0.14},
             },
@@ -115,6 +119,7 @@ class Studies:
                 "marrow fat by age and sex alone": {"realistic.marrow_fat_sd": 0.0},
                 "no wear or deformity": {
                     "realistic.osteophyte_mm": 0.0,
+                    "realistic.facets_a_decade": {"F": 0.0, "M": 0.0},
                     "realistic.deformity_share": 0.0,
                     "realistic.schmorl_share": 0.0,
                     "realistic.sclerosis_share": 0.0,
@@ -122,9 +127,10 @@ class Studies:
                     "realistic.scoliosis_share": 0.0,
                 },
                 "the same shares of mineral in everybody": {
-                    "realistic.endplate_factor": (1.65, 0.0),
-                    "realistic.posterior_share": (0.50, 0.0),
-                    "realistic.cortex_mm": (0.44, 0.0),
+                    "realistic.endplate_factor": (1.4, 0.0),
+                    "realistic.posterior_share": {"F": (0.625, 0.0), "M": (0.58, 0.0)},
+                    "realistic.cortex_mm": {"F": (0.45, 0.0), "M": (0.43, 0.0)},
+                    "realistic.arch": (1.06, 0.0),
                 },
                 "no texture, gradient or difference of levels": {
                     "bone.texture": (0.0, 0.0),

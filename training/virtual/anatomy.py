@@ -12,7 +12,7 @@ import numpy as np
 
 from . import materials
 from .bone import mineral_of_vertebra
-from .posterior import MAX_PARTS, posterior_parts
+from .posterior import DENSER, MAX_PARTS, N_PART, posterior_parts, wear_facets
 from .primitives import (
     ANGLES,
     BASIVERTEBRAL,
@@ -53,6 +53,12 @@ LEVELS = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2")
 """Vertebrae of a scene, from head to feet."""
 
 THETA = np.arange(ANGLES) * 2 * np.pi / ANGLES
+
+MIDDLE_DENSITY = 0.26
+"""Integral density of a vertebral body of middle age, g HA/cm3: only a reference for the arch."""
+
+THICK_MM = 1.3
+"""Wall of the posterior elements, before each part's own factor, that is not exceeded."""
 
 
 @dataclass
@@ -156,7 +162,7 @@ class _Bodies:
     vertebrae : ndarray, shape (10, N_VERTEBRA)
     radius, cortex, lips : ndarray, shape (10, ANGLES)
         Outline, thickness of the wall and reach of osteophytes, mm.
-    parts : ndarray, shape (10, MAX_PARTS, 16)
+    parts : ndarray, shape (10, MAX_PARTS, N_PART)
         See `posterior_parts`.
     """
 
@@ -177,7 +183,7 @@ class _Bodies:
             np.empty((count, ANGLES)),
             np.empty((count, ANGLES)),
             np.zeros((count, ANGLES)),
-            np.zeros((count, MAX_PARTS, 16)),
+            np.zeros((count, MAX_PARTS, N_PART)),
         )
 
 
@@ -236,16 +242,20 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic", variant
             rng.random(2)
         _draw_canal(v, bodies.radius[i], lv["canal_width"][i], lv["canal_depth"][i], factor, rng)
         _draw_density(v, i, traits, shared, p, rng)
-        bodies.cortex[i] = _draw_wall(v, i, traits, shared.turn, rng)
+        bodies.cortex[i] = _draw_wall(v, i, traits, lv["cortex"][i], shared.turn, rng)
         bodies.lips[i] = _draw_lips(shared.wear, rng)
         kind = None if variant is None else variant.kind(i)
-        bodies.parts[i] = posterior_parts(i, bodies.radius[i], v, lv, factor, rng, kind)
+        bodies.parts[i] = posterior_parts(
+            i, bodies.radius[i], v, lv, factor, rng, kind, traits.arch
+        )
     if variant is not None:
         variant.reshape(bodies.parts, bodies.vertebrae, bodies.radius)
     slope = np.array([_slope(r) for r in bodies.radius])
-    _set_posterior(bodies, slope, traits)
+    _set_posterior(bodies, slope, traits, p, lv["arch"])
+    _wear_facets(bodies, traits, rng)
     scale_mineral(bodies.vertebrae, bodies.cortex, traits.mineral)
-    tissue = tissue_table(rng)
+    bodies.parts[:, :, DENSER] *= traits.mineral
+    tissue = tissue_table(rng, p["tissue_spread"])
     spine = (
         bodies.vertebrae, centres, rotations, bodies.radius, slope, bodies.cortex, bodies.lips,
         bodies.parts, tissue,
@@ -358,21 +368,24 @@ def _draw_density(v, i, traits, shared: _Shared, p, rng) -> None:
     spread = np.clip(1 + shared.density_noise[i], 0.6, 1.4)
     v[RHO_TRABECULAR] = traits.trabecular * trend * spread / centre
     if rng.random() < p["sclerosis_share"] * max(traits.age - 30, 0) / 40:
-        v[SCLEROSIS] = rng.uniform(0.03, 0.2)
+        v[SCLEROSIS] = rng.uniform(*p["sclerosis"])
     if rng.random() < p["schmorl_share"] / 2:
         v[SCHMORL_R] = rng.uniform(3, 6)
         v[SCHMORL_U], v[SCHMORL_V] = rng.uniform(-8, 8), rng.uniform(-6, 4)
         v[SCHMORL_SIDE] = rng.choice([-1.0, 1.0])
 
 
-def _draw_wall(v, i, traits, turn, rng) -> np.ndarray:
-    """Endplates of level `i`, into its row; thickness of its wall, mm, shape (ANGLES,)."""
-    v[T_ENDPLATE] = traits.cortex_mm * traits.endplate_factor
+def _draw_wall(v, i, traits, share, turn, rng) -> np.ndarray:
+    """Endplates of level `i`, into its row; thickness of its wall, mm, shape (ANGLES,).
+
+    `share` is the level's thickness against the person's.
+    """
+    v[T_ENDPLATE] = share * traits.cortex_mm * traits.endplate_factor
     v[RHO_CORTEX], v[RHO_CORTEX_POSTERIOR] = traits.cortex_ha, traits.posterior_ha
     # The wall is not even: thicker at the front of the waist and at the back's corners.
     wave = 1 + 0.18 * np.cos(THETA + turn[0]) + 0.14 * np.cos(2 * THETA + turn[1])
     wave += 0.10 * np.cos(3 * THETA + turn[2] + i)
-    return traits.cortex_mm * wave * np.clip(rng.normal(1, 0.08), 0.7, 1.3)
+    return share * traits.cortex_mm * wave * np.clip(rng.normal(1, 0.08), 0.7, 1.3)
 
 
 def _draw_lips(wear, rng) -> np.ndarray:
@@ -391,8 +404,8 @@ def scale_mineral(vertebrae: np.ndarray, cortex: np.ndarray, factor: float) -> N
     cortex *= factor
 
 
-def _set_posterior(bodies: _Bodies, slope, traits) -> None:
-    """Mineral of the posterior elements: density within, and a shell that gives them their share.
+def _set_posterior(bodies: _Bodies, slope, traits, p, levels) -> None:
+    """Mineral of the posterior elements: a shell and a density within that give them their share.
 
     Parameters
     ----------
@@ -401,6 +414,10 @@ def _set_posterior(bodies: _Bodies, slope, traits) -> None:
     slope : ndarray, shape (10, ANGLES)
         Factor from a radial to a normal distance.
     traits : Traits
+    p : dict
+        The population's priors.
+    levels : sequence of 10 float
+        Each level's arch against what its body alone would ask for.
     """
     for i, name in enumerate(bodies.names):
         v = bodies.vertebrae[i]
@@ -409,13 +426,18 @@ def _set_posterior(bodies: _Bodies, slope, traits) -> None:
         if name[0] == "S":
             v[T_POSTERIOR] = 2.0 * traits.cortex_mm
         elif name not in ("T10", "T11"):
-            v[T_POSTERIOR] = _posterior_shell(bodies, i, slope[i], traits.posterior_share)
-    for i in (0, 1):
-        bodies.vertebrae[i, T_POSTERIOR] = bodies.vertebrae[2, T_POSTERIOR]
+            _fill_arch(bodies, i, slope[i], traits.posterior_share, p["arch_follows"], levels[i])
+    for column in (T_POSTERIOR, RHO_POSTERIOR):
+        bodies.vertebrae[:2, column] = bodies.vertebrae[2, column]
 
 
-def _posterior_shell(bodies: _Bodies, i, slope, share) -> float:
-    """Thickness of a posterior shell, mm, with which the arch has `share` of the mineral."""
+def _fill_arch(bodies: _Bodies, i, slope, share, follows, level) -> None:
+    """Wall and inner density with which the arch has its mineral, into the vertebra's row.
+
+    The arch of a body as dense as `MIDDLE_DENSITY` has `share` of the vertebra's mineral.
+    Where the body is denser or less dense, the arch follows with the power `follows`: 1
+    keeps the share, 0 the grams. Its wall carries it up to `THICK_MM`, the inside the rest.
+    """
     v, step = bodies.vertebrae[i], 1.6
     u = np.arange(-v[REACH] - 36, v[REACH] + 36, step)
     w = np.arange(-1.2 * v[HEIGHT], 1.0 * v[HEIGHT], step)
@@ -431,30 +453,43 @@ def _posterior_shell(bodies: _Bodies, i, slope, share) -> float:
     near = body < 2
     outer, inner = cover(body[near]), cover(body[near] + shell[near])
     in_body = cell * np.sum((outer - inner) * v[RHO_CORTEX] + inner * v[RHO_TRABECULAR])
+    middle = cell * outer.sum() * MIDDLE_DENSITY
+    wanted = level * share / (1 - share) * middle * (in_body / middle) ** follows
     near = (post < 1) & (body > -1)
     d, free, k = post[near], 1 - cover(body[near]), factor[near]
-    wanted = in_body * share / (1 - share)
-    thickness = np.linspace(0.15, 4.5, 30)
-    total = [
-        cell
-        * np.sum(
-            free
-            * (
-                (cover(d) - cover(d + k * t)) * v[RHO_CORTEX_POSTERIOR]
-                + cover(d + k * t) * v[RHO_POSTERIOR]
+    thickness = np.linspace(0.15, THICK_MM, 30)
+    walls, within = np.empty(30), np.empty(30)
+    for n, t in enumerate(thickness):
+        inside = cover(d + k * t)
+        walls[n] = cell * v[RHO_CORTEX_POSTERIOR] * np.sum(free * (cover(d) - inside))
+        within[n] = cell * np.sum(free * inside)
+    total = walls + within * v[RHO_POSTERIOR]
+    v[T_POSTERIOR] = np.interp(wanted, total, thickness)
+    left = wanted - np.interp(wanted, total, walls)
+    room = np.interp(wanted, total, within)
+    v[RHO_POSTERIOR] = np.clip(left / max(room, 1e-3), 0.02, v[RHO_CORTEX_POSTERIOR])
+
+
+def _wear_facets(bodies: _Bodies, traits, rng) -> None:
+    """Arthrosis of the facet joints of a person, added to what the arch has."""
+    bone = priors()["bone"]
+    for i, name in enumerate(bodies.names):
+        if name[0] != "S":
+            wear_facets(
+                bodies.parts[i], traits.facets, bone["facet_swelling"], bone["facet_sclerosis"], rng
             )
-        )
-        for t in thickness
-    ]
-    return np.interp(wanted, total, thickness)
 
 
-def tissue_table(rng: np.random.Generator) -> np.ndarray:
-    """Water and HA density of each soft tissue with a person's spread, shape (20, 2)."""
+def tissue_table(rng: np.random.Generator, spread_factor: float = 1.0) -> np.ndarray:
+    """Water and HA density of each soft tissue with a person's spread, shape (21, 2).
+
+    At 1.0 the fat of people at 120 kVp has an SD of 7 HU (most between -115 and -85), their
+    muscle one of 8 HU (30 to 65).
+    """
     names = (
         None, "skin", "adipose", "muscle", "liver", "kidney", "blood", "muscle", "disc", "csf",
         "lipid", "red_marrow", None, "cartilage", None, "carbon_fibre", "foam", "titanium",
-        "muscle", "water",
+        "muscle", "water", "water",
     )  # fmt: skip
     table = np.zeros((len(names), 2))
     for i, name in enumerate(names):
@@ -465,8 +500,8 @@ def tissue_table(rng: np.random.Generator) -> np.ndarray:
     table[12] = materials.matrix_basis()
     spread = {
         1: 0.01,
-        2: 0.006,
-        3: 0.006,
+        2: 0.0075,
+        3: 0.0075,
         4: 0.010,
         5: 0.006,
         6: 0.006,
@@ -475,7 +510,7 @@ def tissue_table(rng: np.random.Generator) -> np.ndarray:
         19: 0.02,
     }
     for i, sd in spread.items():
-        table[i] *= 1 + sd * float(np.clip(rng.normal(), -2, 2))
+        table[i] *= 1 + spread_factor * sd * float(np.clip(rng.normal(), -2, 2))
     table[7] *= 0.985
     table[19] *= 1.02
     return table

@@ -23,6 +23,7 @@ QUANTITIES = {
     "body_mineral": ("g", 1.0, 20.0),
     "shell_share": ("%", 0.0, 100.0),
     "posterior_share": ("%", 0.0, 100.0),
+    "posterior_slab": ("%", 0.0, 100.0),
     "trabecular_vbmd": ("mg/cm3", 10.0, 400.0),
     "integral_vbmd": ("mg/cm3", 50.0, 600.0),
     "body_section": ("cm2", 4.0, 20.0),

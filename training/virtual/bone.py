@@ -87,8 +87,8 @@ def canal_distance(u, v, a):
 
 @nb.njit(cache=True, fastmath=True)
 def posterior_distance(u, v, w, a, parts):
-    """Distance to the posterior elements, and the nearest part's factor of shell thickness."""
-    d, shell = 1e3, 1.0
+    """Distance to the posterior elements; the part's factor of shell thickness, and added density."""
+    d, shell, denser = 1e3, 1.0, 0.0
     for n in range(parts.shape[0]):
         c = parts[n]
         if c[6] <= 0.0:
@@ -103,10 +103,11 @@ def posterior_distance(u, v, w, a, parts):
         if abs(d - e) < k:
             m = 0.5 + 0.5 * (e - d) / k
             shell = c[15] * (1 - m) + shell * m
+            denser = c[16] * (1 - m) + denser * m
             d = e * (1 - m) + d * m - k * m * (1 - m)
         elif e < d:
-            d, shell = e, c[15]
-    return max(d, -canal_distance(u, v, a)), shell
+            d, shell, denser = e, c[15], c[16]
+    return max(d, -canal_distance(u, v, a)), shell, denser
 
 
 @nb.njit(cache=True, fastmath=True)
@@ -133,7 +134,7 @@ def mineral_of_vertebra(grid_u, grid_v, grid_w, p, a, radius, slope, cortex, ost
                 u, v, w = grid_u[i], grid_v[j], grid_w[k]
                 side, end, _ = body_distance(u, v, w, a, radius, slope, osteophyte)
                 body[i, j, k] = max(side, end)
-                post[i, j, k], factor[i, j, k] = posterior_distance(u, v, w, a, parts)
+                post[i, j, k], factor[i, j, k], _ = posterior_distance(u, v, w, a, parts)
                 shell[i, j, k] = a[T_ENDPLATE] if end > side else polar(cortex, np.arctan2(v, u))
     return body, post, shell, factor
 
@@ -166,7 +167,7 @@ def bone_at(x, y, z, p, first, last, s, out):
     for n in range(6):
         out[n] = 0.0
     d_best, d_second, best = 1e3, 1e3, -1
-    b_side, b_end, b_rel, b_post, b_shell = 0.0, 0.0, 0.0, 0.0, 1.0
+    b_side, b_end, b_rel, b_post, b_shell, b_denser = 0.0, 0.0, 0.0, 0.0, 1.0, 0.0
     bu, bv, bw = 0.0, 0.0, 0.0
     for n in range(first, last):
         u, v, w = local(x, y, z, centres[n], rot[n])
@@ -179,13 +180,13 @@ def bone_at(x, y, z, p, first, last, s, out):
         if abs(w) < 0.5 * a[HEIGHT] + 6.0:
             side, end, rel = body_distance(u, v, w, a, radius[n], slope[n], osteophyte[n])
             d = max(side, end)
-        post, factor = 1e3, 1.0
+        post, factor, denser = 1e3, 1.0, 0.0
         if v < 4.0:
-            post, factor = posterior_distance(u, v, w, a, parts[n])
+            post, factor, denser = posterior_distance(u, v, w, a, parts[n])
         d = min(d, post)
         if d < d_best:
             d_second, d_best, best = d_best, d, n
-            b_side, b_end, b_rel, b_post, b_shell = side, end, rel, post, factor
+            b_side, b_end, b_rel, b_post, b_shell, b_denser = side, end, rel, post, factor, denser
             bu, bv, bw = u, v, w
         elif d < d_second:
             d_second = d
@@ -218,6 +219,7 @@ def bone_at(x, y, z, p, first, last, s, out):
         rho = a[RHO_POSTERIOR] * (
             1.0 + 1.2 * a[TEXTURE] * noise(bu / 2.5, bv / 2.5, bw / 2.5, int(a[SEED]) + 3)
         )
+        rho = min(rho + b_denser, rho_c)
     inner = cover(d + t, p)
     mineral = (share_in - inner) * rho_c + inner * max(rho, 0.0)
     fat = a[MARROW_FAT]

@@ -31,9 +31,6 @@ NHANES = {
     "M": ((1.057, 0.110), (1.042, 0.117), (1.051, 0.129), (1.053, 0.143), (1.070, 0.142), (1.068, 0.177)),
 }  # fmt: skip
 
-PEOPLES = ("western",)
-"""Whom the simulator can draw; anchors of others are shown and not judged."""
-
 ALL_VERDICTS = {
     "pass": "inside the accepted band",
     "open": "outside, but by less than two standard errors: more people would tell",
@@ -96,15 +93,27 @@ def virtual_people(count: int, seed: int, progress=None) -> Cohort:
     Parameters
     ----------
     count, seed : int
+        So many Western people, and half as many East Asian ones.
     progress : callable or None
         progress(fraction, text).
     """
-    traits, measured = stratified_traits(count, seed), []
-    for n, person in enumerate(traits):
+    todo = [("western", t) for t in stratified_traits(count, seed)]
+    todo += [("east-asian", t) for t in stratified_traits(count // 2, seed, "east-asian")]
+    measured = []
+    for n, (_, person) in enumerate(todo):
         measured.append(measure_person(person, 100_000 * seed + n))
         if progress is not None:
-            progress((n + 1) / count, f"{n + 1} of {count} virtual people")
-    return Cohort.of(traits, measured, seed)
+            progress((n + 1) / len(todo), f"{n + 1} of {len(todo)} virtual people")
+    cohorts = {}
+    for people in ("western", "east-asian"):
+        own = [n for n, (name, _) in enumerate(todo) if name == people]
+        if own:
+            cohorts[people] = Cohort.of(
+                [todo[n][1] for n in own], [measured[n] for n in own], seed, people
+            )
+    west = cohorts.pop("western")
+    west.others.update(cohorts)
+    return west
 
 
 def people_of(folders) -> Cohort:
@@ -138,7 +147,7 @@ def people_of(folders) -> Cohort:
 
 def verdict(anchor: Anchor, value: float, error: float) -> str:
     """One of `ALL_VERDICTS`."""
-    if not np.isfinite(value) or anchor.people not in PEOPLES:
+    if not np.isfinite(value):
         return "-"
     if anchor.low <= value <= anchor.high:
         return "pass"
@@ -206,8 +215,8 @@ def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, bool]
     text, verdicts = table(cohort, anchors)
     parts = [
         f"Virtual people beside published anchors: {whom}.",
-        f"Means are {how}; g/cm2 are the simulator's own (true",
-        "hydroxyapatite, taken as Hologic). z counts both standard errors where one is published.",
+        f"Means are {how}; g/cm2 are those of a",
+        "simulated Hologic. z counts both standard errors where one is published.",
         "All figures are simulated.",
         "",
         text,
@@ -239,7 +248,10 @@ def main(argv=None) -> int:
         if a.people:
             cohort = virtual_people(a.people, a.seed, progress)
             print(file=sys.stderr)
-            whom = f"{a.people} drawn evenly over sexes and ages (seed {a.seed})"
+            whom = (
+                f"{a.people} Western people and {a.people // 2} East Asian ones,\n"
+                f"drawn evenly over sexes and ages (seed {a.seed})"
+            )
         else:
             cohort, whom = people_of(a.folder), "a cohort of files"
             print(summary(a.folder) + "\n")

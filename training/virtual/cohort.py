@@ -51,7 +51,7 @@ def make_cohort(
     folder : path-like
     count, seed : int
     population : {'realistic', 'wide'}
-    institution : {'A', 'B', 'mixed'}
+    institution : {'A', 'B', 'C', 'mixed'}
     workers : int or None
         Processes; None uses all cores.
     progress : callable or None
@@ -115,7 +115,7 @@ def main(arguments=None) -> int:
     parser.add_argument("count", type=int)
     parser.add_argument("seed", type=int)
     parser.add_argument("--population", default="realistic", choices=("realistic", "wide"))
-    parser.add_argument("--institution", default="A", choices=("A", "B", "mixed"))
+    parser.add_argument("--institution", default="A", choices=("A", "B", "C", "mixed"))
     parser.add_argument("--workers", type=int)
     options = parser.parse_args(arguments)
     try:

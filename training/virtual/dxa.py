@@ -33,6 +33,8 @@ class DXA:
         0 none, 1 to 4 for L1 to L4.
     mineral_g : dict of str to float
         True mineral of the rows of each level.
+    gain : float
+        What the device makes of a gram of hydroxyapatite, g.
     """
 
     bmd: dict
@@ -41,6 +43,7 @@ class DXA:
     image: np.ndarray
     region: np.ndarray
     mineral_g: dict
+    gain: float = 1.0
 
     @property
     def total(self) -> float:
@@ -53,7 +56,7 @@ class DXA:
             {level: x for level, x in part.items() if level not in levels}
             for part in (self.bmd, self.area_cm2, self.bmc_g, self.mineral_g)
         ]
-        return DXA(*kept[:3], self.image, self.region, kept[3])
+        return DXA(*kept[:3], self.image, self.region, kept[3], self.gain)
 
 
 def attenuation(kev: int) -> tuple[float, float]:
@@ -97,7 +100,9 @@ class NoBoneEdge(ValueError):
     """A vertebra that DXA does not see: an areal BMD of it does not exist."""
 
 
-def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
+def measure(
+    scene: Scene, step: float = 1.0, depth_step: float = 2.0, device: str = "hologic"
+) -> DXA:
     """Scan a scene from front to back and evaluate L1 to L4.
 
     Parameters
@@ -107,6 +112,8 @@ def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
         Pixel of the projection, mm.
     depth_step : float
         Sampling along the beam, mm.
+    device : {'hologic', 'lunar'}
+        Whose g/cm2; see `gain` of the priors.
 
     Raises
     ------
@@ -145,16 +152,9 @@ def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
     left = priors()["dxa"]["soft_tissue_error"]
     if left != 1.0:
         image = truth + left * (image - truth)
-    # The spine's edge: transverse processes are cut off, as the region's border does.
-    edge = priors()["dxa"]["edge_g_cm2"]
-    bone = ndimage.gaussian_filter(image, 0.7) > edge
-    bone &= offset < half + 3.0
-    bone = ndimage.binary_opening(bone, iterations=1)
-    parts, count = ndimage.label(bone)
-    if count:
-        sizes = ndimage.sum(bone, parts, np.arange(1, count + 1))
-        bone = np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
-    bone = ndimage.binary_fill_holes(bone)
+    gain = priors()["dxa"]["gain"][device]
+    image *= gain
+    bone = _within_edge(image, offset, half)
     region = np.zeros(bone.shape, int)
     for n in range(4):
         # A region's borders lie along the discs' tilt in the plane of the image.
@@ -170,12 +170,35 @@ def measure(scene: Scene, step: float = 1.0, depth_step: float = 2.0) -> DXA:
     for n, level in enumerate(MEASURED):
         use = region == n + 1
         if not use.any():
+            edge = priors()["dxa"]["edge_g_cm2"]
             raise NoBoneEdge(f"no bone of {level} is above the edge of {edge} g/cm2")
         area[level] = float(use.sum() * pixel)
         bmc[level] = float(image[use].sum() * pixel)
         bmd[level] = bmc[level] / area[level]
         grams[level] = float(truth[use].sum() * pixel)
-    return DXA(bmd, area, bmc, image, region, grams)
+    return DXA(bmd, area, bmc, image, region, grams, gain)
+
+
+def _within_edge(image, offset, half) -> np.ndarray:
+    """Pixels of the spine: above the edge's threshold, without the transverse processes.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Z, X)
+        Bone mineral, g/cm2.
+    offset : ndarray, shape (Z, X)
+        Distance from the spine's middle, mm.
+    half : float
+        Half width of the bodies, mm; the region's border lies 3 mm beyond it.
+    """
+    bone = ndimage.gaussian_filter(image, 0.7) > priors()["dxa"]["edge_g_cm2"]
+    bone &= offset < half + 3.0
+    bone = ndimage.binary_opening(bone, iterations=1)
+    parts, count = ndimage.label(bone)
+    if count:
+        sizes = ndimage.sum(bone, parts, np.arange(1, count + 1))
+        bone = np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
+    return ndimage.binary_fill_holes(bone)
 
 
 def _disc_planes(scene: Scene, first: int, last: int) -> np.ndarray:

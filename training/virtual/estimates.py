@@ -8,7 +8,7 @@ lines and T-scores are the few people's own. Standard errors are bootstrapped ov
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,7 @@ YOUNG = (20.0, 40.0)
 
 
 def features(traits: dict[str, np.ndarray]) -> np.ndarray:
-    """Traits as columns of a regression, shape (n, 14)."""
+    """Traits as columns of a regression, shape (n, 16)."""
     t = traits
     male, age = (t["sex"] == "M").astype(float), (t["age"] - 55) / 20
     trabecular, section = t["trabecular"] * 10, t["section_cm2"] / 10
@@ -33,7 +33,8 @@ def features(traits: dict[str, np.ndarray]) -> np.ndarray:
         [
             np.ones_like(age), male, age, male * age, age**2, trabecular, section,
             trabecular * section, t["height_cm"] / 170, t["cortex_mm"], t["endplate_factor"],
-            t["posterior_share"], t["marrow_fat"], t["bmi"] / 25,
+            t["posterior_share"], t["marrow_fat"], t["bmi"] / 25, t["arch"],
+            t["facets"],
         ],
         axis=1,
     )  # fmt: skip
@@ -44,10 +45,10 @@ def columns(people: list[dict]) -> dict[str, np.ndarray]:
     return {key: np.array([person[key] for person in people]) for key in people[0]}
 
 
-def many_traits(seed: int, count: int = MANY) -> dict[str, np.ndarray]:
-    """Traits of many of the realistic population, as columns."""
+def many_traits(seed: int, descent=None, count: int = MANY) -> dict[str, np.ndarray]:
+    """Traits of many of the realistic population and a descent, as columns."""
     rng = np.random.default_rng([seed, 32])
-    return columns([asdict(draw_traits(rng, "realistic")) for _ in range(count)])
+    return columns([asdict(draw_traits(rng, "realistic", descent)) for _ in range(count)])
 
 
 @dataclass
@@ -64,12 +65,18 @@ class Cohort:
         Traits of the many; None for plain means.
     seed : int
         Of the bootstrap.
+    people : {'western', 'east-asian'}
+        Whose anchors they are held beside.
+    others : dict of str to Cohort
+        Those of the other descent, by `people`.
     """
 
     traits: dict
     measured: dict
     many: dict | None = None
     seed: int = 0
+    people: str = "western"
+    others: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.count = len(self.traits["age"])
@@ -81,10 +88,10 @@ class Cohort:
         self.samples += [rng.integers(0, self.count, self.count) for _ in range(BOOTSTRAPS)]
 
     @classmethod
-    def of(cls, traits: list[Traits], measured: list[dict], seed: int = 0) -> Cohort:
+    def of(cls, traits: list[Traits], measured: list[dict], seed=0, people="western") -> Cohort:
         """From one `Traits` and one dict of quantities a person."""
-        many = many_traits(seed) if len(traits) >= FEW else None
-        return cls(columns([asdict(t) for t in traits]), columns(measured), many, seed)
+        many = many_traits(seed, people) if len(traits) >= FEW else None
+        return cls(columns([asdict(t) for t in traits]), columns(measured), many, seed, people)
 
     def figure(self, anchor: Anchor) -> tuple[float, float, int]:
         """The cohort's own figure for an anchor.
@@ -96,6 +103,9 @@ class Cohort:
         count : int
             People it rests on.
         """
+        if anchor.people != self.people:
+            other = self.others.get(anchor.people)
+            return (np.nan, np.nan, 0) if other is None else other.figure(anchor)
         y = self.measured.get(self._key(anchor))
         if y is None or not np.isfinite(y).any():
             return np.nan, np.nan, 0

@@ -21,11 +21,12 @@ from CTBMDLib.volume import Acquisition, CTVolume
 
 from . import dxa
 from .anatomy import LEVELS, Scene, make_scene
+from .bright import with_bright_things
 from .raster import slice_densities
 from .scanner import Protocol, scan
 from .traits import Traits, draw_traits, priors, with_mineral
 
-FORMAT = 1
+FORMAT = 2
 MEASURED = ("L1", "L2", "L3", "L4")
 SLICE_OFFSETS = (-1 / 6, 0.0, 1 / 6)
 """Where a slab's slices lie, in body heights from the (jittered) middle."""
@@ -45,7 +46,7 @@ class PatientRecord:
     sex : {'F', 'M'}
     age_years, bmi : float
     institution : str
-        'A', 'B' or 'mixed'.
+        'A', 'B', 'C' or 'mixed'.
     population : str
         'realistic' or 'wide'.
     seed : int
@@ -62,6 +63,8 @@ class PatientRecord:
         The same without that error.
     bmd_total, bmd_total_true : float
         L1-L4, or those of them without metal, g/cm2.
+    device : str
+        DXA device in whose g/cm2 the four are.
     protocol, facts : dict
         How it was scanned; what was drawn (traits, deformities, ...).
     """
@@ -79,6 +82,7 @@ class PatientRecord:
     bmd_true: dict
     bmd_total: float
     bmd_total_true: float
+    device: str = "hologic"
     protocol: dict = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
 
@@ -86,7 +90,7 @@ class PatientRecord:
 def draw_protocol(rng: np.random.Generator, institution: str):
     """Draw how a patient of an institution is scanned."""
     if institution not in priors()["institution"]:
-        raise ValueError(f"institution is 'A', 'B' or 'mixed', not {institution!r}")
+        raise ValueError(f"institution is 'A', 'B', 'C' or 'mixed', not {institution!r}")
     p = priors()["institution"][institution]
     mixed = institution == "mixed"
     filtration = (rng.uniform(0, p["al_mm"]), rng.uniform(0, p["cu_mm"])) if mixed else None
@@ -116,16 +120,18 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     group, step = divmod(number, len(steps))
     rng = np.random.default_rng([seed, group, 1])
     anatomy_seed = int(rng.integers(1, 2**31))
-    traits = draw_traits(rng, population)
+    site = priors()["institution"][institution]
+    traits = draw_traits(rng, population, site["descent"])
     own = np.random.default_rng([seed, number, 2])
     if len(steps) > 1:
         traits = with_mineral(traits, float(steps[step] * own.uniform(0.85, 1.18)))
-    traits, scene, measured = seen_by_dxa(traits, anatomy_seed, population)
+    traits, scene, measured = seen_by_dxa(traits, anatomy_seed, population, site["device"])
     # Nobody measures the areal BMD of a vertebra with screws in it.
     screwed = METAL_LEVELS if scene.facts.get("metal") else ()
     measured = measured.without(screwed)
     protocol = draw_protocol(own, institution)
     where = own.uniform(-30, 30, 3)
+    scene = with_bright_things(scene, priors()[population], own)
     slabs, slices = {}, {}
     for level in MEASURED:
         if level not in screwed:
@@ -145,6 +151,7 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
         bmd_true={k: float(v) for k, v in measured.bmd.items()},
         bmd_total=float(total),
         bmd_total_true=float(measured.total),
+        device=site["device"],
         protocol=asdict(protocol),
         facts={
             "traits": {k: v if isinstance(v, str) else float(v) for k, v in asdict(traits).items()},
@@ -153,7 +160,7 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     )
 
 
-def seen_by_dxa(traits: Traits, anatomy_seed: int, population: str):
+def seen_by_dxa(traits: Traits, anatomy_seed: int, population: str, device: str = "hologic"):
     """The scene of a person and its DXA, with as much mineral as it takes for one.
 
     Returns
@@ -164,7 +171,7 @@ def seen_by_dxa(traits: Traits, anatomy_seed: int, population: str):
     while True:
         scene = make_scene(traits, anatomy_seed, population)
         try:
-            return traits, scene, dxa.measure(scene)
+            return traits, scene, dxa.measure(scene, device=device)
         except dxa.NoBoneEdge:
             # About 1 of 700 wide patients; nothing else that is drawn changes by this.
             traits = with_mineral(traits, DENSER * traits.mineral)

@@ -8,7 +8,12 @@ import numpy as np
 
 from .primitives import CANAL_CENTRE, CANAL_U, CANAL_V, HEIGHT
 
-MAX_PARTS = 13
+MAX_PARTS, N_PART = 13, 17
+DENSER = 16
+"""Column of a part: density added inside, g HA/cm3."""
+
+PILLARS, FACETS = (1, 7), (4, 5, 10, 11)
+"""Rows of a lumbar or thoracic vertebra's parts; see `_one_side`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class _Measures:
     half_width : float
         Largest radius of the body.
     size : float
-        Factor on the thickness of the parts.
+        Factor on the thickness of the parts: of the body's size and of the arch's own.
     pedicle : float
         Half width of a pedicle.
     """
@@ -41,8 +46,8 @@ class _Measures:
     pedicle: float
 
 
-def posterior_parts(index: int, radius, v, levels, size, rng, kind=None) -> np.ndarray:
-    """Capsules of pedicles, pars, laminae, processes; shape (MAX_PARTS, 16).
+def posterior_parts(index: int, radius, v, levels, size, rng, kind=None, arch=1.0) -> np.ndarray:  # noqa: PLR0917
+    """Capsules of pedicles, pars, laminae, processes; shape (MAX_PARTS, N_PART).
 
     Parameters
     ----------
@@ -59,12 +64,15 @@ def posterior_parts(index: int, radius, v, levels, size, rng, kind=None) -> np.n
     rng : numpy Generator
     kind : {None, 'T', 'L', 'S'}
         Of a variant's vertebra; None takes it from the index.
+    arch : float
+        Factor on the thickness of the parts.
 
     Returns
     -------
     ndarray
         Ends (u, v, w) twice, two radii, scale per axis, then centre and radius of a
-        sphere around it, then a factor of shell thickness; radius 0 is unused.
+        sphere around it, then a factor of shell thickness and a density (g HA/cm3) added
+        inside, which `wear_facets` sets; radius 0 is unused.
     """
     g = size**0.6
     at = _Measures(
@@ -74,7 +82,7 @@ def posterior_parts(index: int, radius, v, levels, size, rng, kind=None) -> np.n
         canal_centre=v[CANAL_CENTRE],
         back=v[CANAL_CENTRE] - v[CANAL_V],
         half_width=radius.max(),
-        size=g,
+        size=g * arch,
         pedicle=levels["pedicle"][index] / 2 * g * rng.normal(1, 0.06),
     )
     jitter = rng.normal(0, 0.6, 12)
@@ -90,7 +98,7 @@ def posterior_parts(index: int, radius, v, levels, size, rng, kind=None) -> np.n
         sweep = (0.15 + 0.35 * rng.random()) * transverse
         tip = _transverse_tip(at, s, j, transverse, sweep, thoracic)
         rows += _one_side(at, s, j, tip)
-    rows.append(_spinous_process(at, spinous, -0.75 if thoracic else -0.36, rng))
+    rows.append(_spinous_process(at, spinous, -0.85 if thoracic else -0.5, rng))
     return _capsule_table(rows)
 
 
@@ -141,23 +149,23 @@ def _one_side(at: _Measures, s, j, tip) -> list:
     """
     h, g, p, back = at.height, at.size, at.pedicle, at.back
     cu, cv, cc = at.canal_u, at.canal_v, at.canal_centre
-    root = (s * (cu + p * 0.8), cc - 1, 0.16 * h)
-    start = (s * min(cu + p * 0.5, 0.72 * at.half_width), cc + cv + 7, 0.18 * h)
+    root = (s * (cu + p * 0.8), cc - 1, 0.22 * h)
+    start = (s * min(cu + p * 0.5, 0.72 * at.half_width), cc + cv + 7, 0.24 * h)
     # Pars and articular pillar: the dense mass behind the pedicle.
-    pillar_low = (s * (cu + 1.5 + j[0]), back - 2.5, -0.34 * h)
+    pillar_low = (s * (cu + 1.5 + j[0]), back - 2.5, -0.45 * h)
     pillar_top = (s * (cu + 0.75 * p), cc - 0.55 * cv, 0.14 * h)
     # Laminae fall off to the midline like a roof.
-    eave = (s * (0.72 * cu), back + 1.0, -0.12 * h)
+    eave = (s * (0.72 * cu), back + 1.0, -0.24 * h)
     base = (s * (cu + p + 2), cc - 4, 0.14 * h)
     facet = (s * (cu + 5.5 + j[3]), back - 0.5, 0.66 * h)
     lower = (s * (cu + 0.5 + j[4]), back - 4.5 + j[5], -0.98 * h)
     return [
-        _row(start, root, p, p * 1.05, (1, 1, 0.62), 0.9),
-        _row(pillar_top, pillar_low, 5.2 * g, 4.8 * g, (1, 1, 0.75), 1.8),
-        _row(eave, (0, back - 5.0, -0.22 * h), 3.2 * g, 3.4 * g, (1, 1, 0.36), 1.4),
-        _row(base, tip, 3.8 * g, 2.5 * g, (1, 1, 0.75), 0.8),
-        _row((s * (cu + p), cc - 4, 0.2 * h), facet, 4.6 * g, 4.2 * g, (1, 1, 0.8), 1.4),
-        _row(pillar_low, lower, 4.4 * g, 3.9 * g, (1, 1, 0.8), 1.6),
+        _row(start, root, p, p * 1.05, (1, 1, 0.58), 0.9),
+        _row(pillar_top, pillar_low, 5.2 * g, 4.8 * g, (1, 1, 0.75), 1.5),
+        _row(eave, (0, back - 5.0, -0.34 * h), 3.2 * g, 3.4 * g, (1, 1, 0.34), 1.4),
+        _row(base, tip, 3.4 * g, 1.9 * g, (1, 1, 0.7), 0.6),
+        _row((s * (cu + p), cc - 4, 0.2 * h), facet, 4.7 * g, 4.5 * g, (1, 1, 0.8), 1.9),
+        _row(pillar_low, lower, 4.6 * g, 4.4 * g, (1, 1, 0.8), 2.0),
     ]
 
 
@@ -165,17 +173,50 @@ def _spinous_process(at: _Measures, length, drop, rng) -> list:
     """The spinous process, whose tip lies `drop` body heights above the body's middle."""
     g, h, back = at.size, at.height, at.back
     tip = (rng.normal(0, 1.0), back - length, drop * h)
-    return _row((0, back - 4.5, -0.2 * h), tip, 2.9 * g, 3.9 * g, (1, 1, 0.36), 0.8)
+    return _row((0, back - 4.5, -0.34 * h), tip, 2.9 * g, 4.0 * g, (1, 1, 0.33), 0.9)
 
 
 def _capsule_table(rows) -> np.ndarray:
-    """Rows of `_row` with a sphere around each, shape (MAX_PARTS, 16)."""
+    """Rows of `_row` with a sphere around each, shape (MAX_PARTS, N_PART)."""
     rows = np.array(rows)
-    table = np.zeros((MAX_PARTS, 16))
+    table = np.zeros((MAX_PARTS, N_PART))
     table[: len(rows), :11] = rows[:, :11]
     table[: len(rows), 15] = rows[:, 11]
+    return _with_spheres(table)
+
+
+def _with_spheres(table) -> np.ndarray:
+    """The table with the sphere around each capsule, in place."""
     ends = table[:, :6].reshape(-1, 2, 3)
     table[:, 11:14] = ends.mean(axis=1)
     thick = table[:, 6:8].max(axis=1) / np.maximum(table[:, 8:11].min(axis=1), 0.1)
     table[:, 14] = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) / 2 + thick
     return table
+
+
+def wear_facets(table, grade, swelling, sclerosis, rng) -> None:
+    """Arthrosis of the facet joints, in place: larger, and denser inside.
+
+    What it adds shows in the projection from front to back and hardly in an axial image
+    through the body's middle: the joints lie at the height of the discs.
+
+    Parameters
+    ----------
+    table : ndarray, shape (MAX_PARTS, N_PART)
+        Of a lumbar or thoracic vertebra.
+    grade : float
+        0 to 3.
+    swelling : float
+        Relative growth of the radii a grade.
+    sclerosis : float
+        g HA/cm3 added a grade; half of it in the articular pillars.
+    rng : numpy.random.Generator
+        The two sides, and the levels, differ.
+    """
+    sides = np.clip(grade * rng.uniform(0.5, 1.5, 2), 0, 3.5)
+    for rows, share in ((FACETS, 1.0), (PILLARS, 0.5)):
+        for row in rows:
+            side = sides[0 if row < 6 else 1]  # noqa: PLR2004 - six parts a side
+            table[row, 6:8] *= 1 + share * swelling * side
+            table[row, DENSER] = share * sclerosis * side
+    _with_spheres(table)

@@ -74,7 +74,8 @@ WATER, HA = 0, 1
     METAL,
     WALL,
     STOOL,
-) = range(20)
+    ORAL,  # contrast agent in the bowel
+) = range(21)
 
 
 @nb.njit(inline="always", fastmath=True)

@@ -19,6 +19,7 @@ from CTBMDLib.safefile import write_text
 from . import (
     anatomy,
     bone,
+    bright,
     dxa,
     materials,
     patient,
@@ -36,7 +37,7 @@ from . import (
 
 NAME = "cohort.json"
 MODULES = (
-    anatomy, bone, dxa, materials, patient, posterior, primitives, projector, raster, scanner,
+    anatomy, bone, bright, dxa, materials, patient, posterior, primitives, projector, raster, scanner,
     soft, spectra, texture, traits, trunk,
 )  # fmt: skip
 """All that `patient` imports of the simulator, itself included: they decide a patient's bytes."""

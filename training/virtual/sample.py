@@ -58,8 +58,9 @@ def make_sample(progress=None, count: int | None = None):
         trabecular=0.135,
         marrow_fat=0.5,
         cortex_mm=0.40,
-        endplate_factor=1.5,
-        posterior_share=0.49,
+        endplate_factor=1.4,
+        posterior_share=0.62,
+        facets=0.4,
     )
     scene = make_scene(traits, SEED)
     protocol = Protocol(

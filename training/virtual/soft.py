@@ -26,6 +26,7 @@ from .primitives import (
     MATRIX,
     METAL,
     MUSCLE,
+    ORAL,
     ORGAN_LIVER,
     REACH,
     RED_MARROW,
@@ -208,7 +209,9 @@ def _organs(x, y, z, p, plane, inside, soft, tissue, val):
             _paint(val, cover(d, p) * inside, tissue, WALL)
             lumen = cover(d + o[7], p) * inside
             if lumen > 0.0:
-                if o[11] > 0.5:
+                if o[11] > 1.5:
+                    _paint(val, lumen, tissue, ORAL)
+                elif o[11] > 0.5:
                     mush = 0.5 + 0.5 * noise(x / 4.0, y / 4.0, z / 4.0, seed + 2)
                     air = 0.35 * max(mush - 0.55, 0.0) / 0.45
                     _mix(

@@ -73,14 +73,28 @@ class Traits:
     posterior_share: float
     cortex_ha: float
     posterior_ha: float
+    descent: str = "western"
+    arch: float = 1.0
+    """Factor on the thickness of pedicles, pillars, laminae and processes."""
+    facets: float = 0.0
+    """Grade of facet arthrosis, 0 (none) to 3 (severe)."""
     mineral: float = 1.0
     """Nominal factor on all bone mineral: the same anatomy at another content. The shell's
     thickness carries its part, so in dense bone, whose processes it fills, the true mineral
     rises by less; the simulated DXA is measured on what is really there."""
 
 
-def draw_traits(rng: np.random.Generator, population: str) -> Traits:
-    """Draw a person; 'realistic' after the literature, 'wide' independent and uniform."""
+def draw_traits(rng: np.random.Generator, population: str, descent: str | None = None) -> Traits:
+    """Draw a person; 'realistic' after the literature, 'wide' independent and uniform.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    population : {'realistic', 'wide'}
+    descent : {'western', 'east-asian'} or None
+        None is Western for realistic persons. Wide ones have none: what they are drawn from
+        holds both.
+    """
     bone = priors()["bone"]
     common = dict(
         cortex_ha=float(np.clip(rng.normal(*bone["cortex_ha"]), 0.85, 1.15)),
@@ -104,40 +118,57 @@ def draw_traits(rng: np.random.Generator, population: str) -> Traits:
             cortex_mm=draw("cortex_mm"),
             endplate_factor=draw("endplate_factor"),
             posterior_share=draw("posterior_share"),
+            arch=draw("arch"),
+            # Half of them have none, as among people.
+            facets=max(draw("facets"), 0.0),
+            descent="any",
             **common,
         )
     if population != "realistic":
         raise ValueError(f"population is 'realistic' or 'wide', not {population!r}")
+    return _realistic(rng, "western" if descent is None else descent, common)
+
+
+def _realistic(rng, descent: str, common: dict) -> Traits:
+    """A person as they are in life: traits tied to sex, age, size and each other."""
     p = priors()["realistic"]
+    if descent not in p["descent"]:
+        raise ValueError(f"descent is one of {', '.join(p['descent'])}, not {descent!r}")
+    own = p["descent"][descent]
     sex = "F" if rng.random() < p["female_share"] else "M"
     age = float(rng.uniform(*p["age"]))
-    bmi = float(np.clip(rng.normal(*p["bmi"]), 16.5, 40.0))
+    bmi = float(np.clip(rng.normal(*own["bmi"]), 16.5, 40.0))
     z_height = rng.normal()
-    height = p["height_cm"][sex][0] + p["height_cm"][sex][1] * z_height
+    height = own["height_cm"][sex][0] + own["height_cm"][sex][1] * z_height
     z_section = 0.5 * z_height + np.sqrt(0.75) * rng.normal()
     section = p["section_cm2"][sex][0] + p["section_cm2"][sex][1] * np.clip(z_section, -2.5, 2.5)
-    z = float(np.clip(rng.normal(), -2.6, 2.6)) + 0.03 * (bmi - p["bmi"][0])
+    grown = 1 + p["growth"][sex] * (age - 30) / 40
+    z = float(np.clip(rng.normal(), -2.6, 2.6)) + 0.03 * (bmi - own["bmi"][0])
     mean = np.interp(age, p["trabecular_age"], p["trabecular"][sex])
     sd = p["trabecular_sd"] * (0.75 + 0.25 * mean / 140.0)
-    trabecular = max(mean + sd * z, 25.0) / 1000.0
+    trabecular = max(own["trabecular"] * mean + sd * z, 25.0) / 1000.0
     fat = np.interp(age, p["marrow_age"], p["marrow_fat"][sex])
     fat = float(np.clip(fat + p["marrow_fat_sd"] * rng.normal() - 0.02 * z, 0.08, 0.85))
     tie = p["cortex_tie"]
-    z_cortex = tie * (z + (mean - 135.0) / 40.0) + np.sqrt(1 - tie**2) * rng.normal()
-    cortex = float(
-        np.clip(p["cortex_mm"][0] + p["cortex_mm"][1] * np.clip(z_cortex, -2.5, 2.5), 0.2, 0.65)
-    )
+    z_cortex = tie * z + np.sqrt(1 - tie**2) * rng.normal()
+    thinned = 1 - p["cortex_loss"][sex] * (age - 25) / 65
+    cortex = p["cortex_mm"][sex][0] + p["cortex_mm"][sex][1] * np.clip(z_cortex, -2.5, 2.5)
+    share = float(np.clip(rng.normal(*p["posterior_share"][sex]), 0.42, 0.76))
+    worn = p["facets_a_decade"][sex] * max(age - 45, 0) / 10
     return Traits(
-        sex,
-        age,
-        bmi,
-        float(height),
-        float(section),
-        trabecular,
-        fat,
-        cortex,
-        float(np.clip(rng.normal(*p["endplate_factor"]), 0.8, 1.8)),
-        float(np.clip(rng.normal(*p["posterior_share"]), 0.40, 0.58)),
+        sex=sex,
+        age=age,
+        bmi=bmi,
+        height_cm=float(height),
+        section_cm2=float(section * grown * own["section"]),
+        trabecular=trabecular,
+        marrow_fat=fat,
+        cortex_mm=float(np.clip(cortex * thinned, 0.15, 0.65)),
+        endplate_factor=float(np.clip(rng.normal(*p["endplate_factor"]), 0.7, 1.8)),
+        posterior_share=share * own["posterior_share"],
+        descent=descent,
+        arch=float(np.clip(rng.normal(*p["arch"]), 0.9, 1.4)),
+        facets=float(min(worn * abs(rng.normal()), 3.0)),
         **common,
     )
 

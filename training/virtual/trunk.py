@@ -78,7 +78,7 @@ def trunk_scene(spine, tissue, traits, p, rng, facts, variant=None):
     ----------
     spine : tuple of ndarray
         Of the scene, see `anatomy`.
-    tissue : ndarray, shape (20, 2)
+    tissue : ndarray, shape (21, 2)
         Water and HA density, g/cm3.
     traits : Traits
     p : dict
@@ -204,10 +204,10 @@ def _draw_muscles(trunk: _Trunk, spine, tone, rng):
     lateral = rng.uniform(0.9, 1.1)
     psoas = [
         (a, -8, 0, 0, 0),
-        (a - 1, -9, 4, 6, 0),
-        (a + 2.5 * m, -9, 6.5 * m, 10 * m, 0),
-        (a + 6.5 * m, -9, 11 * m, 17 * m, 0.05),
-        (a + 11 * m, -6, 16 * m, 21 * m, 0.12),
+        (a - 1, -9, 5 * m, 8 * m, 0),
+        (a + 4 * m, -9, 8.5 * m, 13 * m, 0),
+        (a + 8.5 * m, -9, 13.5 * m, 19 * m, 0.05),
+        (a + 13 * m, -6, 17.5 * m, 22 * m, 0.12),
         (a + 17 * m, 2, 18 * m, 22 * m, 0.2),
         (a + 30 * m, 14, 18 * m, 20 * m, 0.3),
     ]
@@ -269,13 +269,13 @@ def _draw_vessels(trunk: _Trunk, facts, rng):
     ]  # fmt: skip
     plaque = 0.0
     if age > 45 and rng.random() < trunk.p["calcification_share"] * min((age - 45) / 20, 1.0):
-        plaque = rng.uniform(0.15, 1.0)
+        plaque = rng.uniform(0.1, 0.7)
         facts["plaque"] = float(plaque)
     calcium = np.array(
         [
-            [plaque, 2.2, rng.integers(1, 2**30)],
+            [plaque, 1.6, rng.integers(1, 2**30)],
             [0, 0, 1],
-            [0.8 * plaque, 1.8, rng.integers(1, 2**30)],
+            [0.8 * plaque, 1.4, rng.integers(1, 2**30)],
             [0, 0, 1],
         ],
         dtype=float,
