@@ -192,11 +192,11 @@ def device_of(card: dict[str, Any]) -> str | None:
     """
     if "dxa_device" in card:
         return None if card["dxa_device"] is None else str(card["dxa_device"])
-    calibration = card.get("calibration")
-    if calibration or "dxa_devices" in card:
-        names = (calibration or card).get("dxa_devices")
-        return common_device(names) if isinstance(names, list) else None
-    return HOLOGIC.name
+    fitted = card.get("calibration") or card
+    if "dxa_devices" not in fitted:
+        return HOLOGIC.name
+    names = fitted["dxa_devices"]
+    return common_device(names) if isinstance(names, list) else None
 
 
 def scale_for(card: dict[str, Any], wanted: str | None = None) -> Scale:
