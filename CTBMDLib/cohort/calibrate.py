@@ -243,7 +243,7 @@ def site_device(pairs: Sequence[Pair], dxa: str | None) -> str | None:
     Returns
     -------
     str or None
-        None where the column names no maker, another one or several.
+        None where a row names no maker or another one, and where they name several.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def site_device(pairs: Sequence[Pair], dxa: str | None) -> str | None:
         Where a row names another maker than is said.
     """
     if dxa is None:
-        return common_device(pair.dxa_device for pair in pairs if pair.dxa_device)
+        return common_device(pair.dxa_device for pair in pairs)
     for pair in pairs:
         if device_named(pair.dxa_device) not in (None, dxa):
             raise CTBMDError(
