@@ -369,6 +369,7 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
     if report.resumed:
         screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
     screen.say(f"{_count(len(report.results))} written to {report.output}")
+    screen.say(f"DXA scale: {maker(report.results[0].dxa_scale)}")
     if report.failures:
         screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
     screen.say(disclaimer(bundle.population))

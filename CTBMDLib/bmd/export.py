@@ -139,9 +139,17 @@ def write_result(
     Raises
     ------
     CTBMDError
-        Where the suffix is unknown, the file exists or cannot be written.
+        Where the suffix is unknown, the file exists or cannot be written, or the
+        results are in the g/cm2 of different DXA devices.
     """
     results = [result] if isinstance(result, BMDResult) else list(result)
+    scales = {maker(item.dxa_scale): item for item in results}
+    if len(scales) > 1:
+        raise CTBMDError(
+            f"The results are in the g/cm2 of different DXA devices ({', '.join(scales)}), which one "
+            "table must not mix; estimate them for one device, or write a file for each.",
+            "dxa-mixed",
+        )
     path = Path(path)
     suffix = _check_suffix(path)
     if suffix == ".json":

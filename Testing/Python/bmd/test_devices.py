@@ -342,6 +342,18 @@ def test_every_file_names_the_device_in_every_row(models, scan, tmp_path, dxa, s
     assert float(rows[3]["bmd_g_cm2"]) == pytest.approx(result.total.bmd_g_cm2, abs=6e-4)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json"])
+def test_one_file_never_mixes_devices(models, scan, tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    results = [estimate(scan, chosen(), models[None], dxa=name) for name in NAMES]
+    site = estimate(scan, chosen(), bundle(tmp_path / "b", population="patients", dxa_device=None))
+    for mixed in (results, results[::-1], [results[0], site]):
+        with pytest.raises(CTBMDError, match="must not mix") as info:
+            write_result(mixed, path)
+        assert info.value.code == "dxa-mixed" and not path.exists()
+    write_result([results[1], results[1]], path)
+
+
 @pytest.mark.parametrize("dxa", NAMES)
 def test_every_text_names_the_device(models, scan, dxa):
     result = estimate(scan, chosen(), models[None], dxa=dxa)

@@ -133,8 +133,9 @@ def test_a_batch_never_mixes_devices(
     else:
         _, err = run(capsys, *call, *then, code=2)
         assert "DXA device" in err and not output.exists()
-        run(capsys, *call, *then, "--overwrite")
+        out, _ = run(capsys, *call, *then, "--overwrite")
     want = "lunar" if "lunar" in then else "hologic"
+    assert f"DXA scale: {want.title()}" in out
     other = "hologic" if want == "lunar" else "lunar"
     text = output.read_text()
     named = '"dxa_scale": "{}"' if suffix == ".json" else "{}"

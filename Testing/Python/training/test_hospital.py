@@ -315,6 +315,7 @@ def test_from_dicom_and_table_to_bundle_and_report(site, looked, tmp_path, few, 
     assert bundle.population == "patients" and bundle.name == "ctbmd-site-A"
     assert card["training"]["started_from"]["version"] == start.version
     assert card["dxa_devices"] == ["simulated DXA, Lunar scale"]
+    assert card["dxa_device"] == bundle.dxa_device == "lunar"
     assert all("CTBMD virtual scanner" in scanner for scanner in card["scanners"])
     assert card["cohort"]["institutions"] == {"A": 6, "B": 3}
     assert card["metrics"]["external"]["patients"] == 3
