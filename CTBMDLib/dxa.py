@@ -38,8 +38,6 @@ from typing import Any
 
 from .errors import CTBMDError
 
-SBMD_MEAN = 1.0436
-"""Mean standardized BMD of Hui's women, g/cm2."""
 PERSON_SD = 0.023 * math.sqrt(math.pi / 2)
 """g/cm2 of sBMD of the mean of L2-L4; a mean absolute difference of normal errors as their SD."""
 DEVICE_SD = 0.042
@@ -57,7 +55,7 @@ class DXADevice:
     title : str
         As people call it.
     slope, mean : float
-        sBMD = slope (BMD - mean) + `SBMD_MEAN`, g/cm2, of the lumbar spine.
+        sBMD = slope (BMD - mean) + 1.0436, g/cm2, of the lumbar spine.
     words : str
         Regular expression of what a table calls a device of this maker.
     """
@@ -136,6 +134,7 @@ class Scale:
         if not self.converts:
             return half
         spread = NormalDist().inv_cdf((1 + level) / 2) * self.sd(kind)
+        # By powers, which take arrays as well.
         return ((self.slope * half) ** 2 + spread**2) ** 0.5
 
     def sd(self, kind: str) -> float:
