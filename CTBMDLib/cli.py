@@ -129,6 +129,7 @@ def _add_estimate(commands: Any) -> None:
         help="tube voltage in kV, where the header is silent or wrong",
     )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
+    _add_identity(estimate)
     _add_model(estimate)
     _add_output(estimate, required=False)
     estimate.set_defaults(run=_estimate)
@@ -153,6 +154,7 @@ def _add_batch(commands: Any) -> None:
         description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
+    _add_identity(batch)
     _add_model(batch)
     _add_output(batch, required=True)
     batch.set_defaults(run=_batch)
@@ -194,6 +196,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
         "--reference", metavar="NAME_OR_FILE", help="reference table for T-scores (none without it)"
+    )
+
+
+def _add_identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--with-identity",
+        action="store_true",
+        help="let the tables tell patient id or folder, series UID and contrast agent",
     )
 
 
@@ -265,6 +275,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         sex=arguments.sex,
         age=arguments.age,
         kvp=arguments.kvp,
+        with_identity=arguments.with_identity,
         reference=reference,
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
@@ -348,6 +359,7 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
             arguments.output,
             bundle,
             overwrite=arguments.overwrite,
+            with_identity=arguments.with_identity,
             reference=_reference(arguments),
             device=arguments.device,
             progress=screen.progress,
@@ -362,6 +374,10 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
     screen.say(f"{_count(len(report.results))} written to {report.output}")
     if report.failures:
         screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
+    if report.identity_file:
+        screen.say(
+            f"Which case is which scan: {report.identity_file} (you alone may read it; keep it to yourself)"
+        )
     screen.say(disclaimer(bundle.population))
 
 

@@ -154,8 +154,12 @@ class _Compared:
     estimated: list[float]
     measured: list[float]
     half_widths: list[float]
-    findings: list[str]
+    words: dict[int, str]
     errors: list[str]
+
+    def told(self, names: Sequence[str]) -> list[str]:
+        """What was found in the pairs, a sentence each, under these names."""
+        return [f"Check {names[index]}: {words}." for index, words in self.words.items()]
 
 
 def calibrate(
@@ -195,23 +199,27 @@ def calibrate(
     if seen.errors:
         raise table_error(pairs_path, seen.errors)
     odd = suspects([pair.case for pair in pairs], seen.estimated, seen.measured)
+    # The card is made to be handed on: it counts the pairs and names none.
+    numbered = [f"pair {number}" for number in range(1, len(pairs) + 1)]
+    told = suspects(numbered, seen.estimated, seen.measured) + seen.told(numbered)
     try:
         calibration, errors = fit(seen.estimated, seen.measured)
     except CTBMDError as error:
         raise CTBMDError(" ".join([str(error), *odd]), error.code) from None
     devices = sorted({pair.dxa_device for pair in pairs if pair.dxa_device})
-    findings = odd + seen.findings
+    several = []
     if len(devices) > 1:
-        findings.append(
+        several.append(
             f"The DXA is of {len(devices)} devices ({', '.join(devices)}), whose values need not "
             "agree; calibrate to each of them by itself."
         )
+    findings = odd + seen.told([pair.case for pair in pairs]) + several
     # Split conformal on the leave-one-out errors: the factor that makes the
     # interval hold 90 % of them.
     half_widths = rescaled_half_widths(interval, seen.half_widths, calibration.scale)
     ratio = conformal_quantile(np.abs(errors) / half_widths, interval["level"])
     calibration = replace(calibration, quantile_ratio=ratio, findings=tuple(findings))
-    card = _calibrated_card(plain.card, calibration)
+    card = _calibrated_card(plain.card, replace(calibration, findings=(*told, *several)))
     card["calibration"]["dxa_devices"] = devices
     low, high = min(seen.measured), max(seen.measured)
     card["calibration"]["dxa_range_g_cm2"] = [float(low), float(high)]
@@ -224,7 +232,7 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
     """Estimate each pair's CT over the levels that its DXA measured."""
     from .cases import open_case
 
-    seen = _Compared([], [], [], [], [])
+    seen = _Compared([], [], [], {}, [])
     persons: dict[str, list[str]] = {}
     for index, pair in enumerate(pairs):
         progress.step(index / len(pairs), f"Estimating {pair.case}")
@@ -238,7 +246,7 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
         person = pair.patient or volume.acquisition.patient_id or pair.case
         persons.setdefault(person, []).append(pair.case)
         if words := finding_words(result.findings):
-            seen.findings.append(f"Check {pair.case}: {words}.")
+            seen.words[index] = words
         seen.estimated.append(bmd)
         seen.measured.append(dxa)
         seen.half_widths.append(half)
