@@ -399,20 +399,23 @@ def _model_check(arguments: argparse.Namespace, screen: _Screen) -> None:
 
     import numpy as np
 
+    from .cohort.trial import try_out
+
     bundle = _bundle(arguments)
+    rows = try_out(bundle)
     size = bundle.standard.size_px
-    # A smooth image with bone in its middle; the figure means nothing, its finiteness does.
+    # A smooth image with bone in its middle; the figure means nothing.
     y, x = np.mgrid[:size, :size] / (size - 1) - 0.5
     image = (40 + 300 * np.exp(-(x**2 + y**2) / 0.02)).astype(np.float32)[None]
     plain = bundle.predict(image, "cpu", "numpy")
-    if not np.isfinite(plain).all():
-        raise CTBMDError(
-            f"The model in '{bundle.folder}' does not compute; copy the bundle again.",
-            "model-does-not-compute",
-        )
     screen.say(f"{bundle.name} {bundle.version} (population: {bundle.population})")
     screen.say(f"weights: whole, SHA-256 {bundle.card['weights_sha256']}")
-    screen.say(f"NumPy: computes, members: {len(plain)}")
+    screen.say(
+        "card: signed, as it was written"
+        if bundle.signed
+        else "card: not signed (written by hand, or by an older version); whether it was changed is unknown"
+    )
+    screen.say(f"NumPy: computes, members: {len(plain)}; a drawn scan gives {rows} rows")
     if importlib.util.find_spec("torch") is None:
         screen.say("PyTorch: not installed, NumPy is used")
         return
