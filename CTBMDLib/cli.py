@@ -130,6 +130,7 @@ def _add_estimate(commands: Any) -> None:
         help="tube voltage in kV, where the header is silent or wrong",
     )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
+    _add_identity(estimate)
     _add_model(estimate)
     _add_output(estimate, required=False)
     estimate.set_defaults(run=_estimate)
@@ -154,6 +155,7 @@ def _add_batch(commands: Any) -> None:
         description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
+    _add_identity(batch)
     _add_model(batch)
     _add_output(batch, required=True)
     batch.set_defaults(run=_batch)
@@ -202,6 +204,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_dxa(parser: argparse.ArgumentParser, said: str) -> None:
     parser.add_argument("--dxa", choices=tuple(DEVICES), type=str.lower, help=said)
+
+
+def _add_identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--with-identity",
+        action="store_true",
+        help="let the tables tell patient id or folder, series UID and contrast agent",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -272,6 +282,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         sex=arguments.sex,
         age=arguments.age,
         kvp=arguments.kvp,
+        with_identity=arguments.with_identity,
         reference=reference,
         dxa=arguments.dxa,
         device=arguments.device,
@@ -356,6 +367,7 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
             arguments.output,
             bundle,
             overwrite=arguments.overwrite,
+            with_identity=arguments.with_identity,
             reference=_reference(arguments),
             dxa=arguments.dxa,
             device=arguments.device,
@@ -372,6 +384,10 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
     screen.say(f"DXA scale: {maker(report.results[0].dxa_scale)}")
     if report.failures:
         screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
+    if report.identity_file:
+        screen.say(
+            f"Which case is which scan: {report.identity_file} (you alone may read it; keep it to yourself)"
+        )
     screen.say(disclaimer(bundle.population))
 
 
@@ -394,20 +410,23 @@ def _model_check(arguments: argparse.Namespace, screen: _Screen) -> None:
 
     import numpy as np
 
+    from .cohort.trial import try_out
+
     bundle = _bundle(arguments)
+    rows = try_out(bundle)
     size = bundle.standard.size_px
-    # A smooth image with bone in its middle; the figure means nothing, its finiteness does.
+    # A smooth image with bone in its middle; the figure means nothing.
     y, x = np.mgrid[:size, :size] / (size - 1) - 0.5
     image = (40 + 300 * np.exp(-(x**2 + y**2) / 0.02)).astype(np.float32)[None]
     plain = bundle.predict(image, "cpu", "numpy")
-    if not np.isfinite(plain).all():
-        raise CTBMDError(
-            f"The model in '{bundle.folder}' does not compute; copy the bundle again.",
-            "model-does-not-compute",
-        )
     screen.say(f"{bundle.name} {bundle.version} (population: {bundle.population})")
     screen.say(f"weights: whole, SHA-256 {bundle.card['weights_sha256']}")
-    screen.say(f"NumPy: computes, members: {len(plain)}")
+    screen.say(
+        "card: signed, as it was written"
+        if bundle.signed
+        else "card: not signed (written by hand, or by an older version); whether it was changed is unknown"
+    )
+    screen.say(f"NumPy: computes, members: {len(plain)}; a drawn scan gives {rows} rows")
     if importlib.util.find_spec("torch") is None:
         screen.say("PyTorch: not installed, NumPy is used")
         return

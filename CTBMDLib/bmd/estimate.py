@@ -27,6 +27,8 @@ MIN_LEVELS = 2
 MAX_AGE = 130.0
 MIN_GIVEN_KVP, MAX_GIVEN_KVP = 40.0, 200.0
 """kV that a person may state; what the model has seen is narrower and has its own finding."""
+UNNAMED = "case 1"
+"""What a case is called where nobody has named it and nothing may tell who it is."""
 USUAL_KVP = (100.0, 120.0, 140.0)
 """kV of nearly all CT of the abdomen, tried where the tube voltage is unknown."""
 
@@ -146,6 +148,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     sex: str | None = None,
     age: float | None = None,
     kvp: float | None = None,
+    with_identity: bool = False,
     reference: ReferenceTable | None = None,
     dxa: str | None = None,
     device: str = "auto",
@@ -163,13 +166,17 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     selection : LevelSelection
     bundle : ModelBundle
     case : str, optional
-        What to call the patient; the header's patient id or the volume's name otherwise.
+        What to call the case, instead of `UNNAMED`.
     sex : {'F', 'M'}, optional
         The header's where not given.
     age : float, optional
         Years; the header's where not given.
     kvp : float, optional
         Tube voltage in kV; the header's where not given, unknown where neither says.
+    with_identity : bool
+        Whether the result may tell who it is of: the header's patient id, or the
+        volume's name, where no `case` is given; the series UID; and, in the findings,
+        what was written of the contrast agent.
     reference : ReferenceTable, optional
         Gives T-scores where the sex is known; of the same DXA device as the values.
     dxa : {'hologic', 'lunar'}, optional
@@ -195,7 +202,9 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     stated, volume = quality.check_kvp(kvp, volume.acquisition.kvp), with_kvp(volume, kvp)
     facts = volume.acquisition
     chosen = choose(volume, selection)
-    findings = quality.check_volume(volume) + stated + quality.check_selection(selection)
+    findings = (
+        quality.check_volume(volume, with_identity) + stated + quality.check_selection(selection)
+    )
     findings += quality.check_sex(sex, facts.sex) + quality.check_scale(scale)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
@@ -214,8 +223,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     # The header's sex and age are facts of the scan; nothing is assumed beyond them.
     sex = sex or facts.sex
     common = Common(
-        case=case or facts.patient_id or volume.name,
-        series_uid=facts.series_uid,
+        case=case or (with_identity and (facts.patient_id or volume.name)) or UNNAMED,
+        series_uid=facts.series_uid if with_identity else None,
         sex=sex,
         reference=reference,
         bundle=bundle,

@@ -49,15 +49,15 @@ MAX_NEIGHBOUR_G_CM2 = 0.25
 young-adult SD (0.12) and a margin is worth a look."""
 
 
-def check_volume(volume: CTVolume) -> list[Finding]:
-    """What the header and the sampling say about the scan."""
+def check_volume(volume: CTVolume, quote: bool = True) -> list[Finding]:
+    """What the header and the sampling say about the scan; `quote`: see `check_contrast`."""
     found: list[Finding] = []
 
     def add(code: str, text: str, severity: str = "warning") -> None:
         found.append(Finding(code, None, text, severity))
 
     facts = volume.acquisition
-    found += check_contrast(facts)
+    found += check_contrast(facts, quote)
     found += check_values(volume)
     if facts.kvp is None:
         add("kvp-unknown", "The tube voltage is unknown.", "note")

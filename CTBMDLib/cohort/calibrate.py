@@ -159,8 +159,12 @@ class _Compared:
     estimated: list[float]
     measured: list[float]
     half_widths: list[float]
-    findings: list[str]
+    words: dict[int, str]
     errors: list[str]
+
+    def told(self, names: Sequence[str]) -> list[str]:
+        """What was found in the pairs, a sentence each, under these names."""
+        return [f"Check {names[index]}: {words}." for index, words in self.words.items()]
 
 
 def calibrate(
@@ -205,22 +209,16 @@ def calibrate(
     if seen.errors:
         raise table_error(pairs_path, seen.errors)
     odd = suspects([pair.case for pair in pairs], seen.estimated, seen.measured)
+    # The card is made to be handed on: it counts the pairs and names none.
+    numbered = [f"pair {number}" for number in range(1, len(pairs) + 1)]
+    told = suspects(numbered, seen.estimated, seen.measured) + seen.told(numbered)
     try:
         calibration, errors = fit(seen.estimated, seen.measured)
     except CTBMDError as error:
         raise CTBMDError(" ".join([str(error), *odd]), error.code) from None
     devices = sorted({pair.dxa_device for pair in pairs if pair.dxa_device})
-    findings = odd + seen.findings
-    if len(devices) > 1:
-        findings.append(
-            f"The DXA is of {len(devices)} devices ({', '.join(devices)}), whose values need not "
-            "agree; calibrate to each of them by itself."
-        )
-    if device is None:
-        findings.append(
-            "The maker of the DXA is not known, so the calibrated model gives no T-score and its values "
-            "are not converted; name the device (--dxa) if you know it."
-        )
+    several = _about_devices(devices, device)
+    findings = odd + seen.told([pair.case for pair in pairs]) + several
     # Split conformal on the leave-one-out errors: the factor that makes the
     # interval hold 90 % of them.
     half_widths = rescaled_half_widths(interval, seen.half_widths, calibration.scale)
@@ -228,7 +226,7 @@ def calibrate(
     calibration = replace(
         calibration, quantile_ratio=ratio, findings=tuple(findings), dxa_device=device
     )
-    card = _calibrated_card(plain.card, calibration)
+    card = _calibrated_card(plain.card, replace(calibration, findings=(*told, *several)))
     card["calibration"]["dxa_devices"] = devices
     low, high = min(seen.measured), max(seen.measured)
     card["calibration"]["dxa_range_g_cm2"] = [float(low), float(high)]
@@ -262,11 +260,27 @@ def site_device(pairs: Sequence[Pair], dxa: str | None) -> str | None:
     return dxa
 
 
+def _about_devices(texts: Sequence[str], device: str | None) -> list[str]:
+    """What is to be said of the devices of a table, by their texts and their maker."""
+    told = []
+    if len(texts) > 1:
+        told.append(
+            f"The DXA is of {len(texts)} devices ({', '.join(texts)}), whose values need not "
+            "agree; calibrate to each of them by itself."
+        )
+    if device is None:
+        told.append(
+            "The maker of the DXA is not known, so the calibrated model gives no T-score and its values "
+            "are not converted; name the device (--dxa) if you know it."
+        )
+    return told
+
+
 def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Compared:
     """Estimate each pair's CT over the levels that its DXA measured."""
     from .cases import open_case
 
-    seen = _Compared([], [], [], [], [])
+    seen = _Compared([], [], [], {}, [])
     persons: dict[str, list[str]] = {}
     for index, pair in enumerate(pairs):
         progress.step(index / len(pairs), f"Estimating {pair.case}")
@@ -282,7 +296,7 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
         person = pair.patient or volume.acquisition.patient_id or pair.case
         persons.setdefault(person, []).append(pair.case)
         if words := finding_words(result.findings):
-            seen.findings.append(f"Check {pair.case}: {words}.")
+            seen.words[index] = words
         seen.estimated.append(bmd)
         seen.measured.append(dxa)
         seen.half_widths.append(half)

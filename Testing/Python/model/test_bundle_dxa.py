@@ -9,13 +9,16 @@ from CTBMDLib.dxa import DEVICES
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 from CTBMDLib.model.card import card_text
+from CTBMDLib.weights import SIGNATURE
 
 LINE = {"scale": 1.0, "offset_g_cm2": 0.0}
 
 
 def load_with(folder, **changes):
     path = folder / "card.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    card = {**json.loads(path.read_text()), **changes}
+    card.pop(SIGNATURE, None)  # as whoever edits a card is told to
+    path.write_text(json.dumps(card))
     return ModelBundle.load(folder)
 
 
@@ -48,3 +51,9 @@ def test_an_unknown_device_is_one_sentence(folder, wrong):
 @pytest.mark.parametrize("of_a_site", [{"calibration": LINE}, {"population": "patients"}])
 def test_a_sites_device_may_be_unknown(folder, of_a_site):
     assert load_with(folder, dxa_device=None, **of_a_site).dxa_device is None
+
+
+def test_the_device_before_a_calibration_is_checked_as_well(folder):
+    with pytest.raises(CTBMDError, match="must be one of hologic, lunar"):
+        load_with(folder, dxa_device="lunar", calibration={**LINE, "of": {"dxa_device": "norland"}})
+    load_with(folder, dxa_device="lunar", calibration={**LINE, "of": {"dxa_device": "hologic"}})
