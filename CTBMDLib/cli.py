@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from . import __version__
 from .disclaimers import RESEARCH_USE, disclaimer, trained_on
+from .dxa import DEVICES, maker
 from .errors import Cancelled, CTBMDError
 
 if TYPE_CHECKING:  # numpy and what needs it are imported by the command that is run
@@ -129,6 +130,7 @@ def _add_estimate(commands: Any) -> None:
         help="tube voltage in kV, where the header is silent or wrong",
     )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
+    _add_identity(estimate)
     _add_model(estimate)
     _add_output(estimate, required=False)
     estimate.set_defaults(run=_estimate)
@@ -153,6 +155,7 @@ def _add_batch(commands: Any) -> None:
         description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
+    _add_identity(batch)
     _add_model(batch)
     _add_output(batch, required=True)
     batch.set_defaults(run=_batch)
@@ -174,6 +177,7 @@ def _add_models(commands: Any) -> None:
     calibrate.add_argument("--output", metavar="DIR", required=True, help="the new bundle")
     calibrate.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
     calibrate.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
+    _add_dxa(calibrate, "DXA device of the table, where its column dxa_device does not say")
     calibrate.set_defaults(run=_model_calibrate)
 
 
@@ -194,6 +198,19 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
         "--reference", metavar="NAME_OR_FILE", help="reference table for T-scores (none without it)"
+    )
+    _add_dxa(parser, "DXA device to compare with (a calibrated model's own, else hologic)")
+
+
+def _add_dxa(parser: argparse.ArgumentParser, said: str) -> None:
+    parser.add_argument("--dxa", choices=tuple(DEVICES), type=str.lower, help=said)
+
+
+def _add_identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--with-identity",
+        action="store_true",
+        help="let the tables tell patient id or folder, series UID and contrast agent",
     )
 
 
@@ -265,7 +282,9 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         sex=arguments.sex,
         age=arguments.age,
         kvp=arguments.kvp,
+        with_identity=arguments.with_identity,
         reference=reference,
+        dxa=arguments.dxa,
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
@@ -348,7 +367,9 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
             arguments.output,
             bundle,
             overwrite=arguments.overwrite,
+            with_identity=arguments.with_identity,
             reference=_reference(arguments),
+            dxa=arguments.dxa,
             device=arguments.device,
             progress=screen.progress,
             on_case=on_case,
@@ -360,8 +381,13 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
     if report.resumed:
         screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
     screen.say(f"{_count(len(report.results))} written to {report.output}")
+    screen.say(f"DXA scale: {maker(report.results[0].dxa_scale)}")
     if report.failures:
         screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
+    if report.identity_file:
+        screen.say(
+            f"Which case is which scan: {report.identity_file} (you alone may read it; keep it to yourself)"
+        )
     screen.say(disclaimer(bundle.population))
 
 
@@ -374,6 +400,7 @@ def _model_show(arguments: argparse.Namespace, screen: _Screen) -> None:
 
     bundle = _bundle(arguments)
     screen.say(f"folder: {bundle.folder}")
+    screen.say(f"DXA scale: {maker(bundle.dxa_device)}")
     screen.say(card_text(bundle.card))
     screen.say(RESEARCH_USE)
 
@@ -383,20 +410,23 @@ def _model_check(arguments: argparse.Namespace, screen: _Screen) -> None:
 
     import numpy as np
 
+    from .cohort.trial import try_out
+
     bundle = _bundle(arguments)
+    rows = try_out(bundle)
     size = bundle.standard.size_px
-    # A smooth image with bone in its middle; the figure means nothing, its finiteness does.
+    # A smooth image with bone in its middle; the figure means nothing.
     y, x = np.mgrid[:size, :size] / (size - 1) - 0.5
     image = (40 + 300 * np.exp(-(x**2 + y**2) / 0.02)).astype(np.float32)[None]
     plain = bundle.predict(image, "cpu", "numpy")
-    if not np.isfinite(plain).all():
-        raise CTBMDError(
-            f"The model in '{bundle.folder}' does not compute; copy the bundle again.",
-            "model-does-not-compute",
-        )
     screen.say(f"{bundle.name} {bundle.version} (population: {bundle.population})")
     screen.say(f"weights: whole, SHA-256 {bundle.card['weights_sha256']}")
-    screen.say(f"NumPy: computes, members: {len(plain)}")
+    screen.say(
+        "card: signed, as it was written"
+        if bundle.signed
+        else "card: not signed (written by hand, or by an older version); whether it was changed is unknown"
+    )
+    screen.say(f"NumPy: computes, members: {len(plain)}; a drawn scan gives {rows} rows")
     if importlib.util.find_spec("torch") is None:
         screen.say("PyTorch: not installed, NumPy is used")
         return
@@ -417,6 +447,7 @@ def _model_calibrate(arguments: argparse.Namespace, screen: _Screen) -> None:
         _bundle(arguments),
         arguments.output,
         overwrite=arguments.overwrite,
+        dxa=arguments.dxa,
         progress=screen.progress,
     )
     screen.say(str(report).rstrip("\n"))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from CTBMDLib.disclaimers import RESEARCH_USE
+from CTBMDLib.dxa import HOLOGIC
 from CTBMDLib.model.network import parameter_shapes
 
 TITLE = "Areal BMD of a lumbar vertebra from one axial CT image"
@@ -26,7 +27,13 @@ SIMULATED_SCANNERS = (
 )
 
 
-def make_card(plan, report: dict, population: str, command: str | None = None) -> dict:
+def make_card(
+    plan,
+    report: dict,
+    population: str,
+    command: str | None = None,
+    dxa_device: str | None = HOLOGIC.name,
+) -> dict:
     """The bundle's card.
 
     Parameters
@@ -37,6 +44,9 @@ def make_card(plan, report: dict, population: str, command: str | None = None) -
     population : {'simulated', 'patients'}
     command : str, optional
         The call that makes the bundle again.
+    dxa_device : str or None
+        Of `CTBMDLib.dxa.DEVICES`: the DXA that the network was taught to answer as, in
+        whose g/cm2 it answers. None where a site's table does not say.
     """
     card = {
         "name": plan.name,
@@ -76,4 +86,5 @@ def make_card(plan, report: dict, population: str, command: str | None = None) -
         card["reproduce"] = command
     if population == "simulated":
         card["cohorts"] = report["plan"]["parts"]
-    return {key: value for key, value in card.items() if value is not None}
+    # An unknown device is said to be so: a card without one is of before devices were named.
+    return {**{k: v for k, v in card.items() if v is not None}, "dxa_device": dxa_device}

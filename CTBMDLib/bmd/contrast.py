@@ -106,34 +106,44 @@ def described(description: str | None) -> tuple[str | None, bool]:
     return (given[0].strip() if given else None), none
 
 
-def check_contrast(acquisition: Acquisition) -> list[Finding]:
-    """Findings about contrast agent from the agent's tag and the series description."""
+def check_contrast(acquisition: Acquisition, quote: bool = True) -> list[Finding]:
+    """Findings about contrast agent from the agent's tag and the series description.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+    quote : bool
+        Whether the sentences repeat what was written there. Both are free text,
+        in which people have written names.
+    """
     agent = stated_agent(acquisition)
     phase, none = described(acquisition.series_description)
+    named = f" ({agent})" if quote else ""
+    said = f"says '{phase}'" if quote else "tells of contrast"
     effect = "contrast raises the HU of bone, so the value may be too high"
     if agent and none:
         text = (
-            f"Contrast agent is stated ({agent}), but the series description says that there is none; "
+            f"Contrast agent is stated{named}, but the series description says that there is none; "
             f"look at the vessels: the model is made for unenhanced CT, and {effect}."
         )
         return [Finding("contrast-contradicts", None, text)]
     if agent:
-        more = f", and the series description says '{phase}'" if phase else ""
+        more = f", and the series description {said}" if phase else ""
         text = (
-            f"Contrast agent is stated ({agent}){more}; the model is made for unenhanced "
+            f"Contrast agent is stated{named}{more}; the model is made for unenhanced "
             f"CT, and {effect}."
         )
         return [Finding("contrast", None, text)]
     if phase and says_none(acquisition.contrast_agent):
         text = (
-            f"The series description says '{phase}', but the header's contrast agent says that there "
+            f"The series description {said}, but the header's contrast agent says that there "
             f"is none; look at the vessels: the model is made for unenhanced CT, and {effect}."
         )
         return [Finding("contrast-contradicts", None, text)]
     if phase:
         text = (
-            f"The series description says '{phase}', which tells of contrast agent; the model is made "
-            f"for unenhanced CT, and {effect}."
+            f"The series description {said}{', which tells of contrast agent' if quote else ''}; the "
+            f"model is made for unenhanced CT, and {effect}."
         )
         return [Finding("contrast", None, text)]
     return []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..disclaimers import disclaimer, row_disclaimer
+from ..dxa import SAME, Scale, scale_for
 from ..errors import CTBMDError
 from ..levels import MEASURED, LevelSelection, LevelSlice
 from ..model.bundle import ModelBundle
@@ -26,6 +27,8 @@ MIN_LEVELS = 2
 MAX_AGE = 130.0
 MIN_GIVEN_KVP, MAX_GIVEN_KVP = 40.0, 200.0
 """kV that a person may state; what the model has seen is narrower and has its own finding."""
+UNNAMED = "case 1"
+"""What a case is called where nobody has named it and nothing may tell who it is."""
 USUAL_KVP = (100.0, 120.0, 140.0)
 """kV of nearly all CT of the abdomen, tried where the tube voltage is unknown."""
 
@@ -89,6 +92,7 @@ class Common:
     reference: ReferenceTable | None
     bundle: ModelBundle
     findings: list[Finding]
+    scale: Scale = SAME
 
     def row(
         self,
@@ -102,14 +106,11 @@ class Common:
         levels: str | None = None,
     ) -> LevelResult:
         """One row of the table, of a vertebra or of their mean (`TOTAL`)."""
-        bundle = self.bundle
-        bmd = answer.bmd
-        half = interval_half_width(
-            bundle.card["interval"],
-            answer.members,
-            answer.image_variance,
-            "total" if level == TOTAL else "level",
-        )
+        bundle, interval = self.bundle, self.bundle.card["interval"]
+        kind = "total" if level == TOTAL else "level"
+        half = interval_half_width(interval, answer.members, answer.image_variance, kind)
+        half = self.scale.half_width(half, kind, interval.get("level", 0.9))
+        bmd = self.scale.value(answer.bmd)
         t_score = self.reference.t_score(bmd, level, self.sex) if self.reference else None
         about = None if level == TOTAL else level
         texts = [x.text for x in self.findings if x.level == about]
@@ -131,6 +132,7 @@ class Common:
             included=included,
             levels=levels,
             findings="; ".join(x.rstrip(".") for x in [*texts, row_disclaimer(bundle.population)]),
+            dxa_scale=self.scale.target,
             model=bundle.name,
             model_version=bundle.version,
             model_population=bundle.population,
@@ -146,7 +148,9 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     sex: str | None = None,
     age: float | None = None,
     kvp: float | None = None,
+    with_identity: bool = False,
     reference: ReferenceTable | None = None,
+    dxa: str | None = None,
     device: str = "auto",
     backend: str | None = None,
     progress: Report | None = None,
@@ -162,15 +166,22 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     selection : LevelSelection
     bundle : ModelBundle
     case : str, optional
-        What to call the patient; the header's patient id or the volume's name otherwise.
+        What to call the case, instead of `UNNAMED`.
     sex : {'F', 'M'}, optional
         The header's where not given.
     age : float, optional
         Years; the header's where not given.
     kvp : float, optional
         Tube voltage in kV; the header's where not given, unknown where neither says.
+    with_identity : bool
+        Whether the result may tell who it is of: the header's patient id, or the
+        volume's name, where no `case` is given; the series UID; and, in the findings,
+        what was written of the contrast agent.
     reference : ReferenceTable, optional
-        Gives T-scores where the sex is known.
+        Gives T-scores where the sex is known; of the same DXA device as the values.
+    dxa : {'hologic', 'lunar'}, optional
+        The DXA device to compare with, in whose g/cm2 everything is answered; a
+        site's own where the bundle was fitted to a site, else Hologic.
     device, backend : str
         See `ModelBundle.predict`.
     progress : callable(fraction, text), optional
@@ -179,17 +190,22 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     Raises
     ------
     CTBMDError
-        Where no lumbar level is chosen, a point lies outside the volume, or
-        the selection belongs to another series.
+        Where no lumbar level is chosen, a point lies outside the volume, the
+        selection belongs to another series, or the reference is of another device.
     Cancelled
     """
     work = Progress(progress, should_cancel)
     check_person(sex, age)
+    scale = scale_for(bundle.card, dxa)
+    if reference:
+        reference.check_device(scale.target)
     stated, volume = quality.check_kvp(kvp, volume.acquisition.kvp), with_kvp(volume, kvp)
     facts = volume.acquisition
     chosen = choose(volume, selection)
-    findings = quality.check_volume(volume) + stated + quality.check_selection(selection)
-    findings += quality.check_sex(sex, facts.sex)
+    findings = (
+        quality.check_volume(volume, with_identity) + stated + quality.check_selection(selection)
+    )
+    findings += quality.check_sex(sex, facts.sex) + quality.check_scale(scale)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
@@ -198,21 +214,27 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     answers = predict(bundle, cuts, facts.kvp, device, backend)
     means = {level: float(x.mean()) for level, x in answers.items()}
     findings += quality.check_neighbours({k: v for k, v in means.items() if k in MEASURED})
-    findings += quality.check_range(means, bundle.card.get("bmd_range_g_cm2"))
+    bounds = bundle.card.get("bmd_range_g_cm2")
+    findings += quality.check_range(
+        {level: scale.value(bmd) for level, bmd in means.items()},
+        bounds and [scale.value(x) for x in bounds],
+    )
 
     # The header's sex and age are facts of the scan; nothing is assumed beyond them.
     sex = sex or facts.sex
     common = Common(
-        case=case or facts.patient_id or volume.name,
-        series_uid=facts.series_uid,
+        case=case or (with_identity and (facts.patient_id or volume.name)) or UNNAMED,
+        series_uid=facts.series_uid if with_identity else None,
         sex=sex,
         reference=reference,
         bundle=bundle,
         findings=findings,
+        scale=scale,
     )
     levels, total, reason = rows(common, cuts, answers)
     if facts.kvp is None:
-        tell_kvp(findings, total, kvp_effect(bundle, cuts, device, backend))
+        effect = kvp_effect(bundle, cuts, device, backend)
+        tell_kvp(findings, total, {kvp: scale.value(bmd) for kvp, bmd in effect.items()})
     work.step(1.0, "Done")
     return BMDResult(
         levels,

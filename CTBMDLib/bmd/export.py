@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..dxa import maker
 from ..errors import CTBMDError
 from ..safefile import check_writable, write_text
 from .result import MEAN, BMDResult, LevelResult
@@ -59,6 +60,7 @@ def to_json(results: list[BMDResult]) -> str:
             "sex": result.sex,
             "age": result.age,
             "reference": result.reference,
+            "dxa_scale": result.dxa_scale,
             "total_reason": result.total_reason,
             "findings": [item.to_dict() for item in result.findings],
             "rows": to_rows(result),
@@ -137,9 +139,17 @@ def write_result(
     Raises
     ------
     CTBMDError
-        Where the suffix is unknown, the file exists or cannot be written.
+        Where the suffix is unknown, the file exists or cannot be written, or the
+        results are in the g/cm2 of different DXA devices.
     """
     results = [result] if isinstance(result, BMDResult) else list(result)
+    scales = {maker(item.dxa_scale): item for item in results}
+    if len(scales) > 1:
+        raise CTBMDError(
+            f"The results are in the g/cm2 of different DXA devices ({', '.join(scales)}), which one "
+            "table must not mix; estimate them for one device, or write a file for each.",
+            "dxa-mixed",
+        )
     path = Path(path)
     suffix = _check_suffix(path)
     if suffix == ".json":
@@ -188,7 +198,8 @@ def format_table(result: BMDResult) -> str:
         out.append(result.total_reason)
     known = "unknown" if result.age is None else f"{result.age:g} y"
     out.append(
-        f"sex {result.sex or 'unknown'}, age {known}, reference {result.reference or 'none'}"
+        f"sex {result.sex or 'unknown'}, age {known}, reference {result.reference or 'none'}, "
+        f"DXA scale {maker(result.dxa_scale)}"
     )
     if result.total is not None and result.total.category:
         out.append(f"WHO category of the L1-L4 T-score: {result.total.category}")

@@ -7,31 +7,44 @@ end, whole.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import __version__
 from ..bmd.estimate import estimate
 from ..bmd.export import check_output, write_result
 from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
+from ..dxa import scale_for
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
 from ..safefile import why, write_text
-from .caselist import Case, failure_table, list_cases
+from .caselist import Case, case_table, list_cases
 from .cases import open_case
+from .identity import Register
 from .journal import Journal, case_key
 
 MAX_AGE = 130.0
 
 OnCase = Callable[[Case, BMDResult | None, str | None], None]
+
+
+class Failure(NamedTuple):
+    """A case without a result: the sentence that says why, and the error's code."""
+
+    case: Case
+    reason: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -42,17 +55,21 @@ class BatchReport:
     ----------
     output : Path
     results : list of BMDResult
-    failures : list of (Case, str)
+    failures : list of Failure
     failures_file : Path or None
         CSV of the failures, itself a list of cases that can be run again.
+    identity_file : Path or None
+        CSV that says which case is which scan, readable by the user alone; None
+        where the tables themselves or the user's own list do.
     resumed : int
         Results that an interrupted call had left.
     """
 
     output: Path
     results: list[BMDResult]
-    failures: list[tuple[Case, str]]
+    failures: list[Failure]
     failures_file: Path | None
+    identity_file: Path | None
     resumed: int
 
 
@@ -62,7 +79,9 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     bundle: ModelBundle,
     *,
     overwrite: bool = False,
+    with_identity: bool = False,
     reference: ReferenceTable | None = None,
+    dxa: str | None = None,
     device: str = "auto",
     progress: Report | None = None,
     should_cancel: ShouldCancel | None = None,
@@ -79,7 +98,13 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     bundle : ModelBundle
     overwrite : bool
         Whether existing output may be replaced.
+    with_identity : bool
+        Whether the tables may tell who the cases are of: by patient id or folder,
+        series UID and path. Otherwise a case is called what the list calls it, or
+        'case 1', 'case 2' ...; see `identity.Register`.
     reference : ReferenceTable or None
+    dxa : {'hologic', 'lunar'} or None
+        The DXA device to compare with; see `estimate`.
     device : str
     progress : callable(float, str) or None
     should_cancel : callable() -> bool or None
@@ -99,18 +124,24 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     failures_file = output.with_name(f"{output.stem}.failures.csv")
     check_output(output, overwrite)
     check_output(failures_file, overwrite)
-    journal = Journal(output, _settings(bundle, reference), overwrite)
+    settings = _settings(bundle, reference, dxa) | {"identity": with_identity}
+    journal = Journal(output, settings, overwrite)
+    register = None if with_identity else Register(output, cases, given=not os.path.isdir(source))  # noqa: PTH112  of any path
+    named = register.cases if register else cases
     done = _Done([], [], [], 0)
     ended = False
     try:
         work = Progress(progress, should_cancel)
 
         def run(case: Case, part: Progress) -> BMDResult:
-            return run_case(case, bundle, reference, device, part)
+            return run_case(case, bundle, reference, device, part, with_identity, dxa)
 
-        _run_all(cases, run, journal, done, work, on_case)
+        _run_all(zip(cases, named, strict=True), run, journal, done, work, on_case)
+        if register and (done.failures or register.path.exists()):
+            register.write({x.case.title: x.reason for x in done.failures})
         if done.failures:
-            write_text(failures_file, failure_table(done.failures), overwrite)
+            table = _failure_table(done.failures, with_identity)
+            write_text(failures_file, table, overwrite, private=with_identity)
         elif failures_file.exists():
             _remove(failures_file)  # overwrite was allowed; a stale list would mislead
         if not done.results:
@@ -118,13 +149,25 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
                 f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'.",
                 "no-results",
             )
-        done.results = told_apart(done.cases, done.results)
+        if with_identity:
+            done.results = told_apart(done.cases, done.results)
         write_result(done.results, output, overwrite)
         ended = True
     finally:
         journal.close(ended)
     listed = failures_file if done.failures else None
-    return BatchReport(output, done.results, done.failures, listed, done.resumed)
+    told = register.path if register and register.path.exists() else None
+    return BatchReport(output, done.results, done.failures, listed, told, done.resumed)
+
+
+def _failure_table(failures: Sequence[Failure], with_identity: bool) -> str:
+    """The list of failures; a sentence may name files, its code cannot."""
+    if with_identity:
+        return case_table([(x.case, x.reason) for x in failures])
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([("case", "reason"), *((x.case.title, x.code) for x in failures)])
+    return out.getvalue()
 
 
 @dataclass
@@ -133,33 +176,35 @@ class _Done:
 
     cases: list[Case]
     results: list[BMDResult]
-    failures: list[tuple[Case, str]]
+    failures: list[Failure]
     resumed: int
 
 
 def _run_all(
-    cases: list[Case],
+    cases: Iterable[tuple[Case, Case]],
     run: Callable[[Case, Progress], BMDResult],
     journal: Journal,
     done: _Done,
     work: Progress,
     on_case: OnCase | None,
 ) -> None:
-    for number, case in enumerate(cases):
-        key = case_key(case)
+    """Run the cases, each given as it lies there and as it is called."""
+    pairs = list(cases)
+    for number, (lying, case) in enumerate(pairs):
+        key = case_key(lying)
         known = journal.result(key)
         if known is not None:
             done.cases.append(case)
-            done.results.append(known)
+            done.results.append(_renamed(known, case.case) if case.case else known)
             done.resumed += 1
             continue
-        part = work.part(number / len(cases), (number + 1) / len(cases))
+        part = work.part(number / len(pairs), (number + 1) / len(pairs))
         result = reason = None
         try:
             result = run(case, part)
         except CTBMDError as error:
             reason = " ".join(str(error).split())
-            done.failures.append((case, reason))
+            done.failures.append(Failure(case, reason, error.code))
         else:
             journal.add(key, result)
             done.cases.append(case)
@@ -210,8 +255,15 @@ def _remove(path: Path) -> None:
         ) from None
 
 
-def _settings(bundle: ModelBundle, reference: ReferenceTable | None) -> dict[str, Any]:
+def _settings(
+    bundle: ModelBundle, reference: ReferenceTable | None, dxa: str | None
+) -> dict[str, Any]:
+    # Whoever names the device that is taken anyway goes on with the same cases.
+    scale = scale_for(bundle.card, dxa)
+    if reference:
+        reference.check_device(scale.target)
     return {
+        "dxa_scale": scale.target,
         "ctbmd": __version__,
         "model": bundle.card["weights_sha256"],
         "card": _hash(bundle.card),
@@ -230,8 +282,10 @@ def run_case(
     reference: ReferenceTable | None,
     device: str,
     progress: Progress,
+    with_identity: bool = False,
+    dxa: str | None = None,
 ) -> BMDResult:
-    """Open and estimate one case.
+    """Open and estimate one case; `with_identity`: see `run_batch`.
 
     Raises
     ------
@@ -266,7 +320,9 @@ def run_case(
             sex=sex,
             age=age,
             kvp=kvp,
+            with_identity=with_identity,
             reference=reference,
+            dxa=dxa,
             device=device,
             progress=told(progress.part(0.8, 1.0)),
             should_cancel=cancelled,

@@ -24,7 +24,7 @@ from .tables import read_rows
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 CSV_COLUMNS = ("path", "case", "sex", "age", "kvp", "levels", "series_uid")
-FAILURE_COLUMNS = (*CSV_COLUMNS, "reason")
+TABLE_COLUMNS = (*CSV_COLUMNS, "reason")
 _BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
 
 
@@ -65,7 +65,9 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
         several DICOM studies is a case for each; an empty one is a case that
         fails); DICOM files lying directly in it are a case for each study. A CSV
         file: a column `path` (relative to the file) and, where wanted, `case`,
-        `sex`, `age`, `kvp`, `levels` and `series_uid`.
+        `sex`, `age`, `kvp`, `levels` and `series_uid`. A list that a batch has
+        written without paths, such as that of its failures, takes them from the
+        file beside it that says which case is which (`identity_file`).
 
     Raises
     ------
@@ -76,7 +78,7 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
         if stat.S_ISDIR(source.stat().st_mode):
             cases = _cases_of_folder(source)
         elif source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
-            cases = _cases_of_table(source)
+            cases = read_case_table(source)
         else:
             raise CTBMDError(
                 f"'{source}' is neither a folder nor a CSV list of cases.", "no-case-list"
@@ -194,10 +196,35 @@ def _scan_quietly(files: list[Path]) -> list[Any]:
         return sort_into_series(read_headers(files, Progress()).images) if files else []
 
 
-def _cases_of_table(path: Path) -> list[Case]:
+def identity_file(path: Path) -> Path:
+    """The file that says which case is which, of a batch's table or list of failures."""
+    return path.with_name(f"{path.stem.removesuffix('.failures')}.identity.csv")
+
+
+def _with_paths(cases: list[Case], path: Path) -> list[Case]:
+    """Cases of a list that names them only, as the file beside it knows them."""
+    known = {case.case: case for case in read_case_table(identity_file(path))}
+    lost = [case.title for case in cases if case.case not in known]
+    if lost:
+        raise CTBMDError(
+            f"'{identity_file(path)}' does not say where '{lost[0]}' of '{path}' lies.",
+            "list-lost-case",
+        )
+    return [known[case.case] for case in cases]
+
+
+def read_case_table(path: Path) -> list[Case]:
+    """The cases of a table; see `list_cases`.
+
+    Raises
+    ------
+    CTBMDError
+    """
     rows = read_rows(path)
     names = [title.lower() for title in rows[0].cells] if rows else []
-    if "path" not in names:
+    beside = identity_file(path)
+    nameless = "path" not in names and "case" in names and beside != path and beside.is_file()
+    if "path" not in names and not nameless:
         raise CTBMDError(
             f"'{path}' has no column 'path'; its columns may be {', '.join(CSV_COLUMNS)}.",
             "list-columns",
@@ -223,7 +250,7 @@ def _cases_of_table(path: Path) -> list[Case]:
             if values[name]:
                 values[name] = str(path.parent / _unescaped(values[name]))
         cases.append(Case(values.pop("path"), **{k: v or None for k, v in values.items()}))
-    return cases
+    return _with_paths(cases, path) if nameless else cases
 
 
 def _unescaped(name: str) -> str:
@@ -231,17 +258,17 @@ def _unescaped(name: str) -> str:
     return re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), name)
 
 
-def failure_table(failures: Sequence[tuple[Case, str]]) -> str:
-    """Failed cases and why, as a CSV that is itself a list of cases.
+def case_table(rows: Sequence[tuple[Case, str]]) -> str:
+    """Cases, and why they failed, as a CSV that is itself a list of cases.
 
     Parameters
     ----------
-    failures : sequence of (Case, str)
+    rows : sequence of (Case, str)
     """
     out = io.StringIO()
-    writer = csv.DictWriter(out, FAILURE_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, TABLE_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for case, reason in failures:
+    for case, reason in rows:
         row = {name: value or "" for name, value in asdict(case).items()}
         for name in ("path", "levels"):  # read again from wherever the list lies
             if row[name]:

@@ -53,7 +53,7 @@ class Journal:
         entries = [line for line in lines if isinstance(line.get("key"), str) and "result" in line]
         if entries and lines[0].get("settings") != settings:
             raise CTBMDError(
-                f"'{self.path}' is left from an interrupted batch with another model, reference table or version of CTBMD; allow overwriting (--overwrite) or delete it.",
+                f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device or version of CTBMD; allow overwriting (--overwrite) or delete it.",
                 "journal-other-model",
             )
         for entry in entries:
@@ -125,7 +125,7 @@ class Journal:
 
 
 def case_key(case: Case) -> str:
-    """What a case's result depends on, as a text: its row, its levels file and its CT.
+    """A hash of what a case's result depends on: its row, its levels file and its CT.
 
     Of the levels file the whole content counts; of the CT's files their names,
     sizes, times and first 16 KB. It is taken before the case is read, so that what
@@ -133,7 +133,8 @@ def case_key(case: Case) -> str:
     """
     row = asdict(case) | {"path": str(Path(case.path).absolute())}
     content = {"ct": _of_files(Path(case.path)), "levels": _of_file(case.levels, None)}
-    return json.dumps(row | {"content": content}, sort_keys=True)
+    text = json.dumps(row | {"content": content}, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _of_files(path: Path) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import re
 import sys
 from os import PathLike
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ..dxa import DEVICES as DXA_DEVICES
+from ..dxa import device_of
 from ..errors import CTBMDError
 from ..resources import resource_folder
 from ..safefile import not_written, write_bytes
-from ..weights import CARD, MAX_BYTES, WEIGHTS, read_weights
+from ..weights import CARD, MAX_BYTES, SIGNATURE, WEIGHTS, card_digest, read_weights
 from ..weights import read_card as read_model_card
 from .images import ImageStandard
 from .network import (
@@ -43,6 +46,17 @@ POPULATIONS = ("simulated", "patients")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BACKENDS = (None, "numpy", "torch")
 MAX_MEMBERS = 10
+MAX_TEXT = 200
+MAX_BMD = 100.0
+"""g/cm2; a network that answers more does not compute."""
+_INTERVAL = {
+    "level": (0.5, 0.999),
+    "floor_g_cm2": (1e-4, 1.0),
+    "quantile_level": (1e-6, 1e3),
+    "quantile_total": (1e-6, 1e3),
+}
+"""What each entry of a card's interval may be: an interval of no width is a damaged card."""
+_SCALE, MAX_OFFSET, _RATIO = (0.1, 10.0), 5.0, (1e-9, 1e6)
 
 Weights = dict[str, np.ndarray]
 
@@ -90,7 +104,7 @@ def _is_bundle(card: Path) -> bool:
     # Models of other kinds, such as the level finder's, may lie beside the BMD bundles.
     try:
         return bool(json.loads(card.read_text(encoding="utf-8")).get("format") == FORMAT)
-    except (ValueError, AttributeError, OSError):
+    except (ValueError, AttributeError, OSError, RecursionError):
         return False
 
 
@@ -135,9 +149,19 @@ class ModelBundle:
         return str(self.card["population"])
 
     @property
+    def signed(self) -> bool:
+        """Whether the card carries its own SHA-256, which `load` has compared."""
+        return SIGNATURE in self.card
+
+    @property
     def simulated(self) -> bool:
         """Whether the network was trained on simulated CT."""
         return self.population == "simulated"
+
+    @property
+    def dxa_device(self) -> str | None:
+        """The DXA device whose g/cm2 it answers in; None where its site's is not known."""
+        return device_of(self.card)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> ModelBundle:
@@ -199,8 +223,15 @@ class ModelBundle:
         if backend == "torch":
             values = self._predict_torch(hu, kvp, device)
         else:
-            values = np.stack([predict_numpy(w, hu, self.standard, kvp) for w in self.members])
+            with np.errstate(all="ignore"):  # what is not finite is refused below
+                values = np.stack([predict_numpy(w, hu, self.standard, kvp) for w in self.members])
         values = values.astype(float)
+        if not (np.abs(values) <= MAX_BMD).all():  # false for NaN as well
+            raise CTBMDError(
+                f"The model '{self.name}' gives no usable values; "
+                "copy the bundle again or take another.",
+                "model-does-not-compute",
+            )
         calibration = self.card.get("calibration")
         if calibration:
             values = calibration["scale"] * values + calibration["offset_g_cm2"]
@@ -253,6 +284,13 @@ def read_card(folder: str | PathLike[str]) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / CARD
     card = read_model_card(folder, FORMAT)
+    _check(card, path)
+    return card
+
+
+def _check(card: dict[str, Any], path: Path) -> None:
+    """Refuse a card that `load` or `predict` would trip over, before it is used or written."""
+    folder = path.parent
     for key, kind in _REQUIRED.items():
         if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool):
             raise CTBMDError(
@@ -275,27 +313,89 @@ def read_card(folder: str | PathLike[str]) -> dict[str, Any]:
             f"The model card '{path}' names {card['members']} members; 1 to {MAX_MEMBERS} can be.",
             "card-members",
         )
+    _check_texts(card, path)
+    _check_dxa(card, path)
     _check_numbers(card, path)
     ImageStandard.from_dict(card["image"])
-    return card
+
+
+def _check_texts(card: dict[str, Any], path: Path) -> None:
+    """Texts that go into every row: a line each, and not a page."""
+    for key in ("name", "version", "date"):
+        text = card[key]
+        if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
+            raise CTBMDError(
+                f"The model card '{path}' has no usable '{key}'; the bundle is damaged.",
+                "card-entry",
+            )
+    if not re.fullmatch(r"[0-9a-f]{64}", card["weights_sha256"]):
+        raise CTBMDError(
+            f"The model card '{path}' has no SHA-256 of its weights; the bundle is damaged.",
+            "card-entry",
+        )
+
+
+def _check_dxa(card: dict[str, Any], path: Path) -> None:
+    device = card.get("dxa_device")
+    # null says that nobody knows, which is true of a site's DXA alone.
+    of_a_site = card.get("calibration") or card["population"] == "patients"
+    unsaid = "dxa_device" not in card or (device is None and of_a_site)
+    if not unsaid and not (isinstance(device, str) and device in DXA_DEVICES):
+        raise CTBMDError(
+            f"The model card '{path}' names the DXA device '{device}'; it must be one of "
+            f"{', '.join(DXA_DEVICES)}.",
+            "card-dxa-device",
+        )
 
 
 def _check_numbers(card: dict[str, Any], path: Path) -> None:
-    for key in ("level", "floor_g_cm2", "quantile_level", "quantile_total"):
-        value = card["interval"].get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e3:
-            raise CTBMDError(f"The model card '{path}' lacks 'interval.{key}'.", "card-interval")
+    for key, (low, high) in _INTERVAL.items():
+        if not _number_in(card["interval"].get(key), low, high):
+            raise CTBMDError(
+                f"The model card '{path}' lacks a possible 'interval.{key}'.", "card-interval"
+            )
+    _check_range(card, path)
     calibration = card.get("calibration")
-    if calibration is not None and not (
-        isinstance(calibration, dict)
-        and all(
-            isinstance(calibration.get(key), (int, float)) and abs(calibration[key]) < 100
-            for key in ("scale", "offset_g_cm2")
-        )
+    if calibration is None:
+        return
+    if not isinstance(calibration, dict) or not (
+        _number_in(calibration.get("scale"), *_SCALE)
+        and _number_in(calibration.get("offset_g_cm2"), -MAX_OFFSET, MAX_OFFSET)
+        and _number_in(calibration.get("interval_ratio", 1.0), *_RATIO)
     ):
         raise CTBMDError(
-            f"The site calibration in '{path}' lacks its scale or offset.", "card-calibration"
+            f"The site calibration in '{path}' lacks a possible scale, offset or interval ratio.",
+            "card-calibration",
         )
+    before = calibration.get("of", {})
+    fits = isinstance(before, dict)
+    texts = [before.get(key, "1") for key in ("version", "date")] if fits else [None]
+    if not all(isinstance(x, str) and x and len(x) <= MAX_TEXT and x.isprintable() for x in texts):
+        raise CTBMDError(
+            f"The site calibration in '{path}' does not say what it was made of.",
+            "card-calibration",
+        )
+    _check_range(before, path)
+    _check_dxa({"population": card["population"], **before}, path)
+
+
+def _check_range(card: dict[str, Any], path: Path) -> None:
+    ends = card.get("bmd_range_g_cm2")
+    if ends is None:
+        return
+    fits = isinstance(ends, list) and len(ends) == 2
+    if not fits or not all(_number_in(x, -1.0, 10.0) for x in ends) or not ends[0] < ends[1]:
+        raise CTBMDError(
+            f"The model card '{path}' has a 'bmd_range_g_cm2' that is not [lowest, highest].",
+            "card-range",
+        )
+
+
+def _number_in(value: Any, low: float, high: float) -> bool:
+    """Whether a value of a card is a number from `low` to `high`; NaN is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return low <= value <= high
 
 
 def _member_shapes(members: int) -> dict[str, tuple[int, ...]]:
@@ -329,17 +429,14 @@ def save_bundle(
     Raises
     ------
     CTBMDError
-        Where the folder holds a bundle already and `overwrite` is False.
+        Where the folder holds a bundle already and `overwrite` is False, or the card
+        is one that could not be loaded again; nothing is written then.
     """
     folder = Path(folder)
     if (folder / CARD).exists() and not overwrite:
         raise CTBMDError(
             f"'{folder}' holds a model bundle already; choose another folder.", "output-exists"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder, error) from None
     buffer = io.BytesIO()
     arrays = {
         f"member{m}/{name}": np.ascontiguousarray(weights[name], dtype=np.float32)
@@ -356,6 +453,12 @@ def save_bundle(
         "members": len(members),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
+    card[SIGNATURE] = card_digest(card)
+    _check(card, folder / CARD)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(folder, error) from None
     write_bytes(folder / WEIGHTS, data, overwrite=True)
     write_bytes(folder / CARD, (json.dumps(card, indent=1) + "\n").encode("utf-8"), overwrite=True)
     return ModelBundle.load(folder)

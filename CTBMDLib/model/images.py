@@ -17,6 +17,18 @@ from ..errors import CTBMDError
 from ..levels import LevelSlice
 from ..volume import AIR_HU, CTVolume
 
+_POSSIBLE = {
+    "spacing_mm": (0.2, 10.0),
+    "size_px": (16, 512),
+    "anterior_mm": (1.0, 500.0),
+    "slab_mm": (0.1, 50.0),
+    "images_per_level": (1, 50),
+    "nominal_height_mm": (5.0, 60.0),
+    "hu_low": (-2000.0, 1000.0),
+    "hu_high": (0.0, 30000.0),
+}
+"""What each entry of a card may be, before anything is allocated by it."""
+
 
 @dataclass(frozen=True)
 class ImageStandard:
@@ -82,11 +94,21 @@ class ImageStandard:
                 raise CTBMDError(
                     f"The model card's image geometry has no number for '{name}'.", "card-image"
                 )
-            if name != "hu_low" and not 0 < value < 1e5:
+            low, high = _POSSIBLE[name]
+            whole = name in ("size_px", "images_per_level")
+            if not low <= value <= high or (whole and value != int(value)):
                 raise CTBMDError(
                     f"The model card's image geometry has an impossible '{name}'.", "card-image"
                 )
-            values[name] = int(value) if name in ("size_px", "images_per_level") else float(value)
+            values[name] = int(value) if whole else float(value)
+        if not (
+            values["hu_low"] < values["hu_high"]
+            and values["anterior_mm"] < values["size_px"] * values["spacing_mm"]
+        ):
+            raise CTBMDError(
+                "The model card's image geometry contradicts itself (HU window or anterior edge).",
+                "card-image",
+            )
         return cls(**values)
 
 

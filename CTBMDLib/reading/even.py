@@ -16,7 +16,7 @@ MAX_JITTER = 0.1  # of the distance between slices, off an even place
 MAX_JITTER_MM = 0.12
 MAX_DOUBT = 0.3  # of the distance; a missing slice puts others off by a third and more
 _MIN_FITTED = 5  # slices; through fewer a line can always be laid
-_ROUNDING_MM = (1.0, 0.1)
+_ROUNDING_MM = (1.0, 0.5, 0.1)
 
 
 def rounding_mm(positions: np.ndarray, normal: np.ndarray) -> float:

@@ -29,7 +29,7 @@ _TAGS: list[Any] = [
     "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "Modality",
     "Manufacturer", "ManufacturerModelName", "SeriesDescription", "PatientID", "PatientSex",
     "PatientAge", "ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness", "KVP",
-    "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
+    "XRayTubeCurrent", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
     "SeriesNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
     "PixelRepresentation", "BitsAllocated", "BitsStored", "PixelPaddingValue", "RescaleIntercept", "RescaleSlope",

@@ -20,10 +20,12 @@ from . import hounsfield
 from .archive import unpacked
 from .files import files_below, names_of, no_image_error, read_headers
 from .gantry_tilt import correct_gantry_tilt
+from .headers import DicomImage
+from .joining import doubts, join, parts_sentence
 from .nifti import read_nifti
 from .nrrd import read_nrrd, segment_names
 from .pixels import read_pixels
-from .series import SeriesInfo, check_usable, choose, sort_into_series
+from .series import SeriesInfo, best_first, check_usable, choose, sort_into_series
 from .stack import gantry_tilt_degrees, geometry
 from .streams import cut
 
@@ -245,10 +247,14 @@ def _find_in_folder(path: Path, shown: Path, progress: Progress) -> _Found:
     if not headers.images:
         raise no_image_error(shown, headers)
     return _Found(
-        sort_into_series(headers.images),
+        _series_of(headers.images),
         headers.damaged,
         unreadable=(*unreadable, *headers.forbidden),
     )
+
+
+def _series_of(images: list[DicomImage]) -> list[SeriesInfo]:
+    return best_first(join(sort_into_series(images)))
 
 
 def _find_of(path: Path, progress: Progress) -> _Found:
@@ -278,7 +284,7 @@ def _find_of(path: Path, progress: Progress) -> _Found:
     if own.frames[0].index is not None or own.reason not in ("only one slice", None):
         return _Found(alone, [])  # multi-frame, or nothing that its neighbours could mend
     beside = read_headers(files_below(path.parent, recursive=False), progress)
-    series = sort_into_series(beside.images)
+    series = _series_of(beside.images)
     stack = [item for item in series if path in (*(f.path for f in item.frames), *item.copies)]
     return _Found(stack or alone, beside.damaged, path, tuple(beside.forbidden))
 
@@ -286,6 +292,9 @@ def _find_of(path: Path, progress: Progress) -> _Found:
 def _findings(chosen: SeriesInfo, found: _Found) -> tuple[str, ...]:
     """What the user is told of the reading, a sentence each."""
     findings = [_which_series(chosen, found.series)]
+    if chosen.parts:
+        findings.append(parts_sentence(chosen))
+    findings += doubts(chosen, found.series)
     if found.single is not None:
         findings.append(
             f"'{found.single.name}' is one of {chosen.images} images of its series; all of them were read from its folder."

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import CTBMDError
 from ..volume import Acquisition
 from .even import order
-from .headers import DicomImage, Frame, acquisition, number
+from .headers import DicomImage, Frame, acquisition, get, number, text
 from .kernels import sharpness
 from .stack import has_gantry_tilt, image_problem, plane, stack_problem
 
@@ -38,7 +38,7 @@ class SeriesInfo:
         SeriesNumber, what the scanner's console shows.
     description : str or None
     modality : str or None
-    patient_id, study_uid : str or None
+    patient_id, study_uid, frame_of_reference_uid : str or None
     plane : {'axial', 'sagittal', 'coronal', 'scout', 'unknown'}
     images : int
     problem : str or None
@@ -51,6 +51,8 @@ class SeriesInfo:
         What the header of one image says of the scan and the person.
     copies : tuple of Path
         Files left out because another one holds the same image.
+    parts : tuple of SeriesInfo
+        The series that this one was joined of; see `joining`.
     """
 
     series_uid: str | None
@@ -67,6 +69,8 @@ class SeriesInfo:
     frames: tuple[Frame, ...] = field(default=(), repr=False)
     acquisition: Acquisition = field(default_factory=Acquisition, repr=False)
     copies: tuple[Path, ...] = field(default=(), repr=False)
+    frame_of_reference_uid: str | None = None
+    parts: tuple[SeriesInfo, ...] = field(default=(), repr=False)
 
     @property
     def title(self) -> str:
@@ -109,7 +113,12 @@ def sort_into_series(images: Iterable[DicomImage]) -> list[SeriesInfo]:
                 candidates.append(items := [])
             items.append((frame, image))
     series = [_series(items, copies) for candidates in stacks.values() for items in candidates]
-    return sorted(_blame_cut_files(series), key=_preference)
+    return best_first(_blame_cut_files(series))
+
+
+def best_first(series: Iterable[SeriesInfo]) -> list[SeriesInfo]:
+    """Series in the order in which they are taken."""
+    return sorted(series, key=_preference)
 
 
 def choose(series: Sequence[SeriesInfo], series_uid: str | None) -> SeriesInfo:
@@ -122,9 +131,13 @@ def choose(series: Sequence[SeriesInfo], series_uid: str | None) -> SeriesInfo:
     if series_uid is None:
         return series[0]
     wanted = str(series_uid).strip()
-    named = [item for item in series if item.series_uid == wanted]
+
+    def one_of(item: SeriesInfo, name: str) -> bool:
+        return any(getattr(part, name) == wanted for part in item.parts or (item,))
+
+    named = [item for item in series if one_of(item, "series_uid")]
     if not named:  # the number on the scanner's console, where it is unique
-        named = [item for item in series if wanted and item.number == wanted]
+        named = [item for item in series if wanted and one_of(item, "number")]
         if len({item.series_uid for item in named}) > 1:
             have = "; ".join(f"{item.title} {item.series_uid}" for item in named[:5])
             raise NoSuchSeriesError(
@@ -250,6 +263,7 @@ def _series(items: Sequence[_Item], copies: Mapping[Path, Sequence[Path]]) -> Se
         modality=facts.modality,
         patient_id=facts.patient_id,
         study_uid=facts.study_uid,
+        frame_of_reference_uid=text(get(image.dataset, "FrameOfReferenceUID")),
         plane=kind,
         images=len(frames),
         problem=problem and problem.sentence,

@@ -44,7 +44,12 @@ MODULES = {
         "bmd/test_quality_limits.py",
     ],
     "bmd/estimate": ["bmd/test_estimate_values.py", "bmd/test_estimate.py"],
-    "bmd/reference": ["bmd/test_reference.py", "bmd/test_reference_limits.py"],
+    "bmd/reference": [
+        "bmd/test_reference.py",
+        "bmd/test_reference_limits.py",
+        "bmd/test_devices.py",
+    ],
+    "dxa": ["bmd/test_devices.py"],
     "bmd/interval": ["bmd/test_interval.py", "bmd/test_estimate.py"],
 }
 """Modules of CTBMDLib and the quick tests that answer for them, the quickest first."""

@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression
 
 from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.cohort.cases import open_case
+from CTBMDLib.dxa import common_device
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder, save_bundle
@@ -303,8 +304,8 @@ def _cohort(table, cases, findings) -> dict:
 
 
 def _card(plan, report, start: ModelBundle | None) -> dict:
-    card = make_card(plan, report, "patients")
     cohort = report["cohort"]
+    card = make_card(plan, report, "patients", dxa_device=common_device(cohort["dxa_devices"]))
     card["cohort"] = cohort
     card["scanners"] = list(cohort["scanners"])
     card["dxa_devices"] = list(cohort["dxa_devices"])

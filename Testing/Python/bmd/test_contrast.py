@@ -113,3 +113,20 @@ def test_descriptions_that_say_nothing(description):
     assert described(description) == (None, False)
     assert codes(series_description=description) == []
     assert codes(series_description=description, contrast_agent="Iohexol") == ["contrast"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"contrast_agent": "Ultravist for Zwiebel"}, "contrast"),
+        ({"contrast_agent": "Ultravist", "series_description": "portalzwiebel"}, "contrast"),
+        ({"series_description": "portalzwiebel venous"}, "contrast"),
+        ({"contrast_agent": "Zwiebel", "series_description": "native"}, "contrast-contradicts"),
+        ({"contrast_agent": "none", "series_description": "portalzwiebel"}, "contrast-contradicts"),
+    ],
+)
+def test_free_text_is_repeated_only_where_it_may_be(facts, code):
+    (quoted,), (plain,) = (check_contrast(Acquisition(**facts), quote) for quote in (True, False))
+    assert quoted.code == plain.code == code
+    assert "zwiebel" in quoted.text.lower() and "zwiebel" not in plain.text.lower()
+    assert plain.text.endswith("may be too high.") and "ontrast" in plain.text

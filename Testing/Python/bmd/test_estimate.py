@@ -46,7 +46,7 @@ def test_rows_and_mean(model):
             "0.0.1",
             "simulated",
         )
-        assert row.case == "phantom"
+        assert row.case == "case 1"
         assert "simulated" in row.findings
     assert result.levels[0].trabecular_hu == pytest.approx(200.0)
     assert "Research use only" in result.disclaimer

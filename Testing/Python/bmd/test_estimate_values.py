@@ -86,7 +86,7 @@ def test_every_number_by_hand(volume):
     assert (total.images, total.slice_s_mm, total.levels) == (9, None, "L1 L2 L3")
     assert total.trabecular_hu == pytest.approx(np.mean([x.trabecular_hu for x in result.levels]))
     for row in result.rows:
-        assert (row.case, row.series_uid) == ("p7", "1.2.3")
+        assert (row.case, row.series_uid) == ("case 1", None)
         assert (row.model, row.model_version, row.model_population) == (
             "known",
             "1.2.3",
@@ -98,10 +98,13 @@ def test_every_number_by_hand(volume):
     assert result.total_reason is None
 
 
-def test_the_case_is_what_was_given_then_the_patient_then_the_volume(volume):
+def test_the_case_is_what_was_given_and_asked_for_the_patient_then_the_volume(volume):
     for given, patient, wanted in (("x", "p7", "x"), (None, "p7", "p7"), (None, None, "phantom")):
         named = replace(volume, acquisition=replace(volume.acquisition, patient_id=patient))
-        assert estimate(named, chosen(), Known(), case=given).total.case == wanted
+        asked = estimate(named, chosen(), Known(), case=given, with_identity=True)
+        assert (asked.total.case, asked.total.series_uid) == (wanted, "1.2.3")
+        plain = estimate(named, chosen(), Known(), case=given)
+        assert (plain.total.case, plain.total.series_uid) == (given or "case 1", None)
 
 
 def test_sex_and_age_given_come_before_the_headers(volume):

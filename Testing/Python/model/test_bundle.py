@@ -19,6 +19,7 @@ from CTBMDLib.model.bundle import (
     default_bundle_folder,
     save_bundle,
 )
+from CTBMDLib.weights import SIGNATURE, card_digest
 
 
 def refused(folder, words):
@@ -28,12 +29,13 @@ def refused(folder, words):
 
 
 def rewrite_card(folder, **changes):
-    data = json.loads((folder / CARD).read_text())
+    data = {SIGNATURE: ""} | json.loads((folder / CARD).read_text())
     for key, value in changes.items():
         if value is None:
             data.pop(key, None)
         else:
             data[key] = value
+    data.pop(SIGNATURE)  # so that the next check must catch it
     (folder / CARD).write_text(json.dumps(data))
 
 
@@ -140,6 +142,9 @@ def test_foreign_weights_with_a_matching_sum(tmp_path):
     refused(folder, "cannot be read")
 
 
+INTERVAL = card()["interval"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -151,7 +156,37 @@ def test_foreign_weights_with_a_matching_sum(tmp_path):
         ({"population": "aliens"}, "aliens"),
         ({"interval": {"level": 0.9}}, "interval"),
         ({"image": {"size_px": 64}}, "image geometry"),
+        ({"interval": INTERVAL | {"quantile_total": 1e-9}}, "interval.quantile_total"),
+        ({"interval": INTERVAL | {"quantile_level": "2"}}, "interval.quantile_level"),
+        ({"interval": INTERVAL | {"level": True}}, "interval.level"),
+        ({"interval": INTERVAL | {"floor_g_cm2": 10**400}}, "interval.floor_g_cm2"),
+        ({"image": STANDARD.to_dict() | {"size_px": 0.5}}, "impossible 'size_px'"),
+        ({"image": STANDARD.to_dict() | {"size_px": 64.5}}, "impossible 'size_px'"),
+        ({"image": STANDARD.to_dict() | {"size_px": 10**400}}, "impossible 'size_px'"),
+        (
+            {"image": STANDARD.to_dict() | {"images_per_level": 5000}},
+            "impossible 'images_per_level'",
+        ),
+        ({"image": STANDARD.to_dict() | {"hu_low": 5000}}, "impossible 'hu_low'"),
+        ({"image": STANDARD.to_dict() | {"hu_low": 900, "hu_high": 800}}, "contradicts itself"),
+        ({"image": STANDARD.to_dict() | {"anterior_mm": 200}}, "contradicts itself"),
+        ({"bmd_range_g_cm2": "0.3-2"}, "bmd_range_g_cm2"),
+        ({"bmd_range_g_cm2": [0.3]}, "bmd_range_g_cm2"),
+        ({"bmd_range_g_cm2": [2, 0.3]}, "bmd_range_g_cm2"),
+        ({"bmd_range_g_cm2": [0.3, "2"]}, "bmd_range_g_cm2"),
         ({"calibration": {"scale": 1}}, "calibration"),
+        ({"calibration": {"scale": -1, "offset_g_cm2": 0}}, "calibration"),
+        ({"calibration": {"scale": 1, "offset_g_cm2": 50}}, "calibration"),
+        ({"calibration": {"scale": 1, "offset_g_cm2": 0, "interval_ratio": 0}}, "calibration"),
+        ({"calibration": {"scale": 1, "offset_g_cm2": 0, "of": 3}}, "calibration"),
+        ({"calibration": {"scale": 1, "offset_g_cm2": 0, "of": {"version": 3}}}, "calibration"),
+        ({"calibration": {"scale": True, "offset_g_cm2": 0}}, "calibration"),
+        ({"calibration": [1, 0]}, "calibration"),
+        ({"name": "a\nb"}, "no usable 'name'"),
+        ({"version": "v" * 201}, "no usable 'version'"),
+        ({"date": " "}, "no usable 'date'"),
+        ({"weights_sha256": "A" * 64}, "no SHA-256"),
+        ({"members": True}, "lacks 'members'"),
         ({"weights_sha256": "0" * 64}, "not those its card describes"),
     ],
 )
@@ -161,9 +196,47 @@ def test_faulty_cards(tmp_path, changes, words):
     refused(tmp_path / "b", words)
 
 
+def test_a_signed_card_is_taken_as_it_was_written_or_not_at_all(tmp_path):
+    folder = tmp_path / "b"
+    assert bundle(folder, members=1, note={"a": [1.5, None]}).signed
+    data = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps(dict(reversed(data.items())), indent=7))
+    assert ModelBundle.load(folder).signed  # spaces and order do not count
+    changed = [
+        data | {"note": {"a": [1.5, 0]}}, data | {"more": 1}, data | {"date": "2027-01-01"},
+        data | {"calibration": {"scale": 2.0, "offset_g_cm2": 0.0}}, data | {SIGNATURE: 1},
+        data | {"weights_sha256": "0" * 64}, {k: v for k, v in data.items() if k != "note"},
+    ]  # fmt: skip
+    for card_now in changed:
+        (folder / CARD).write_text(json.dumps(card_now))
+        refused(folder, "was changed after it was written")
+    del data[SIGNATURE]
+    (folder / CARD).write_text(json.dumps(data))
+    assert not ModelBundle.load(folder).signed
+
+
+def test_the_cards_that_come_with_ctbmd_are_signed():
+    card_now = ModelBundle.load(default_bundle_folder()).card
+    assert card_now[SIGNATURE] == card_digest(card_now)
+
+
+def test_what_is_not_finite_is_no_value(tmp_path):
+    made = bundle(tmp_path / "b", members=1)
+    hu = np.random.default_rng(0).normal(50, 90, (1, 64, 64))
+    assert made.predict(hu, backend="numpy") != 0
+    for wrong in (np.nan, np.inf, 1e30, -1e30, 1e6):
+        wild = ModelBundle(
+            made.card, [made.members[0] | {"scale": np.full_like(made.members[0]["scale"], wrong)}]
+        )
+        with np.errstate(all="raise"), pytest.raises(CTBMDError, match="no usable values"):
+            wild.predict(hu, backend="numpy")
+
+
 def test_cards_that_are_no_json(tmp_path):
     bundle(tmp_path / "b")
-    for content in (b"{", b"\xff\xfe", b"[]"):
+    deep = b'{"a":' * 40 + b"1" + b"}" * 40
+    number = b'{"a": ' + b"9" * 5000 + b"}"
+    for content in (b"{", b"\xff\xfe", b"[]", b"[" * 100_000, deep, number, b'{"a": NaN}'):
         (tmp_path / "b" / CARD).write_bytes(content)
         refused(tmp_path / "b", "card.json")
 

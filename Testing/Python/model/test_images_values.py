@@ -204,8 +204,8 @@ def test_a_card_without_a_geometry_is_refused():
             ImageStandard.from_dict(data)
 
 
-def test_a_card_may_hold_any_positive_number_and_a_low_below_nought():
-    stated = {**ImageStandard().to_dict(), "spacing_mm": 0.5, "size_px": 32.0, "slab_mm": 99_999}
+def test_a_card_may_hold_any_possible_number_and_a_low_below_nought():
+    stated = {**ImageStandard().to_dict(), "spacing_mm": 0.5, "size_px": 128.0, "slab_mm": 50}
     stated = {**stated, "images_per_level": 1.0, "hu_low": -1024}
     standard = ImageStandard.from_dict(stated)
     assert standard.to_dict() == stated

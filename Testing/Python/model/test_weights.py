@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.spine import evidence
@@ -54,6 +55,38 @@ def test_foreign_weights_with_a_matching_sum(tmp_path, change, code):
     with pytest.raises(CTBMDError) as info:
         read_weights(tmp_path / "m", digest, SHAPES)
     assert info.value.code == code
+
+
+def test_weights_that_unpack_to_gigabytes_take_no_memory(tmp_path):
+    """A megabyte that unpacks to a gigabyte, and heads that promise more than there is."""
+    import tracemalloc
+    import zipfile
+
+    folder = tmp_path / "m"
+    folder.mkdir()
+    head = io.BytesIO()
+    npy.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": (1 << 33,)})
+    contents = {
+        "zeros": [(b"\0" * (1 << 20), 1024)],
+        "promise": [(head.getvalue(), 1), (b"\0" * 16, 1)],
+    }
+    for parts in contents.values():
+        with zipfile.ZipFile(
+            folder / WEIGHTS, "w", zipfile.ZIP_DEFLATED, compresslevel=9
+        ) as archive:
+            archive.writestr("b.npy", b"x")
+            with archive.open("a.npy", "w") as stream:
+                for part, times in parts:
+                    for _ in range(times):
+                        stream.write(part)
+        data = (folder / WEIGHTS).read_bytes()
+        assert len(data) < MAX_BYTES
+        tracemalloc.start()
+        with pytest.raises(CTBMDError) as info:
+            read_weights(folder, hashlib.sha256(data).hexdigest(), SHAPES)
+        assert info.value.code == "weights-do-not-fit"
+        assert tracemalloc.get_traced_memory()[1] < 8 * MAX_BYTES
+        tracemalloc.stop()
 
 
 def test_other_files_than_an_archive(tmp_path):

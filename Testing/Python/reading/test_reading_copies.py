@@ -33,6 +33,15 @@ def test_copied_files_are_read_once(tmp_path, copied, where):
     assert list_series(tmp_path)[0].images == 8
 
 
+def test_a_series_copied_into_two_other_folders_is_read_once(tmp_path):
+    hu = write_series(tmp_path / "a")
+    for other in ("b", "c/d"):
+        shutil.copytree(tmp_path / "a", tmp_path / other)
+    volume = read_ct(tmp_path)
+    assert np.array_equal(volume.hu, hu)
+    assert any(x.startswith("16 files, such as 'b/") for x in volume.reading_findings)
+
+
 def test_a_copy_stands_for_its_series_too(tmp_path):
     hu = write_series(tmp_path)
     shutil.copy(tmp_path / "series_0003.dcm", tmp_path / "z.dcm")

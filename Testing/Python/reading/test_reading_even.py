@@ -26,7 +26,7 @@ def check(volume, hu, spacing, tolerance):
     assert np.abs(ends - [-417.3, -417.3 + spacing * (len(hu) - 1)]).max() <= tolerance
 
 
-@pytest.mark.parametrize("step", [0.1, 1.0])
+@pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_rounded_positions_are_read(tmp_path, spacing, step):
     if spacing / step == 0.5:
@@ -37,7 +37,10 @@ def test_rounded_positions_are_read(tmp_path, spacing, step):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("step", "spacing"), [(0.1, 0.625), (0.1, 1.25), (1.0, 0.75), (1.0, 5.0)])
+@pytest.mark.parametrize(
+    ("step", "spacing"),
+    [(0.1, 0.625), (0.1, 1.25), (0.5, 0.75), (0.5, 3.3), (1.0, 0.75), (1.0, 5.0)],
+)
 def test_rounded_positions_that_jitter_are_read(tmp_path, spacing, step, seed):
     hu = body(40)
     write_series(tmp_path, hu, positions=rounded(40, spacing, step, step / 2, seed))
@@ -80,7 +83,7 @@ def test_rounded_positions_of_other_planes(tmp_path, orientation):
 
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize("spacing", [0.625, 1.0, 1.25, 2.5, 3.0])
-@pytest.mark.parametrize("step", [None, 0.1, 1.0])
+@pytest.mark.parametrize("step", [None, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("lost", [1, 15, 28])
 def test_a_missing_slice_is_still_noticed(tmp_path, spacing, step, lost, numbered):
     def edit(k, data):

@@ -83,7 +83,7 @@ def test_estimate_prints_and_writes_a_row_per_level_and_one_for_the_mean(
     values = [float(row["bmd_g_cm2"]) for row in rows]
     assert values[3] == pytest.approx(np.mean(values[:3]), abs=1e-3)
     for row in rows:
-        assert row["case"] == "phantom" and row["series_uid"] == "" and row["category"] == ""
+        assert row["case"] == "case 1" and row["series_uid"] == "" and row["category"] == ""
         assert row["model"] == "test" and row["model_population"] == "simulated"
         assert float(row["bmd_low"]) <= float(row["bmd_g_cm2"]) <= float(row["bmd_high"])
         assert f"{float(row['bmd_g_cm2']):.3f}" in out

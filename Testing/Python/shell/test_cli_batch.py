@@ -62,11 +62,15 @@ def test_one_table_and_a_list_of_failures(capsys, cases, model):
     assert [row["level"] for row in rows[:4]] == ["L1", "L2", "L3", "L1-L4"]
     values = [row["bmd_g_cm2"] for row in rows if row["level"] == "L1-L4"]
     assert len(set(values)) == 3  # each from its own scan
-    failures = table(cases / "results.failures.csv")
-    assert [row["case"] for row in failures] == ["B1", "B2", "B3"]
-    assert "not a NIfTI file" in failures[0]["reason"]
-    assert "does not exist" in failures[1]["reason"]
-    assert "sex 'X' must be F or M" in failures[2]["reason"]
+    assert table(cases / "results.failures.csv") == [
+        {"case": "B1", "reason": "damaged-file"},
+        {"case": "B2", "reason": "no-such-file"},
+        {"case": "B3", "reason": "row-sex"},
+    ]
+    failed = {x["case"]: x["reason"] for x in table(cases / "results.identity.csv") if x["reason"]}
+    assert list(failed) == ["B1", "B2", "B3"]
+    assert "not a NIfTI file" in failed["B1"] and "does not exist" in failed["B2"]
+    assert "sex 'X' must be F or M" in failed["B3"]
     assert "3 cases written" in out and "3 cases failed" in out
     assert not list(cases.glob(".*"))  # no journal is left
 
@@ -84,7 +88,8 @@ def test_a_name_that_is_not_utf8_costs_nothing(capsys, cases, model):
     (cases / "names.csv").write_text(text, errors="backslashreplace")
     for suffix in (".csv", ".json"):
         output = cases / f"names-out{suffix}"
-        run(capsys, "batch", cases / "names.csv", "--model", model, "--output", output)
+        command = ("batch", cases / "names.csv", "--model", model, "--output", output)
+        run(capsys, *command, "--with-identity")
         failed = table(cases / "names-out.failures.csv")
         assert {Path(row["path"]).name for row in failed} == {
             r"M\udcfcller.bad.nii", r"M\udcf6ller.bad.nii"
@@ -101,12 +106,19 @@ def test_the_list_of_failures_can_be_run_when_mended(capsys, cases, model):
     run(capsys, "batch", cases / "cases.csv", "--model", model, "--output", cases / "a.csv")
     good = (cases / "good1.nii.gz").read_bytes()
     (cases / "gone.nii").write_bytes(good)
+    failed = cases / "a.failures.csv"
+    run(capsys, "batch", failed, "--model", model, "--output", cases / "b.csv")
+    assert {row["case"] for row in table(cases / "b.csv")} == {"B2"}
     elsewhere = cases / "elsewhere"
     elsewhere.mkdir()
-    mended = elsewhere / "again.csv"
-    mended.write_text((cases / "a.failures.csv").read_text())
-    run(capsys, "batch", mended, "--model", model, "--output", elsewhere / "b.csv")
-    assert {row["case"] for row in table(elsewhere / "b.csv")} == {"B2"}
+    (elsewhere / "again.csv").write_text((cases / "a.identity.csv").read_text())
+    run(capsys, "batch", elsewhere / "again.csv", "--model", model, "--output", elsewhere / "b.csv")
+    assert {row["case"] for row in table(elsewhere / "b.csv")} == {"G0", "G1", "G2", "B2"}
+    failed.write_text("case,reason\nB9,damaged-file\n")
+    command = ("batch", failed, "--model", model, "--output", cases / "c.csv")
+    assert "does not say where 'B9'" in run(capsys, *command, code=2).err
+    (cases / "a.identity.csv").unlink()
+    assert "no column 'path'" in run(capsys, *command, code=2).err
 
 
 def test_interrupted_it_goes_on_where_it_stopped(capsys, cases, model, monkeypatch):
@@ -397,7 +409,15 @@ def test_as_many_are_accounted_for_as_go_in_and_each_has_a_name_of_its_own(
     rows += ["good2.nii.gz,levels.json,ANON (2019)"]
     (tmp_path / "all.csv").write_text("\n".join(rows) + "\n")
     output = tmp_path / "all-out.csv"
-    run(capsys, "batch", tmp_path / "all.csv", "--model", model, "--output", output)
+    command = ("batch", tmp_path / "all.csv", "--model", model, "--output", output)
+    run(capsys, *command)
+    assert list(totals(output)) == [
+        "case 1", "case 2", "case 3", "case 4", "same (1)", "same (2)", "ANON (2019)"
+    ]  # fmt: skip
+    assert [x["case"] for x in table(tmp_path / "all-out.failures.csv")] == [
+        "case 5", "case 6", "case 7"
+    ]  # fmt: skip
+    run(capsys, *command, "--with-identity", "--overwrite")
     assert list(totals(output)) == [
         "ANON (2019) 2", "ANON (2019 copy)", "ANON (2024)", "ANON (2024) 2",
         "same (good0.nii.gz)", "same (good1.nii.gz)", "ANON (2019)",
@@ -447,6 +467,6 @@ def test_a_list_gives_tube_voltages(capsys, cases, model):
     assert main(["batch", str(cases / "kvp.csv"), "--model", model, "--output", str(out)]) == 0
     rows = [x for x in csv.DictReader(out.open()) if x["level"] == "L1-L4"]
     assert ["voltage is unknown" in x["findings"] for x in rows] == [False, True]
-    failed = list(csv.DictReader((cases / "kvp_out.failures.csv").open()))
+    failed = [x for x in table(cases / "kvp_out.identity.csv") if x["reason"]]
     assert [x["kvp"] for x in failed] == ["high", "5"]
     assert "not a number of kV" in failed[0]["reason"] and "not possible" in failed[1]["reason"]

@@ -75,6 +75,7 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
 
     bundle = ModelBundle.load(tmp_path / "bundle")
     assert bundle.simulated and len(bundle.members) == 2
+    assert bundle.card["dxa_device"] == "hologic"
     assert bundle.card["training"]["patients"] == report["patients"]["train"] == 4
     assert bundle.card["metrics"]["external"]["patients"] == 6
     assert "simulated" in bundle.card["metrics"]["external"]["kind"]
