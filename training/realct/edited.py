@@ -16,12 +16,14 @@ from CTBMDLib.model.network import HU_PER_MG
 from CTBMDLib.spine.vertebra_names import label_values
 from CTBMDLib.volume import CTVolume
 
-from ..virtual.traits import priors
+from ..virtual.devices import load_devices
 
 LABELS = label_values("totalsegmentator")
 SOFT_HU = 20.0
 """HU counted as no mineral: between muscle and marrow fat."""
-EDGE_G_CM2 = priors()["dxa"]["edge_g_cm2"]
+DEVICE = load_devices()["hologic"]
+"""Whose g/cm2 the model answers in."""
+EDGE_G_CM2 = DEVICE.edge.value
 """Bone edge of the simulated DXA: what projects less is not counted, in mineral or in area."""
 
 
@@ -158,7 +160,7 @@ def simple_masks(volume, levels):
 
 
 def shadow(volume, mask):
-    """Front-to-back projection of a masked vertebra's mineral, g/cm2.
+    """Front-to-back projection of a masked vertebra's mineral, g/cm2 as the DXA shows it.
 
     Parameters
     ----------
@@ -176,7 +178,7 @@ def shadow(volume, mask):
     excess = np.maximum(volume.hu.astype(np.float32) - SOFT_HU, 0) * mask
     # An unknown tube voltage counts as 120 kV here, the common one.
     per_mg = np.interp(volume.acquisition.kvp or 120.0, *HU_PER_MG)
-    return excess.sum(axis=axis) / per_mg / 1000 * steps[axis] / 10
+    return DEVICE.gain.value * excess.sum(axis=axis) / per_mg / 1000 * steps[axis] / 10
 
 
 def region(volume, mask):

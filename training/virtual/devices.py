@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from CTBMDLib.dxa import DEVICES
@@ -101,6 +102,7 @@ class Check:
     note: str = ""
 
 
+@cache
 def load_devices(path=FILE) -> dict[str, SimulatedDevice]:
     """The devices by name, in the order of `CTBMDLib.dxa.DEVICES`.
 

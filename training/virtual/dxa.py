@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from . import materials
 from .anatomy import LEVELS, Scene
+from .devices import load_devices
 from .raster import bone_raster, soft_raster
 from .traits import priors
 
@@ -113,7 +114,7 @@ def measure(
     depth_step : float
         Sampling along the beam, mm.
     device : {'hologic', 'lunar'}
-        Whose g/cm2; see `gain` of the priors.
+        Whose gain, edge and region, see `devices`.
 
     Raises
     ------
@@ -152,9 +153,9 @@ def measure(
     left = priors()["dxa"]["soft_tissue_error"]
     if left != 1.0:
         image = truth + left * (image - truth)
-    gain = priors()["dxa"]["gain"][device]
-    image *= gain
-    bone = _within_edge(image, offset, half)
+    made = load_devices()[device]
+    image *= made.gain.value
+    bone = _within_edge(image, made.edge.value, offset < half + made.margin.value)
     region = np.zeros(bone.shape, int)
     for n in range(4):
         # A region's borders lie along the discs' tilt in the plane of the image.
@@ -170,29 +171,27 @@ def measure(
     for n, level in enumerate(MEASURED):
         use = region == n + 1
         if not use.any():
-            edge = priors()["dxa"]["edge_g_cm2"]
-            raise NoBoneEdge(f"no bone of {level} is above the edge of {edge} g/cm2")
+            raise NoBoneEdge(f"no bone of {level} is above the edge of {made.edge.value} g/cm2")
         area[level] = float(use.sum() * pixel)
         bmc[level] = float(image[use].sum() * pixel)
         bmd[level] = bmc[level] / area[level]
         grams[level] = float(truth[use].sum() * pixel)
-    return DXA(bmd, area, bmc, image, region, grams, gain)
+    return DXA(bmd, area, bmc, image, region, grams, made.gain.value)
 
 
-def _within_edge(image, offset, half) -> np.ndarray:
-    """Pixels of the spine: above the edge's threshold, without the transverse processes.
+def _within_edge(image, edge, region) -> np.ndarray:
+    """Pixels of the spine: above the edge, and within the region's borders beside it.
 
     Parameters
     ----------
     image : ndarray, shape (Z, X)
-        Bone mineral, g/cm2.
-    offset : ndarray, shape (Z, X)
-        Distance from the spine's middle, mm.
-    half : float
-        Half width of the bodies, mm; the region's border lies 3 mm beyond it.
+        Bone mineral as the device shows it, g/cm2.
+    edge : float
+        g/cm2.
+    region : ndarray of bool, shape (Z, X)
+        Cuts the transverse processes off.
     """
-    bone = ndimage.gaussian_filter(image, 0.7) > priors()["dxa"]["edge_g_cm2"]
-    bone &= offset < half + 3.0
+    bone = (ndimage.gaussian_filter(image, 0.7) > edge) & region
     bone = ndimage.binary_opening(bone, iterations=1)
     parts, count = ndimage.label(bone)
     if count:

@@ -25,8 +25,8 @@ import numpy as np
 from scipy import ndimage
 
 from . import dxa, materials
+from .devices import load_devices
 from .scanner import Protocol, scan
-from .traits import priors
 
 CORTEX = 0.8
 """g HA/cm3 of walls and endplates."""
@@ -167,7 +167,7 @@ def esp_dxa() -> list[float]:
     half = BODY_MM / 2
     beside = np.broadcast_to((offset > half + 8) & (offset < half + 36), ha.shape)
     image = dxa.mineral_image(*signal, beside)
-    bone = ndimage.gaussian_filter(image, 0.7) > priors()["dxa"]["edge_g_cm2"]
+    bone = ndimage.gaussian_filter(image, 0.7) > load_devices()["hologic"].edge.value
     bone &= offset < half + 3.0
     bone = ndimage.binary_fill_holes(ndimage.binary_opening(bone))
     return [float(image[bone & (number == n)[:, None]].mean()) for n in range(len(ESP))]

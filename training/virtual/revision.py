@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tokenize
+from dataclasses import asdict
 from pathlib import Path
 
 from CTBMDLib.errors import CTBMDError
@@ -20,6 +21,7 @@ from . import (
     anatomy,
     bone,
     bright,
+    devices,
     dxa,
     materials,
     patient,
@@ -37,7 +39,7 @@ from . import (
 
 NAME = "cohort.json"
 MODULES = (
-    anatomy, bone, bright, dxa, materials, patient, posterior, primitives, projector, raster, scanner,
+    anatomy, bone, bright, devices, dxa, materials, patient, posterior, primitives, projector, raster, scanner,
     soft, spectra, texture, traits, trunk,
 )  # fmt: skip
 """All that `patient` imports of the simulator, itself included: they decide a patient's bytes."""
@@ -103,8 +105,10 @@ def _between(lines, start, end) -> str:
 
 
 def revision() -> str:
-    """Digest of all that decides a patient's bytes: sources, frozen tables, priors in force."""
+    """Digest of all that decides a patient's bytes: sources, frozen tables, priors in force, devices."""
     digest = hashlib.sha256(json.dumps(traits.priors(), sort_keys=True).encode())
+    made = {name: asdict(device) for name, device in devices.load_devices().items()}
+    digest.update(json.dumps(made, sort_keys=True).encode())
     for path in sorted((Path(module.__file__) for module in MODULES), key=lambda path: path.name):
         said = statements(path.read_text(encoding="utf-8"))
         digest.update(json.dumps([path.name, said]).encode())
