@@ -32,7 +32,7 @@ class Plan:
         'wide' trains; of its anatomies every tenth is held out for
         telling the error while it trains and for the response to mineral.
         'wide_A' and 'paper' train networks of the studies only. 'validation' sets
-        the interval; 'internal' and 'external' are only tested on.
+        the interval; 'internal', 'external' and 'asia' are only tested on.
     images_per_plane : int
     images_seen : int
         Images each member is trained on, repeats counted.
@@ -55,28 +55,30 @@ class Plan:
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "1.0.0"
-    date: str = "2026-11-23"
+    version: str = "2.0.0"
+    date: str = "2026-11-28"
 
 
 FULL = Plan(
     {
-        "wide": Part(669, 1, "wide", "mixed"),  # 600 to train with, 69 held out
-        "validation": Part(60, 11, "realistic", "A"),
-        "internal": Part(45, 12, "realistic", "A"),
-        "external": Part(50, 13, "realistic", "B"),
-        "paper": Part(183, 14, "realistic", "A"),
-        "wide_A": Part(99, 15, "wide", "A"),
+        "wide": Part(669, 101, "wide", "mixed"),  # 600 to train with, 69 held out
+        "validation": Part(60, 111, "realistic", "A"),
+        "internal": Part(100, 112, "realistic", "A"),
+        "external": Part(100, 113, "realistic", "B"),
+        "asia": Part(100, 114, "realistic", "C"),
+        "paper": Part(183, 116, "realistic", "A"),
+        "wide_A": Part(99, 115, "wide", "A"),
     }
 )
 QUICK = Plan(
     {
-        "wide": Part(6, 1, "wide", "mixed"),
-        "validation": Part(3, 11, "realistic", "A"),
-        "internal": Part(3, 12, "realistic", "A"),
-        "external": Part(3, 13, "realistic", "B"),
-        "paper": Part(2, 14, "realistic", "A"),
-        "wide_A": Part(3, 15, "wide", "A"),
+        "wide": Part(6, 101, "wide", "mixed"),
+        "validation": Part(3, 111, "realistic", "A"),
+        "internal": Part(3, 112, "realistic", "A"),
+        "external": Part(3, 113, "realistic", "B"),
+        "asia": Part(3, 114, "realistic", "C"),
+        "paper": Part(2, 116, "realistic", "A"),
+        "wide_A": Part(3, 115, "wide", "A"),
     },
     images_per_plane=2,
     images_seen=400,

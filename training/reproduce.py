@@ -33,6 +33,8 @@ from .virtual import checks, contact_sheet
 from .virtual.cohort import make_cohort
 from .virtual.patient import load_patient
 
+TESTED = ("internal", "external", "asia")
+"""Parts that are only tested on."""
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
@@ -113,7 +115,7 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
     if first:
         say("evaluating")
         tables = read_tables(plan, paths, held)
-        report = clock.time("evaluation", assess, plan, members, tables)
+        report = clock.time("evaluation", assess, plan, members, tables, TESTED)
         report["patients"] = {"train": len(wide), **{k: len(v) for k, v in tables.items()}}
         report["images"] = len(train)
         # Before the studies, which take longer: a bundle is there to be tried.
@@ -173,7 +175,7 @@ def make_cohorts(plan: Plan, work, workers: int | None) -> dict:
 
 def read_tables(plan: Plan, paths, held_paths) -> dict:
     """The tables to evaluate on, by name."""
-    wanted = {name: paths[name] for name in ("validation", "internal", "external")}
+    wanted = {name: paths[name] for name in ("validation", *TESTED)}
     wanted["held"] = held_paths
     return {
         name: evaluate.read_table(part, load_patient, plan.standard)
@@ -199,7 +201,7 @@ def write_cohort_pages(results, work, paths) -> None:
     folders = {paths[name][0].parent for name in ("validation", "internal")}
     text = checks.summary(sorted(folders))
     write_text(Path(results) / "cohort.txt", text + "\n", overwrite=True)
-    records = [load_patient(path) for path in (*paths["internal"][:2], *paths["external"][:2])]
+    records = [load_patient(path) for name in TESTED for path in paths[name][:2]]
     virtual = contact_sheet.virtual_slices(records)
     contact_sheet.draw(Path(results) / "contact_sheet.jpg", virtual, dpi=60)
     if SHARED_DATA.is_dir():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from CTBMDLib.bmd.interval import conformal_quantile, image_spread, spread
+from CTBMDLib.dxa import HOLOGIC, SAME, Scale, device_named
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.model.images import cut_images
 
@@ -31,6 +33,8 @@ class Table:
         Standard images by level.
     kvp : ndarray, shape (n,)
         Tube voltage, NaN where unknown.
+    device : str
+        DXA device in whose g/cm2 `total` and `levels` are, of `CTBMDLib.dxa.DEVICES`.
     """
 
     names: list
@@ -44,13 +48,16 @@ class Table:
     slice_dxa: np.ndarray
     images: list
     kvp: np.ndarray
+    device: str = HOLOGIC.name
 
     def __len__(self):
         return len(self.names)
 
     def first(self, count) -> Table:
         """The first patients of the table."""
-        return Table(*(getattr(self, item.name)[:count] for item in fields(self)))
+        per_patient = [item.name for item in fields(self) if item.name != "device"]
+        first = {name: getattr(self, name)[:count] for name in per_patient}
+        return Table(**first, device=self.device)
 
     @property
     def female(self):
@@ -60,9 +67,10 @@ class Table:
 
 def read_table(paths, load, standard, progress=None) -> Table:
     """Cut the standard images of patients and compute the baselines' inputs."""
-    rows = []
+    rows, devices = [], set()
     for index, path in enumerate(paths):
         record = load(path)
+        devices.add(getattr(record, "device", HOLOGIC.name))
         images = {
             level: cut_images(record.slabs[level], record.slices[level], standard).hu
             for level in MEASURED
@@ -85,6 +93,8 @@ def read_table(paths, load, standard, progress=None) -> Table:
         )
         if progress:
             progress((index + 1) / len(paths), f"Reading patients {index + 1}/{len(paths)}")
+    if len(devices) > 1:
+        raise ValueError(f"patients of {len(devices)} DXA devices in one table: no scale is both")
     names, anatomy, sex, age, bmi, total, levels, hu, dxa, images, kvp = zip(*rows, strict=True)
     return Table(
         list(names),
@@ -98,6 +108,7 @@ def read_table(paths, load, standard, progress=None) -> Table:
         np.array(dxa, float),
         list(images),
         np.array(kvp, float),
+        devices.pop() if devices else HOLOGIC.name,
     )
 
 
@@ -111,15 +122,19 @@ class Predictions:
     levels : ndarray, shape (n, 4)
     level_members : ndarray, shape (members, n, 4)
     image_variance : ndarray, shape (n, 4)
+    scale : Scale
+        From the model's g/cm2 to those of the table, in which all of these are.
     """
 
     total: np.ndarray
     levels: np.ndarray
     level_members: np.ndarray
     image_variance: np.ndarray
+    scale: Scale = SAME
 
     def spread(self, floor):
         """SD before the conformal factor, (levels (n, 4), totals (n,))."""
+        floor = floor * self.scale.slope
         level = spread(floor, self.level_members.var(axis=0), self.image_variance)
         count = np.isfinite(self.levels).sum(axis=1)
         total = spread(
@@ -130,13 +145,15 @@ class Predictions:
         return level, total
 
 
-def predict_table(predict, table: Table) -> Predictions:
+def predict_table(predict, table: Table, model_device: str = HOLOGIC.name) -> Predictions:
     """Answers as `estimate` gives them: mean over images, members and levels.
 
     Parameters
     ----------
     predict : callable(hu (n, size, size), kvp (n,)) -> (members, n)
     table : Table
+    model_device : str
+        DXA device that the model answers as; its answers are converted to the table's.
     """
     stack, owner, kvp = [], [], []
     for index, images in enumerate(table.images):
@@ -153,8 +170,12 @@ def predict_table(predict, table: Table) -> Predictions:
         members[:, index, level] = part.mean(axis=1)
         variance[index, level] = image_spread(part)
         start += count
+    scale = Scale(model_device, table.device)
+    members = scale.value(members)
     levels = members.mean(axis=0)
-    return Predictions(np.nanmean(levels, axis=1), levels, members, variance)
+    return Predictions(
+        np.nanmean(levels, axis=1), levels, members, variance * scale.slope**2, scale
+    )
 
 
 def figures(predicted, measured, low=None, *, draws=1000, seed=0) -> dict:
@@ -216,10 +237,10 @@ def osteoporosis(table: Table, reference) -> np.ndarray | None:
     """Which patients have a T-score of -2.5 or less by DXA; None where that is not known of all."""
     if reference is None or not np.isfinite(table.female).all():
         return None
-    t = [
-        reference.t_score(bmd, "L1-L4", sex)
-        for bmd, sex in zip(table.total, table.sex, strict=True)
-    ]
+    # A reference is of one device: what another measured is converted to it.
+    target = device_named(reference.device) or table.device
+    total = Scale(table.device, target).value(table.total)
+    t = [reference.t_score(bmd, "L1-L4", sex) for bmd, sex in zip(total, table.sex, strict=True)]
     return np.array([x is not None and x <= -2.5 for x in t])
 
 
@@ -244,10 +265,9 @@ def coverage(predictions: Predictions, table: Table, interval: dict) -> dict:
     """Share of DXA values inside the interval, and its mean half width."""
     level_sd, total_sd = predictions.spread(interval["floor_g_cm2"])
     known = np.isfinite(table.levels) & np.isfinite(predictions.levels)
-    half_level, half_total = (
-        interval["quantile_level"] * level_sd,
-        interval["quantile_total"] * total_sd,
-    )
+    z = NormalDist().inv_cdf((1 + interval["level"]) / 2)
+    half_level = np.hypot(interval["quantile_level"] * level_sd, z * predictions.scale.sd("level"))
+    half_total = np.hypot(interval["quantile_total"] * total_sd, z * predictions.scale.sd("total"))
     inside = np.abs(predictions.levels - table.levels) <= half_level
     return {
         "levels": float(inside[known].mean()),

@@ -14,7 +14,11 @@ from CTBMDLib.safefile import write_text
 from .evaluate import osteoporosis
 from .studies import PRIORS, SCANNERS, SHUFFLED, SOURCES
 
-NAMES = {"internal": "internal (institution A)", "external": "external (institution B)"}
+NAMES = {
+    "internal": "internal (institution A)",
+    "external": "external (institution B)",
+    "asia": "East Asian people and a Lunar DXA (institution C)",
+}
 PAPER = {
     "internal": "r 0.852, AUC 0.965 (45 patients)",
     "external": "r 0.840, AUC 0.970 (50 patients)",
@@ -123,7 +127,7 @@ def _ending(report, simulated) -> list[str]:
         out += [f"Minutes of each stage: {parts}; {hours:.2f} hours in all.", ""]
     if simulated:
         out += [
-            "Virtual patients of both institutions, chosen by number alone (the first two of each):",
+            "Virtual patients of the tested institutions, chosen by number alone (the first two of each):",
             "[contact_sheet.jpg](contact_sheet.jpg); simulated aBMD and HU beside the literature:",
             "[cohort.txt](cohort.txt).",
             "",
