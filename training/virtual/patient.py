@@ -87,11 +87,17 @@ class PatientRecord:
     facts: dict = field(default_factory=dict)
 
 
+def _site(institution: str) -> dict:
+    """Priors of an institution."""
+    sites = priors()["institution"]
+    if institution not in sites:
+        raise ValueError(f"institution is one of {', '.join(sites)}, not {institution!r}")
+    return sites[institution]
+
+
 def draw_protocol(rng: np.random.Generator, institution: str):
     """Draw how a patient of an institution is scanned."""
-    if institution not in priors()["institution"]:
-        raise ValueError(f"institution is 'A', 'B', 'C' or 'mixed', not {institution!r}")
-    p = priors()["institution"][institution]
+    p = _site(institution)
     mixed = institution == "mixed"
     filtration = (rng.uniform(0, p["al_mm"]), rng.uniform(0, p["cu_mm"])) if mixed else None
     low, high = p["noise_hu"]
@@ -120,7 +126,7 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     group, step = divmod(number, len(steps))
     rng = np.random.default_rng([seed, group, 1])
     anatomy_seed = int(rng.integers(1, 2**31))
-    site = priors()["institution"][institution]
+    site = _site(institution)
     traits = draw_traits(rng, population, site["descent"])
     own = np.random.default_rng([seed, number, 2])
     if len(steps) > 1:
