@@ -62,7 +62,7 @@ class Plan:
 FULL = Plan(
     {
         "wide": Part(669, 101, "wide", "mixed"),  # 600 to train with, 69 held out
-        "validation": Part(60, 111, "realistic", "A"),
+        "validation": Part(100, 111, "realistic", "mixed"),  # several scanners and voltages
         "internal": Part(100, 112, "realistic", "A"),
         "external": Part(100, 113, "realistic", "B"),
         "asia": Part(100, 114, "realistic", "C"),
@@ -73,7 +73,7 @@ FULL = Plan(
 QUICK = Plan(
     {
         "wide": Part(6, 101, "wide", "mixed"),
-        "validation": Part(3, 111, "realistic", "A"),
+        "validation": Part(3, 111, "realistic", "mixed"),
         "internal": Part(3, 112, "realistic", "A"),
         "external": Part(3, 113, "realistic", "B"),
         "asia": Part(3, 114, "realistic", "C"),

@@ -13,7 +13,8 @@ Nothing is trained on these scans. For each one it prints
 - repeatability: SD of the L1-L4 answer over moved, turned, noisier and resampled
   versions of the same scan (goal at most 0.02 g/cm2);
 - the answer beside the CT-derived areal BMD and beside the regression of Comp2Comp
-  (aBMD = 0.002534 x HU + 0.2298, HU of the whole vertebra over L1-L4).
+  (aBMD = 0.002534 x HU + 0.2298, HU of the whole vertebra over L1-L4);
+- the answer beside the published lines of areal BMD on HU, see `lines`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from CTBMDLib.volume import AIR_HU
 
 from .answers import answer
 from .edited import Scan
+from .lines import beside_the_lines, hu_of_l1
 from .yardstick import PROJECTIONS, calibrate
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -107,6 +109,7 @@ def check(scan, bundle):
     return {
         "scan": scan.name,
         "l1_l4": base,
+        "l1_hu": hu_of_l1(scan.volume, scan.levels),
         "levels": each,
         "response": response,
         "shares": shares,
@@ -167,6 +170,7 @@ def to_text(results, bundle):
             f"{x['l1_l4'] - x['derived']:+.3f} | {x['comp2comp']:.3f} ({x['vertebra_hu']:.0f} HU, "
             f"{x['mask']}) | {x['l1_l4'] - x['comp2comp']:+.3f} |"
         )
+    out += beside_the_lines(results)
     out += [
         "",
         "Response to scaled mineral: change of the answer over the change of the CT-derived value",

@@ -74,7 +74,9 @@ def test_every_changed_prior_of_the_studies_is_one_of_the_file_and_another_value
                 old, new = _leaves(before[name]), _leaves(value)
                 assert [key for key, _ in old] == [key for key, _ in new]
                 assert [np.ndim(x) for _, x in old] == [np.ndim(x) for _, x in new]
-                assert not any(np.array_equal(x, y) for (_, x), (_, y) in zip(old, new, strict=True))
+                assert not any(
+                    np.array_equal(x, y) for (_, x), (_, y) in zip(old, new, strict=True)
+                )
 
 
 def test_what_is_another_scanner_leaves_the_people_and_their_dxa_alone():

@@ -173,7 +173,17 @@ def test_a_verdict_knows_the_band_and_the_error(anchors):
     assert checks.verdict(anchor, 115.0, 3.0) == "open"
     assert checks.verdict(anchor, 115.0, 2.0) == "FAIL"
     assert checks.verdict(anchor, np.nan, np.nan) == "-"
-    assert checks.verdict(replace(anchor, people="east-asian"), 100.0, 1.0) == "-"
+
+
+def test_an_anchor_is_held_beside_its_own_people(anchors):
+    west, east = (estimates.Cohort.of(*people(60, seed)) for seed in (3, 4))
+    east.people = "east-asian"
+    anchor = next(a for a in anchors if a.id == "line.western.100")
+    other = replace(anchor, people="east-asian")
+    assert not np.isfinite(west.figure(other)[0])
+    west.others["east-asian"] = east
+    assert west.figure(anchor) != west.figure(other)
+    assert west.figure(other) == east.figure(other)
 
 
 def test_the_report_keeps_set_and_test_apart_and_names_what_fails(anchors):

@@ -109,7 +109,9 @@ def test_one_anatomy_at_several_mineral_contents(unscanned):
 
 def test_unknown_institution_is_refused():
     with pytest.raises(ValueError, match="institution"):
-        patient.draw_protocol(np.random.default_rng(0), "C")
+        patient.draw_protocol(np.random.default_rng(0), "D")
+    with pytest.raises(ValueError, match="institution"):
+        patient.make_patient(1, 0, "realistic", "D")
 
 
 @pytest.mark.slow

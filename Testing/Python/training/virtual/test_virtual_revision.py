@@ -49,7 +49,7 @@ def test_comments_docstrings_imports_and_empty_lines_are_no_change(moved):
 @pytest.mark.parametrize(
     ("module", "before", "after"),
     [
-        ("dxa", "half + 3.0", "half + 3.1"),
+        ("dxa", "0.05 * sizes.max()", "0.06 * sizes.max()"),
         ("patient", "DENSER = 1.2", "DENSER = 1.3"),
         ("anatomy", "rng.uniform(0.06, 0.13)", "rng.uniform(0.13, 0.06)"),
     ],
@@ -95,6 +95,17 @@ def imported_by(module) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.level == 1:
             names |= {node.module} if node.module else {alias.name for alias in node.names}
     return names
+
+
+def test_another_device_is_another_revision(monkeypatch, tmp_path):
+    before = revision.revision()
+    text = revision.devices.FILE.read_text()
+    assert "value = 0.925" in text
+    other = tmp_path / "devices.toml"
+    other.write_text(text.replace("value = 0.925", "value = 0.93"))
+    changed = revision.devices.load_devices(other)
+    monkeypatch.setattr(revision.devices, "load_devices", lambda: changed)
+    assert revision.revision() != before
 
 
 def test_all_that_a_patient_depends_on_is_digested():
