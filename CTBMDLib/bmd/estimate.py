@@ -15,7 +15,7 @@ from ..model.images import ImageStandard, LevelImages, cut_images
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import quality
-from .interval import image_spread, interval_half_width
+from .interval import image_spread, interval_for, interval_half_width
 from .places import refuse_impossible
 from .quality import Finding
 from .reference import ReferenceTable, category
@@ -93,6 +93,7 @@ class Common:
     bundle: ModelBundle
     findings: list[Finding]
     scale: Scale = SAME
+    kvp: float | None = None
 
     def row(
         self,
@@ -106,7 +107,7 @@ class Common:
         levels: str | None = None,
     ) -> LevelResult:
         """One row of the table, of a vertebra or of their mean (`TOTAL`)."""
-        bundle, interval = self.bundle, self.bundle.card["interval"]
+        bundle, interval = self.bundle, interval_for(self.bundle.card["interval"], self.kvp)
         kind = "total" if level == TOTAL else "level"
         half = interval_half_width(interval, answer.members, answer.image_variance, kind)
         half = self.scale.half_width(half, kind, interval.get("level", 0.9))
@@ -230,6 +231,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         bundle=bundle,
         findings=findings,
         scale=scale,
+        kvp=facts.kvp,
     )
     levels, total, reason = rows(common, cuts, answers)
     if facts.kvp is None:

@@ -10,6 +10,32 @@ import numpy as np
 QUANTILES = ("quantile_level", "quantile_total")
 """Entries of a card's `interval` that the spread is multiplied by, for a vertebra and for L1-L4."""
 
+WITHOUT_KVP = "without_kvp"
+"""Entry with quantiles of their own for a CT whose tube voltage nobody knows; a card may lack it."""
+
+
+def interval_for(interval: dict[str, Any], kvp: float | None) -> dict[str, Any]:
+    """The card's interval as it is for a CT of this tube voltage.
+
+    Parameters
+    ----------
+    interval : dict
+        The card's `interval`.
+    kvp : float or None
+        kV; None where it is unknown, which widens the interval by what that costs.
+    """
+    if kvp is not None:
+        return interval
+    return {**interval, **interval.get(WITHOUT_KVP, {})}
+
+
+def scaled_quantiles(interval: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A copy of a card's `interval` with every quantile times `factor`."""
+    out = {**interval, **{key: interval[key] * factor for key in QUANTILES}}
+    if WITHOUT_KVP in interval:
+        out[WITHOUT_KVP] = {k: v * factor for k, v in interval[WITHOUT_KVP].items()}
+    return out
+
 
 def image_spread(values: Any) -> float:
     """Variance of a level's mean over its images.
@@ -57,7 +83,7 @@ def interval_half_width(
     Parameters
     ----------
     interval : dict
-        The card's `interval`.
+        The card's `interval`, as `interval_for` gives it.
     members : array_like, shape (members,)
         Each member's estimate.
     image_variance : float
@@ -76,7 +102,8 @@ def rescaled_half_widths(interval: dict[str, Any], half_widths: Any, scale: floa
     Parameters
     ----------
     interval : dict
-        The card's `interval` that the half widths were made with.
+        The card's `interval` that the half widths were made with; its `quantile_total` may be
+        one of each, shape (n,), where they were not all made with the same (`interval_for`).
     half_widths : array_like, shape (n,)
         g/cm2.
     scale : float
@@ -85,7 +112,7 @@ def rescaled_half_widths(interval: dict[str, Any], half_widths: Any, scale: floa
     -------
     ndarray, shape (n,)
     """
-    quantile, floor = interval["quantile_total"], interval["floor_g_cm2"]
+    quantile, floor = np.asarray(interval["quantile_total"], float), interval["floor_g_cm2"]
     varied = (np.asarray(half_widths, float) / quantile) ** 2 - floor**2
     return quantile * spread(floor, scale**2 * np.maximum(varied, 0), 0.0)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..bmd.estimate import estimate
-from ..bmd.interval import QUANTILES, conformal_quantile, rescaled_half_widths
+from ..bmd.interval import conformal_quantile, interval_for, rescaled_half_widths, scaled_quantiles
 from ..bmd.result import BMDResult
 from ..dxa import common_device, device_named, maker
 from ..errors import CTBMDError
@@ -159,6 +159,7 @@ class _Compared:
     estimated: list[float]
     measured: list[float]
     half_widths: list[float]
+    quantiles: list[float]
     words: dict[int, str]
     errors: list[str]
 
@@ -221,7 +222,9 @@ def calibrate(
     findings = odd + seen.told([pair.case for pair in pairs]) + several
     # Split conformal on the leave-one-out errors: the factor that makes the
     # interval hold 90 % of them.
-    half_widths = rescaled_half_widths(interval, seen.half_widths, calibration.scale)
+    half_widths = rescaled_half_widths(
+        {**interval, "quantile_total": seen.quantiles}, seen.half_widths, calibration.scale
+    )
     ratio = conformal_quantile(np.abs(errors) / half_widths, interval["level"])
     calibration = replace(
         calibration, quantile_ratio=ratio, findings=tuple(findings), dxa_device=device
@@ -280,7 +283,7 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
     """Estimate each pair's CT over the levels that its DXA measured."""
     from .cases import open_case
 
-    seen = _Compared([], [], [], {}, [])
+    seen = _Compared([], [], [], [], {}, [])
     persons: dict[str, list[str]] = {}
     for index, pair in enumerate(pairs):
         progress.step(index / len(pairs), f"Estimating {pair.case}")
@@ -300,6 +303,8 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
         seen.estimated.append(bmd)
         seen.measured.append(dxa)
         seen.half_widths.append(half)
+        used = interval_for(plain.card["interval"], volume.acquisition.kvp)
+        seen.quantiles.append(used["quantile_total"])
     seen.errors += [
         f"{', '.join(cases)} are of one patient ({person}); a site calibration takes one CT each"
         for person, cases in persons.items()
@@ -352,8 +357,7 @@ def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
     if old:
         card.pop("dxa_device", None)
         card.update(old.get("of", {}))
-        for key in QUANTILES:
-            card["interval"][key] /= old.get("interval_ratio", 1.0)
+        card["interval"] = scaled_quantiles(card["interval"], 1 / old.get("interval_ratio", 1.0))
     return ModelBundle(card, bundle.members, bundle.folder)
 
 
@@ -369,8 +373,7 @@ def _calibrated_card(plain: dict[str, Any], calibration: Calibration) -> dict[st
     card["dxa_device"] = calibration.dxa_device
     if plain.get("bmd_range_g_cm2"):
         card["bmd_range_g_cm2"] = [scale * x + offset for x in plain["bmd_range_g_cm2"]]
-    for key in QUANTILES:
-        card["interval"][key] *= calibration.quantile_ratio
+    card["interval"] = scaled_quantiles(card["interval"], calibration.quantile_ratio)
     card["calibration"] = {
         "scale": scale,
         "offset_g_cm2": offset,

@@ -9,8 +9,10 @@ from CTBMDLib.bmd.interval import (
     QUANTILES,
     conformal_quantile,
     image_spread,
+    interval_for,
     interval_half_width,
     rescaled_half_widths,
+    scaled_quantiles,
     spread,
 )
 
@@ -51,6 +53,29 @@ def test_a_rescaled_half_width_by_hand(scale):
     assert wide == pytest.approx(1.7 * np.hypot(0.03, 0.04 * scale))
     assert floor == pytest.approx(1.7 * 0.03)
     assert less == pytest.approx(1.7 * 0.03)
+
+
+def test_without_a_tube_voltage_the_interval_has_quantiles_of_its_own():
+    card = {**CARD, "without_kvp": {"quantile_level": 5.0, "quantile_total": 3.4}}
+    assert interval_for(card, 120.0) is card
+    assert interval_for(CARD, None) == CARD
+    wider = interval_for(card, None)
+    assert interval_half_width(wider, [1.0], 0.0, "total") == pytest.approx(3.4 * 0.03)
+    assert interval_half_width(card, [1.0], 0.0, "total") == pytest.approx(1.7 * 0.03)
+    assert wider["floor_g_cm2"] == CARD["floor_g_cm2"]
+    twice = scaled_quantiles(card, 2.0)
+    assert interval_for(twice, None)["quantile_level"] == 10.0
+    assert interval_for(twice, 120.0)["quantile_total"] == 3.4
+    assert card["without_kvp"]["quantile_level"] == 5.0, "the card given stays as it is"
+    assert scaled_quantiles(twice, 0.5) == card
+    assert "without_kvp" not in scaled_quantiles(CARD, 2.0)
+
+
+def test_half_widths_of_known_and_unknown_voltages_are_rescaled_each_by_its_own():
+    mixed = {**CARD, "quantile_total": [1.7, 3.4]}
+    known, unknown = rescaled_half_widths(mixed, [1.7 * 0.05, 3.4 * 0.05], 1.25)
+    assert known == pytest.approx(1.7 * np.hypot(0.03, 0.05))
+    assert unknown == pytest.approx(2 * known)
 
 
 def test_the_quantile_for_each_count_of_patients():
