@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from ..bmd.export import fixed
 from ..disclaimers import disclaimer
@@ -13,6 +12,7 @@ from ..model.bundle import ModelBundle
 from .validate_charts import Point, bland_altman, roc, scatter
 from .validate_pairs import Pair, Unit
 from .validate_report import (
+    ADVANTAGE,
     FITTED,
     HU,
     LOW_MASS,
@@ -155,8 +155,7 @@ def _cell(
     def shown(value: float) -> str:
         if percent:
             return f"{100 * value:.0f} %"
-        text = fixed(value, decimals)
-        return f"+{text}" if signed and float(text) > 0 else text
+        return _plain(Figure(value), decimals, signed)
 
     if figure.low is None or figure.high is None:
         said = escape(figure.note or "")
@@ -180,7 +179,7 @@ def _table(head: Sequence[str], rows: Sequence[str], style: str = "") -> str:
     return f"<table{kind}><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-_COLOURS = {NETWORK: "net", FITTED: "net", HU: "hu"}
+_COLOURS = {NETWORK: "net", FITTED: "net", HU: "hu", ADVANTAGE: ""}
 
 
 def _overall_table(report: Report) -> str:
@@ -192,14 +191,14 @@ def _overall_table(report: Report) -> str:
         f = method.figures
         cells = [
             f'<td class="{_COLOURS[name]}">{escape(name)}</td><td>{method.cases}</td>',
-            _cell(f.get("r"), 3),
-            _cell(f.get("rho"), 3),
+            _cell(f.get("r"), 3, signed=name == ADVANTAGE),
+            _cell(f.get("rho"), 3, signed=name == ADVANTAGE),
             _cell(f.get("ccc"), 3),
             _cell(f.get("bias"), d, signed=True),
-            _cell(f.get("rmse"), d),
+            _cell(f.get("rmse"), d, signed=name == ADVANTAGE),
             _limits(f, d),
-            _cell(f.get(f"auc {OSTEOPOROSIS}"), 3),
-            _cell(f.get(f"auc {LOW_MASS}"), 3),
+            _cell(f.get(f"auc {OSTEOPOROSIS}"), 3, signed=name == ADVANTAGE),
+            _cell(f.get(f"auc {LOW_MASS}"), 3, signed=name == ADVANTAGE),
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     table = _table(head, rows)
@@ -239,7 +238,9 @@ def _explained(report: Report) -> str:
         f"<b>{escape(HU)}</b>: r and AUC are those of the HU themselves; for bias, RMSE and limits a line "
         "from HU to this table's DXA was fitted with each person left out in turn, so its bias is near "
         f"zero by construction. <b>{escape(FITTED)}</b> gives the network the same advantage and is the "
-        "fair row to hold the HU against; the row above it is the network as it comes. Slope and intercept "
+        "fair row to hold the HU against; the row above it is the network as it comes. "
+        f"<b>{escape(ADVANTAGE)}</b>: differences on the same pairs, that of the RMSE between the two fitted "
+        "lines; where its interval holds 0, the two cannot be told apart here. Slope and intercept "
         "are of DXA = intercept + slope x estimate: 1 and 0 where the estimate is calibrated.</p>"
     )
 
@@ -466,24 +467,33 @@ def _methods(page: Page, report: Report) -> list[str]:
 def summary_lines(report: Report) -> list[str]:
     """The main figures in a few lines of plain text, for the screen."""
     what = _what(report).strip(" ()")
-    out = [f"{what}:"] if what else []
+    unit, d = report.unit.name, report.unit.decimals
+    shown = {
+        "r": ("r", 3, ""),
+        "bias": ("bias", d, f" {unit}"),
+        "rmse": ("RMSE", d, f" {unit}"),
+        f"auc {OSTEOPOROSIS}": (f"AUC {OSTEOPOROSIS}", 3, ""),
+    }
+    out = [f"{what[0].upper()}{what[1:]}:"] if what else []
     for name, method in report.overall.methods.items():
         parts = []
-        for key, title in (
-            ("r", "r"),
-            ("bias", "bias"),
-            ("rmse", "RMSE"),
-            (f"auc {OSTEOPOROSIS}", f"AUC {OSTEOPOROSIS}"),
-            ("coverage", "inside the 90 % interval"),
-        ):
-            figure: Any = method.figures.get(key)
+        for key, (title, decimals, after) in shown.items():
+            figure = method.figures.get(key)
             if figure is None:
                 continue
-            if figure.value is None:
-                parts.append(f"{title} {figure.note}")
-            elif key == "coverage":
-                parts.append(f"{title} {100 * figure.value:.0f} %")
-            else:
-                parts.append(f"{title} {figure.value:{'+' if key == 'bias' else ''}.3f}")
+            sign = key == "bias" or name == ADVANTAGE
+            parts.append(
+                f"{title} {_plain(figure, decimals, sign)}{after if figure.value is not None else ''}"
+            )
+        cover = method.figures.get("coverage")
+        if cover is not None and cover.value is not None:
+            parts.append(f"{100 * cover.value:.0f} % inside the 90 % interval")
         out.append(f"{name} ({method.cases} pairs): {', '.join(parts)}")
     return out
+
+
+def _plain(figure: Figure, decimals: int, sign: bool) -> str:
+    if figure.value is None:
+        return figure.note or "unknown"
+    text = fixed(figure.value, decimals)
+    return f"+{text}" if sign and float(text) > 0 else text

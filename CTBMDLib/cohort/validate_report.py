@@ -14,14 +14,18 @@ from .validate_scale import is_simulated, other_scale
 from .validate_statistics import (
     FEW_PERSONS,
     Figure,
+    advantage,
     agreement,
     association,
+    auc_advantage,
     discrimination,
     fitted_apart,
     person_count,
 )
 
 NETWORK, FITTED, HU = "network", "network, line fitted here", "trabecular HU, line fitted here"
+ADVANTAGE = "network less HU"
+"""Differences on the same pairs; that of RMSE is of both lines fitted here."""
 OSTEOPOROSIS, LOW_MASS = "T <= -2.5", "T <= -1.0"
 THRESHOLDS = {OSTEOPOROSIS: -2.5, LOW_MASS: -1.0}
 """WHO: osteoporosis; osteoporosis or low bone mass."""
@@ -43,7 +47,7 @@ class Group:
     ----------
     cases, persons : int
     methods : dict of str to Method
-        `NETWORK`, `FITTED` and `HU`, as far as they can be told.
+        `NETWORK`, `FITTED`, `HU` and `ADVANTAGE`, as far as they can be told.
     with_condition : dict of str to int
         Pairs at or below each of `THRESHOLDS`, among those with a T-score.
     with_t_score : int
@@ -185,7 +189,15 @@ def _group(
             [hu_line[i] for i in have],
             [persons[i] for i in have],
         )
-        counts[HU] = len(have)
+        counts[HU] = counts[ADVANTAGE] = len(have)
+        both = [fitted[i] for i in have], [hu_line[i] for i in have]
+        methods[ADVANTAGE] = advantage(
+            [dxa[i] for i in have],
+            [value[i] for i in have],
+            [pairs[i].hu for i in have],
+            [persons[i] for i in have],
+            fitted=None if None in both[0] + both[1] else both,
+        )
     _add_auc(methods, pairs, unit)
     known = [pair.t_score for pair in pairs if pair.t_score is not None]
     return Group(
@@ -209,7 +221,16 @@ def _of_hu(
 
 
 def _add_auc(methods: dict[str, dict[str, Figure]], pairs: Sequence[Pair], unit: Unit) -> None:
-    """AUC at each threshold for the network and the HU, over the pairs with a T-score."""
+    """AUC at each threshold for the network, the HU and between them, over the pairs with a T-score."""
+    if ADVANTAGE in methods:
+        known = [p for p in pairs if p.t_score is not None and p.hu is not None]
+        for name, limit in THRESHOLDS.items():
+            methods[ADVANTAGE][f"auc {name}"] = auc_advantage(
+                [p.t_score is not None and p.t_score <= limit for p in known],
+                [unit.value(p) for p in known],
+                [p.hu for p in known],
+                [p.person for p in known],
+            )
     for method, value in ((NETWORK, unit.value), (HU, lambda pair: pair.hu)):
         if method not in methods:
             continue

@@ -159,6 +159,52 @@ def discrimination(low: Any, value: Any, persons: Any, draws: int = DRAWS) -> Fi
     return _figures({"auc": lambda w: _auc(w, score, has)}, persons, draws)["auc"]
 
 
+def advantage(
+    dxa: Any,
+    value: Any,
+    other: Any,
+    persons: Any,
+    *,
+    fitted: tuple[Any, Any] | None = None,
+    draws: int = DRAWS,
+) -> dict[str, Figure]:
+    """How much better one value is than another on the same pairs; each draw holds both.
+
+    Parameters
+    ----------
+    dxa, value, other : array_like, shape (n,)
+    persons : array_like, shape (n,)
+    fitted : (array_like, array_like), optional
+        What the lines of both expect of each DXA; see `fitted_apart`.
+    draws : int
+
+    Returns
+    -------
+    dict of str to Figure
+        The differences of `r`, `rho` and, where `fitted`, `rmse`.
+    """
+    x, z, y = (np.asarray(a, float) for a in (value, other, dxa))
+    statistics: dict[str, Statistic] = {
+        "r": lambda w: _pearson(w, x, y) - _pearson(w, z, y),
+        "rho": lambda w: (
+            _pearson(w, _ranks(w, x), _ranks(w, y)) - _pearson(w, _ranks(w, z), _ranks(w, y))
+        ),
+    }
+    if fitted is not None:
+        own, others = (np.asarray(a, float) - y for a in fitted)
+        statistics["rmse"] = lambda w: np.sqrt(_mean(w, own**2)) - np.sqrt(_mean(w, others**2))
+    return _figures(statistics, persons, draws)
+
+
+def auc_advantage(low: Any, value: Any, other: Any, persons: Any, draws: int = DRAWS) -> Figure:
+    """The difference of two AUC on the same pairs; see `discrimination`."""
+    has, x, z = np.asarray(low, bool), np.asarray(value, float), np.asarray(other, float)
+    plain = discrimination(low, value, persons, draws=1)
+    if plain.value is None:
+        return plain
+    return _figures({"auc": lambda w: _auc(w, x, has) - _auc(w, z, has)}, persons, draws)["auc"]
+
+
 def roc_points(low: Any, value: Any) -> tuple[np.ndarray, np.ndarray]:
     """1 - specificity and sensitivity at every threshold, from 0 to 1; shape (k,) each."""
     has, score = np.asarray(low, bool), np.asarray(value, float)

@@ -148,3 +148,24 @@ def test_the_line_that_is_fitted_without_the_person():
 def test_many_pairs_are_drawn_less_often():
     assert len(v.draw_weights(np.arange(100))) == 1 + v.DRAWS
     assert len(v.draw_weights(np.arange(10_000))) == 1 + v.MAX_WEIGHTS // 10_000
+
+
+def test_the_advantage_is_the_difference_on_the_same_pairs():
+    dxa, value = people(80)
+    other = 900 * dxa - 700 + np.random.default_rng(5).normal(0, 90, 80)
+    persons = np.arange(80) // 2
+    fitted = v.fitted_apart(value, dxa, persons), v.fitted_apart(other, dxa, persons)
+    got = v.advantage(dxa, value, other, persons, fitted=fitted)
+    one, two = (v.association(dxa, x, persons) for x in (value, other))
+    rmse = [np.sqrt(np.mean((x - dxa) ** 2)) for x in fitted]
+    assert got["r"].value == pytest.approx(one["r"].value - two["r"].value)
+    assert got["rho"].value == pytest.approx(one["rho"].value - two["rho"].value)
+    assert got["rmse"].value == pytest.approx(rmse[0] - rmse[1])
+    auc = [v.discrimination(dxa < 0.95, x, persons).value for x in (value, other)]
+    assert v.auc_advantage(dxa < 0.95, value, other, persons).value == pytest.approx(
+        auc[0] - auc[1]
+    )
+    # A value beside itself in another unit: no difference, whatever is drawn.
+    same = v.advantage(dxa, value, 1000 * value - 300, persons)["r"]
+    assert same.value == pytest.approx(0, abs=1e-9) and same.low is None
+    assert v.auc_advantage(dxa < 0.01, value, other, persons).value is None
