@@ -84,14 +84,12 @@ class Chart:
         )
         self.parts.append(f'<polyline points="{path}" class="{style}"/>')
 
-    def text(
-        self, x: float, y: float, words: str, anchor: str = "end", style: str = "note"
-    ) -> None:
-        """Words at a value, moved into the chart where they would leave it."""
+    def text(self, x: float, y: float, words: str, anchor: str = "end", up: int = 0) -> None:
+        """Words `up` pixels above a value, moved into the chart where they would leave it."""
         a, b = self.place(x, y)
-        b = min(max(b, TOP + 12), HEIGHT - BOTTOM - 4)
+        b = min(max(b - up, TOP + 12), HEIGHT - BOTTOM - 4)
         self.parts.append(
-            f'<text x="{a:.1f}" y="{b:.1f}" text-anchor="{anchor}" class="{style}">{escape(words)}</text>'
+            f'<text x="{a:.1f}" y="{b:.1f}" text-anchor="{anchor}" class="note">{escape(words)}</text>'
         )
 
     def svg(self) -> str:
@@ -180,21 +178,27 @@ def scatter(
 
 
 def bland_altman(
-    title: str, labels: tuple[str, str], points: Sequence[Point], colour: str, decimals: int
+    title: str,
+    labels: tuple[str, str],
+    points: Sequence[Point],
+    colour: str,
+    decimals: int | None,
 ) -> str:
     """Difference (y) against the mean of both (x), with the mean and the limits of agreement.
 
-    The points are given as value (x) and DXA (y).
+    The points are given as value (x) and DXA (y); `decimals` of the lines' figures, None
+    where the points are too few for any line.
     """
     moved = [Point((p.x + p.y) / 2, p.x - p.y, p.mark, p.title) for p in points]
     errors = np.array([p.y for p in moved])
-    bias = float(errors.mean())
-    sd = float(errors.std(ddof=1)) if len(errors) > 1 else 0.0
-    lines = [
-        (f"mean {bias:+.{decimals}f}", bias, "mean"),
-        (f"+1.96 SD {bias + 1.96 * sd:+.{decimals}f}", bias + 1.96 * sd, "limit"),
-        (f"-1.96 SD {bias - 1.96 * sd:+.{decimals}f}", bias - 1.96 * sd, "limit"),
-    ]
+    lines: list[tuple[str, float, str]] = []
+    if decimals is not None and len(errors) > 1:
+        bias, reach = float(errors.mean()), 1.96 * float(errors.std(ddof=1))
+        lines = [
+            (f"mean {bias:+.{decimals}f}", bias, "mean"),
+            (f"+1.96 SD {bias + reach:+.{decimals}f}", bias + reach, "limit"),
+            (f"-1.96 SD {bias - reach:+.{decimals}f}", bias - reach, "limit"),
+        ]
     x = span([p.x for p in moved])
     y = span([*errors.tolist(), *(value for _, value, _ in lines), 0.0])
     chart = Chart(title, *labels, x, y, colour)
@@ -202,9 +206,7 @@ def bland_altman(
     chart.points(moved)
     for words, value, style in lines:
         chart.line(x, (value, value), f"{style} {colour}")
-        _, at = chart.place(x[0], value)
-        up = y[0] + (y[1] - y[0]) * (HEIGHT - BOTTOM - at + 4) / (HEIGHT - TOP - BOTTOM)
-        chart.text(x[1] - 0.01 * (x[1] - x[0]), up, words)
+        chart.text(x[1] - 0.01 * (x[1] - x[0]), value, words, up=4)
     return chart.svg()
 
 

@@ -106,7 +106,7 @@ def make_page(
         f"table {escape(page.table)}, {escape(page.date)}. Its weights were not changed. "
         "'Network' is the estimate as it comes. "
         "The trabecular HU of the same vertebrae, as a reader would draw them, stand beside it.</p>",
-        f'<p class="flow">{page.rows} rows in the table: {len(left)} left out (listed below), '
+        f'<p class="flow">{page.rows} rows in the table: {len(left) or "none"} left out, '
         f"{overall.cases} CT of {overall.persons} persons compared.</p>",
         *_list("Before you read the figures", report.warnings),
         f"<h2>Agreement of L1-L4{escape(what)}</h2>",
@@ -150,7 +150,7 @@ def _cell(
     if figure is None:
         return '<td class="none">-</td>'
     if figure.value is None:
-        return f'<td class="none">{escape(figure.note or "unknown")}</td>'
+        return _no_cell(figure.note)
 
     def shown(value: float) -> str:
         if percent:
@@ -164,12 +164,19 @@ def _cell(
     return f"<td>{shown(figure.value)}<small>{said}</small></td>"
 
 
+def _no_cell(note: str | None) -> str:
+    """A cell that says why it has no figure: 'too few to tell', and below it how few."""
+    what, _, more = (note or "unknown").partition(": ")
+    below = f"<small>{escape(more)}</small>" if more else ""
+    return f'<td class="none">{escape(what)}{below}</td>'
+
+
 def _limits(figures: dict[str, Figure], decimals: int) -> str:
     low, high = figures.get("loa_low"), figures.get("loa_high")
     if low is None or high is None:
         return '<td class="none">-</td>'
     if low.value is None or high.value is None:
-        return f'<td class="none">{escape(low.note or high.note or "unknown")}</td>'
+        return _no_cell(low.note or high.note)
     return f"<td>{low.value:+.{decimals}f} to {high.value:+.{decimals}f}</td>"
 
 
@@ -264,7 +271,7 @@ def _charts(report: Report, pairs: Sequence[Pair]) -> list[str]:
                 (both, f"network - DXA, {unit.name}"),
                 points,
                 "network",
-                unit.decimals,
+                unit.decimals if report.overall.persons >= MIN_PERSONS else None,
             )
         )
     else:

@@ -13,6 +13,7 @@ from .validate_pairs import G_CM2, Pair, Unit
 from .validate_scale import is_simulated, other_scale
 from .validate_statistics import (
     FEW_PERSONS,
+    MIN_PERSONS,
     Figure,
     advantage,
     agreement,
@@ -285,7 +286,12 @@ def _warnings(
     """What a reader needs to know before the figures, a sentence each."""
     count, persons = len(pairs), person_count([pair.person for pair in pairs])
     out = []
-    if persons < FEW_PERSONS:
+    if persons < MIN_PERSONS:
+        out.append(
+            f"Only {persons} person{'' if persons == 1 else 's'}: too few to tell anything; the charts show "
+            "the pairs as they are."
+        )
+    elif persons < FEW_PERSONS:
         out.append(
             f"Only {persons} persons: the figures say little, and their intervals are too narrow."
         )

@@ -153,6 +153,8 @@ def discrimination(low: Any, value: Any, persons: Any, draws: int = DRAWS) -> Fi
     """
     has, score = np.asarray(low, bool), np.asarray(value, float)
     persons = np.asarray(persons)
+    if not len(has):
+        return Figure(None, note="no T-scores")
     ill, well = person_count(persons[has]), person_count(persons[~has])
     if min(ill, well) < MIN_CLASS:
         return Figure(None, note=f"{TOO_FEW}: {ill} with and {well} without")

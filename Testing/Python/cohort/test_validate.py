@@ -179,7 +179,7 @@ def test_every_row_is_compared_or_left_out_with_its_reason(check, site):
         assert str(site) not in row["reason"]  # a list to hand on does not say where the CT lie
     assert f"14 cases compared, {len(bad)} cases left out" in printed.out
     text = (output / "report.html").read_text(encoding="utf-8")
-    assert f"{len(rows) - 1 + len(bad)} rows in the table: {len(bad)} left out" in text
+    assert f"{len(rows) - 1 + len(bad)} rows in the table: {len(bad)} left out, " in text
     assert "screws at L2" in text or "Screws at L2" in text
     assert figures_of(output)["left_out"] == len(bad)
     output, _ = check([*rows, "c.nii,I,levels.json,F,1.0,400,"], "--max-days", "0", name="any")
@@ -263,13 +263,14 @@ def test_groups_and_what_is_too_small_to_tell(check):
     assert small["r"] == {"value": None, "interval_95": None, "note": "too few to tell: 3 persons"}
     assert "The tube voltage of 5 of 14 CT is unknown" in printed.out
     assert "Only 14 persons" in printed.out
-    assert "too few to tell: 3 persons" in (output / "report.html").read_text()
+    assert "too few to tell<small>3 persons</small>" in (output / "report.html").read_text()
 
 
 def test_with_three_persons_the_page_still_comes(check):
     output, _ = check(table()[:4])
     text = (output / "report.html").read_text()
-    assert "too few to tell: 3 persons" in text and text.count("<svg") >= 2
+    assert "too few to tell<small>3 persons</small>" in text and text.count("<svg") >= 2
+    assert "too few to tell anything" in text and "1.96 SD" not in text.split("<h2>How")[0]
     assert figures_of(output)["overall"]["methods"]["network"]["bias"]["value"] is None
 
 
@@ -379,7 +380,7 @@ def test_a_virtual_hospital_is_called_simulated(check):
         more=",manufacturer,device", cells=lambda n: ",CTBMD virtual scanner,simulated DXA"
     )
     output, printed = check(rows)
-    assert figures_of(output)["simulated"] == "all" and "simulated CT, simulated DXA" in printed.out
+    assert figures_of(output)["simulated"] == "all" and "Simulated CT, simulated DXA" in printed.out
     text = (output / "report.html").read_text()
     for title in re.findall(r"<h[12]>(.*?)</h[12]>", text):
         told = ("Agreement", "Figures", "By group", "Single", "Bone density")
