@@ -49,6 +49,7 @@ class Journal:
     def __init__(self, output: Path, settings: dict[str, Any], overwrite: bool) -> None:
         self.path = output.with_name(f".{output.name}.journal")
         self._done: dict[str, dict[str, Any]] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
         lines = [] if overwrite else self._read()
         entries = [line for line in lines if isinstance(line.get("key"), str) and "result" in line]
         if entries and lines[0].get("settings") != settings:
@@ -58,6 +59,7 @@ class Journal:
             )
         for entry in entries:
             self._done[entry["key"]] = entry["result"]
+            self._facts[entry["key"]] = entry.get("facts") or {}
         # Written again as a whole: a line cut off by the interruption goes.
         content: list[dict[str, Any]] = [{"settings": settings}, *entries]
         text = "".join(json.dumps(entry) + "\n" for entry in content)
@@ -91,15 +93,28 @@ class Journal:
         except CTBMDError:
             return None
 
-    def add(self, key: str, result: BMDResult) -> None:
+    def facts(self, key: str) -> dict[str, Any]:
+        """What was kept beside a result; empty where nothing was."""
+        return self._facts.get(key, {})
+
+    def add(self, key: str, result: BMDResult, facts: dict[str, Any] | None = None) -> None:
         """Keep a finished case: on the disk, not in its cache, when this returns.
+
+        Parameters
+        ----------
+        key : str
+            See `case_key`.
+        result : BMDResult
+        facts : dict, optional
+            What is wanted again beside the result, as JSON can hold it.
 
         Raises
         ------
         CTBMDError
             Where it cannot be written; the cases before stay whole.
         """
-        line = json.dumps({"key": key, "result": result.to_dict()}) + "\n"
+        entry = {"key": key, "result": result.to_dict(), **({"facts": facts} if facts else {})}
+        line = json.dumps(entry) + "\n"
         size = None
         try:
             with self.path.open("ab") as stream:
@@ -116,6 +131,7 @@ class Journal:
                 "journal-not-written",
             ) from None
         self._done[key] = result.to_dict()
+        self._facts[key] = facts or {}
 
     def close(self, ended: bool) -> None:
         """Remove the journal where the batch has ended or nothing was finished."""
