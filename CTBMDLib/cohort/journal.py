@@ -50,7 +50,10 @@ class Journal:
         self.path = output.with_name(f".{output.name}.journal")
         self._done: dict[str, dict[str, Any]] = {}
         lines = [] if overwrite else self._read()
-        entries = [line for line in lines if isinstance(line.get("key"), str) and "result" in line]
+        # A line that was cut off or damaged is no result.
+        entries = [
+            x for x in lines if "key" in x and x.get("sum") == _sum(x["key"], x.get("result"))
+        ]
         if entries and lines[0].get("settings") != settings:
             raise CTBMDError(
                 f"'{self.path}' is left from an interrupted batch with another model, reference table or version of CTBMD; allow overwriting (--overwrite) or delete it.",
@@ -99,7 +102,8 @@ class Journal:
         CTBMDError
             Where it cannot be written; the cases before stay whole.
         """
-        line = json.dumps({"key": key, "result": result.to_dict()}) + "\n"
+        stored = json.loads(json.dumps(result.to_dict()))
+        line = json.dumps({"key": key, "result": stored, "sum": _sum(key, stored)}) + "\n"
         size = None
         try:
             with self.path.open("ab") as stream:
@@ -115,13 +119,18 @@ class Journal:
                 f"The finished cases could not be kept in '{self.path}' ({why(error)}); make room there or name an output in another folder.",
                 "journal-not-written",
             ) from None
-        self._done[key] = result.to_dict()
+        self._done[key] = stored
 
     def close(self, ended: bool) -> None:
         """Remove the journal where the batch has ended or nothing was finished."""
         if ended or not self._done:
             with suppress(OSError):  # what stays is dropped by the next batch
                 self.path.unlink(missing_ok=True)
+
+
+def _sum(key: Any, result: Any) -> str:
+    """What shows that a line is as it was written."""
+    return hashlib.sha256(json.dumps([key, result], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def case_key(case: Case) -> str:
