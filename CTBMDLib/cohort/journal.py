@@ -51,7 +51,8 @@ class Journal:
         self._done: dict[str, dict[str, Any]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         lines = [] if overwrite else self._read()
-        entries = [line for line in lines if isinstance(line.get("key"), str) and "result" in line]
+        # A line that was cut off or damaged is no result.
+        entries = [x for x in lines if "key" in x and x.get("sum") == _sum(x)]
         if entries and lines[0].get("settings") != settings:
             raise CTBMDError(
                 f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device or version of CTBMD; allow overwriting (--overwrite) or delete it.",
@@ -113,8 +114,9 @@ class Journal:
         CTBMDError
             Where it cannot be written; the cases before stay whole.
         """
-        entry = {"key": key, "result": result.to_dict(), **({"facts": facts} if facts else {})}
-        line = json.dumps(entry) + "\n"
+        stored = json.loads(json.dumps({"result": result.to_dict(), "facts": facts or {}}))
+        entry = {"key": key, **stored}
+        line = json.dumps({**entry, "sum": _sum(entry)}) + "\n"
         size = None
         try:
             with self.path.open("ab") as stream:
@@ -130,14 +132,19 @@ class Journal:
                 f"The finished cases could not be kept in '{self.path}' ({why(error)}); make room there or name an output in another folder.",
                 "journal-not-written",
             ) from None
-        self._done[key] = result.to_dict()
-        self._facts[key] = facts or {}
+        self._done[key], self._facts[key] = stored["result"], stored["facts"]
 
     def close(self, ended: bool) -> None:
         """Remove the journal where the batch has ended or nothing was finished."""
         if ended or not self._done:
             with suppress(OSError):  # what stays is dropped by the next batch
                 self.path.unlink(missing_ok=True)
+
+
+def _sum(entry: dict[str, Any]) -> str:
+    """What shows that a line is as it was written."""
+    content = [entry.get(name) for name in ("key", "result", "facts")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def case_key(case: Case) -> str:
