@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := Testing/setup.sh
 PINS := pyproject.toml Testing/constraints.lock $(SETUP)
 
-.PHONY: demo check test lint types goldens floors mutate bench bench-locate format clean
+.PHONY: demo check test lint types goldens floors fuzz mutate bench bench-locate format clean
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/python Testing/Python/demo.py --output build/demo
@@ -29,6 +29,10 @@ goldens: $(VENV)/.ready-test
 
 floors: $(VENV)/.ready-test
 	$(BIN)/python Testing/Python/floors.py
+
+# 20,000 damaged inputs; `make test` has 500 of them.
+fuzz: $(VENV)/.ready-test
+	$(BIN)/python -m Testing.fuzz --processes 2
 
 mutate: $(VENV)/.ready-mutate
 	$(BIN)/python Testing/Python/mutate.py

@@ -1,4 +1,4 @@
-"""The shell's door to the library: ctbmd estimate | levels | batch | model."""
+"""The shell's door to the library: ctbmd estimate | levels | batch | validate | model."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_estimate(commands)
     _add_levels(commands)
     _add_batch(commands)
+    _add_validate(commands)
     _add_models(commands)
     return parser
 
@@ -159,6 +160,32 @@ def _add_batch(commands: Any) -> None:
     _add_model(batch)
     _add_output(batch, required=True)
     batch.set_defaults(run=_batch)
+
+
+def _add_validate(commands: Any) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="a model beside DXA of the same persons",
+        description="Hold a model against the DXA of the same persons, the trabecular HU beside it. The table is a CSV with the columns path and at least one of L1, L2, L3, L4, L1-L4 (g/cm2) and t_score; where known also case, patient, sex, age, kvp, device, interval_days, levels, segmentation, series_uid, manufacturer, t_mean, t_sd, left_out. DIR gets report.html, figures.json, pairs.csv and left_out.csv. Interrupted, the same command, without --overwrite, goes on where it stopped.",
+    )
+    validate.add_argument("table", metavar="TABLE")
+    validate.add_argument("--output", metavar="DIR", required=True, help="folder of the results")
+    validate.add_argument("--overwrite", action="store_true", help="replace earlier results")
+    validate.add_argument(
+        "--max-days",
+        type=_days,
+        metavar="N",
+        help="longest time between CT and DXA (365; 0 for any)",
+    )
+    sets = validate.add_mutually_exclusive_group()
+    sets.add_argument(
+        "--verse", metavar="FOLDER", help="VerSe's images; TABLE has subject and t_score"
+    )
+    sets.add_argument(
+        "--lumos", metavar="FOLDER", help="LUMOS' CT; TABLE is its clinical table as CSV"
+    )
+    _add_model(validate)
+    validate.set_defaults(run=_validate)
 
 
 def _add_models(commands: Any) -> None:
@@ -229,6 +256,16 @@ def _age(text: str) -> float:
 
 
 _age.__name__ = "age"  # argparse names the type in its message
+
+
+def _days(text: str) -> float:
+    value = float(text)
+    if not value >= 0:  # true for NaN as well
+        raise argparse.ArgumentTypeError(f"{text} days is no time between CT and DXA")
+    return value
+
+
+_days.__name__ = "days"
 
 
 def _kvp(text: str) -> float:
@@ -388,6 +425,50 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
         screen.say(
             f"Which case is which scan: {report.identity_file} (you alone may read it; keep it to yourself)"
         )
+    screen.say(disclaimer(bundle.population))
+
+
+def _validate(arguments: argparse.Namespace, screen: _Screen) -> None:
+    from .cohort.validate import PAGE, table_of_set, validate
+    from .cohort.validate_page import summary_lines
+    from .cohort.validate_table import MAX_DAYS, Measured
+
+    def on_case(row: Measured, result: BMDResult | None, reason: str | None) -> None:
+        told = reason or ("estimated" if result and result.total else "no L1-L4 value")
+        screen.say(f"{row.case.title}: {told}")
+
+    bundle, reference = _bundle(arguments), _reference(arguments)
+    days = MAX_DAYS if arguments.max_days is None else arguments.max_days or None
+    try:
+        report = validate(
+            table_of_set(
+                arguments.table,
+                arguments.output,
+                verse=arguments.verse,
+                lumos=arguments.lumos,
+                overwrite=arguments.overwrite,
+                progress=screen.progress,
+            ),
+            arguments.output,
+            bundle,
+            overwrite=arguments.overwrite,
+            reference=reference,
+            dxa=arguments.dxa,
+            device=arguments.device,
+            max_days=days,
+            progress=screen.progress,
+            on_case=on_case,
+        )
+    except KeyboardInterrupt:
+        raise Cancelled(
+            "cancelled; the same command, without --overwrite, goes on where it stopped."
+        ) from None
+    if report.resumed:
+        screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
+    screen.say(f"{_count(len(report.pairs))} compared, {_count(len(report.left))} left out")
+    for line in (*report.figures.warnings, *summary_lines(report.figures)):
+        screen.say(line)
+    screen.say(f"Written: {report.folder / PAGE}")
     screen.say(disclaimer(bundle.population))
 
 

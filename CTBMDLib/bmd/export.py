@@ -87,12 +87,13 @@ def _cell(name: str, value: Any) -> Any:
         return ""
     if name in _DECIMALS:
         return fixed(value, _DECIMALS[name])
-    if isinstance(value, str):
-        value = " ".join(value.split())
-        # A spreadsheet would run such a text as a formula.
-        if value[:1] in ("=", "+", "-", "@"):
-            value = "'" + value
-    return value
+    return safe_text(value) if isinstance(value, str) else value
+
+
+def safe_text(text: str) -> str:
+    """A text on one line that no spreadsheet runs as a formula."""
+    text = " ".join(text.split())
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def check_output(path: str | PathLike[str], overwrite: bool = False) -> None:

@@ -71,7 +71,7 @@ class ReferenceTable:
                 f"The reference table '{path}' cannot be read ({why(error)}); check the file and its rights.",
                 "reference-unreadable",
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             raise CTBMDError(
                 f"The reference table '{path}' is not readable as JSON; correct it, or choose an installed one.",
                 "reference-json",

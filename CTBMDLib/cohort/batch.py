@@ -294,8 +294,8 @@ def run_case(
     Cancelled
     """
     progress.check()
-    sex, age = _person(case)
-    kvp = _kvp(case)
+    sex, age = person_of(case)
+    kvp = kvp_of(case)
 
     def told(part: Progress) -> Report:
         return lambda done, text: part.step(done, f"{case.title}: {text}")
@@ -333,8 +333,13 @@ def run_case(
         ) from None
 
 
-def _person(case: Case) -> tuple[str | None, float | None]:
-    """Sex and age of a row, checked."""
+def person_of(case: Case) -> tuple[str | None, float | None]:
+    """Sex and age of a row, checked.
+
+    Raises
+    ------
+    CTBMDError
+    """
     if not case.path:
         raise CTBMDError("The row names no path.", "row-path")
     sex = case.sex.strip().upper() if case.sex else None
@@ -351,8 +356,13 @@ def _person(case: Case) -> tuple[str | None, float | None]:
     return sex, age
 
 
-def _kvp(case: Case) -> float | None:
-    """Tube voltage of a row in kV, as a number; its range is `estimate`'s to check."""
+def kvp_of(case: Case) -> float | None:
+    """Tube voltage of a row in kV, as a number; its range is `estimate`'s to check.
+
+    Raises
+    ------
+    CTBMDError
+    """
     try:
         return float(case.kvp.replace(",", ".")) if case.kvp else None
     except ValueError:

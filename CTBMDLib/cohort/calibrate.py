@@ -23,6 +23,7 @@ from ..dxa import common_device, device_named, maker
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle, save_bundle
 from ..progress import Progress, Report, ShouldCancel
+from .like import like_dxa
 from .pairs import Pair, finding_words, read_pairs, table_error
 
 MIN_PAIRS = 20
@@ -392,16 +393,5 @@ def _calibrated_card(plain: dict[str, Any], calibration: Calibration) -> dict[st
 
 def _like_dxa(result: BMDResult, pair: Pair) -> tuple[float, float, float]:
     """Estimate and DXA over the same levels, and the half interval, g/cm2."""
-    rows = [row for row in result.levels if row.level in pair.bmd and row.included]
-    if pair.bmd and (len(pair.bmd) < 4 or len(rows) < 4):
-        if len(rows) < min(2, len(pair.bmd)):
-            raise CTBMDError(
-                f"{', '.join(pair.bmd)} measured by DXA, but not found in the CT.",
-                "level-not-found",
-            )
-        mean = float(np.mean([row.bmd_g_cm2 for row in rows]))
-        dxa = float(np.mean([pair.bmd[row.level] for row in rows]))
-        return mean, dxa, float(np.mean([row.bmd_high - row.bmd_g_cm2 for row in rows]))
-    if result.total is None:
-        raise CTBMDError(result.total_reason or "There is no L1-L4 value.", "no-total")
-    return result.total.bmd_g_cm2, pair.total, result.total.bmd_high - result.total.bmd_g_cm2
+    like = like_dxa(result, pair.bmd, pair.total)
+    return like.bmd, like.dxa, like.half

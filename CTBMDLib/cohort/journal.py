@@ -49,8 +49,10 @@ class Journal:
     def __init__(self, output: Path, settings: dict[str, Any], overwrite: bool) -> None:
         self.path = output.with_name(f".{output.name}.journal")
         self._done: dict[str, dict[str, Any]] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
         lines = [] if overwrite else self._read()
-        entries = [line for line in lines if isinstance(line.get("key"), str) and "result" in line]
+        # A line that was cut off or damaged is no result.
+        entries = [x for x in lines if "key" in x and x.get("sum") == _sum(x)]
         if entries and lines[0].get("settings") != settings:
             raise CTBMDError(
                 f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device or version of CTBMD; allow overwriting (--overwrite) or delete it.",
@@ -58,6 +60,7 @@ class Journal:
             )
         for entry in entries:
             self._done[entry["key"]] = entry["result"]
+            self._facts[entry["key"]] = entry.get("facts") or {}
         # Written again as a whole: a line cut off by the interruption goes.
         content: list[dict[str, Any]] = [{"settings": settings}, *entries]
         text = "".join(json.dumps(entry) + "\n" for entry in content)
@@ -91,15 +94,29 @@ class Journal:
         except CTBMDError:
             return None
 
-    def add(self, key: str, result: BMDResult) -> None:
+    def facts(self, key: str) -> dict[str, Any]:
+        """What was kept beside a result; empty where nothing was."""
+        return self._facts.get(key, {})
+
+    def add(self, key: str, result: BMDResult, facts: dict[str, Any] | None = None) -> None:
         """Keep a finished case: on the disk, not in its cache, when this returns.
+
+        Parameters
+        ----------
+        key : str
+            See `case_key`.
+        result : BMDResult
+        facts : dict, optional
+            What is wanted again beside the result, as JSON can hold it.
 
         Raises
         ------
         CTBMDError
             Where it cannot be written; the cases before stay whole.
         """
-        line = json.dumps({"key": key, "result": result.to_dict()}) + "\n"
+        stored = json.loads(json.dumps({"result": result.to_dict(), "facts": facts or {}}))
+        entry = {"key": key, **stored}
+        line = json.dumps({**entry, "sum": _sum(entry)}) + "\n"
         size = None
         try:
             with self.path.open("ab") as stream:
@@ -115,13 +132,19 @@ class Journal:
                 f"The finished cases could not be kept in '{self.path}' ({why(error)}); make room there or name an output in another folder.",
                 "journal-not-written",
             ) from None
-        self._done[key] = result.to_dict()
+        self._done[key], self._facts[key] = stored["result"], stored["facts"]
 
     def close(self, ended: bool) -> None:
         """Remove the journal where the batch has ended or nothing was finished."""
         if ended or not self._done:
             with suppress(OSError):  # what stays is dropped by the next batch
                 self.path.unlink(missing_ok=True)
+
+
+def _sum(entry: dict[str, Any]) -> str:
+    """What shows that a line is as it was written."""
+    content = [entry.get(name) for name in ("key", "result", "facts")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def case_key(case: Case) -> str:

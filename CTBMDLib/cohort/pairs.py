@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -15,15 +14,10 @@ from ..bmd.result import TOTAL
 from ..errors import CTBMDError
 from ..levels import MEASURED
 from .cases import load_levels
+from .dxa_cells import check_dxa, number
 from .tables import read_rows
 
 SPLITS = ("train", "validation", "test", "external")
-BMD_RANGE = (0.2, 2.5)
-"""g/cm2; outside it a value is a mistake, most often one in mg or a T-score."""
-
-ROUNDING = 0.006
-"""g/cm2 by which a printed L1-L4 may lie outside its printed levels."""
-
 COLUMNS = (
     *("case", "path", "patient", "levels", *MEASURED, TOTAL),
     *("split", "institution", "dxa_device", "sex", "age"),
@@ -179,12 +173,12 @@ def _check(row: dict[str, str], folder: Path) -> tuple[Pair | None, list[str]]:
     wrong = [] if case else ["no case"]
     ct, levels = _file(row.get("path"), folder), _file(row.get("levels"), folder)
     wrong += _check_files(row, ct, levels)
-    bmd, total, errors = _check_dxa(row)
+    bmd, total, errors = check_dxa(row)
     wrong += errors
     sex = (row.get("sex") or "").upper() or None
     if sex not in (None, "F", "M"):
         wrong.append(f"sex '{row['sex']}' must be F or M or empty")
-    age = _number(row["age"]) if row.get("age") else None
+    age = number(row["age"]) if row.get("age") else None
     if row.get("age") and (age is None or not 0 <= age <= 130):
         wrong.append(f"age '{row['age']}' is no age in years")
     split = (row.get("split") or "").lower() or None
@@ -223,45 +217,6 @@ def _check_files(row: dict[str, str], ct: Path | None, levels: Path | None) -> l
     return wrong
 
 
-def _check_dxa(row: dict[str, str]) -> tuple[dict[str, float], float | None, list[str]]:
-    """BMD by level, L1-L4 (given or the mean of the levels), and what is wrong with them."""
-    wrong = []
-    values = {}
-    for name in (*MEASURED, TOTAL):
-        if not row.get(name):
-            continue
-        value = _number(row[name])
-        if value is None:
-            wrong.append(f"{name} '{row[name]}' is no number")
-        elif not BMD_RANGE[0] <= value <= BMD_RANGE[1]:
-            wrong.append(
-                f"{name} {value:g} is no areal BMD in g/cm2 "
-                f"({BMD_RANGE[0]} to {BMD_RANGE[1]}){_guess(value)}"
-            )
-        else:
-            values[name] = value
-    bmd = {name: values[name] for name in MEASURED if name in values}
-    parts = list(bmd.values())
-    total = values.get(TOTAL)
-    # L1-L4 is the levels' mineral over their area, so it lies between them.
-    if total and len(parts) == 4 and not min(parts) - ROUNDING <= total <= max(parts) + ROUNDING:
-        wrong.append(
-            f"L1-L4 {total:g} does not lie between its levels "
-            f"({min(parts):g} to {max(parts):g}); they are not of one DXA"
-        )
-    if not values and not any(row.get(name) for name in (*MEASURED, TOTAL)):
-        wrong.append("no DXA value")
-    if total is None and parts:
-        total = sum(parts) / len(parts)
-    return bmd, total, wrong
-
-
-def _guess(value: float) -> str:
-    if BMD_RANGE[0] <= value / 1000 <= BMD_RANGE[1]:
-        return f"; it looks like mg/cm2, then {value / 1000:g} is meant"
-    return "; it looks like a T-score" if -7 <= value < 0 else ""
-
-
 def _contradictions(pairs: Sequence[Pair]) -> list[str]:
     """What is wrong between rows: a case or a CT given twice, a patient in two splits."""
     errors = []
@@ -294,11 +249,3 @@ def _exists(path: Path) -> bool:
 
 def _is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) < 1e6 else None

@@ -33,6 +33,45 @@ class Row:
     cells: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Record:
+    """One row of a table by its titles.
+
+    Attributes
+    ----------
+    line : int
+        Its last line in the file, from 1.
+    cells : dict of str to str
+        By title in small letters; missing cells at the row's end are left out.
+    surplus : bool
+        Whether the row has more cells than the table has titles.
+    """
+
+    line: int
+    cells: dict[str, str]
+    surplus: bool
+
+
+def read_records(path: Path) -> tuple[list[str], list[Record]]:
+    """The titles of a table in small letters, and its rows by them.
+
+    Raises
+    ------
+    CTBMDError
+        See `read_rows`.
+    """
+    rows = read_rows(path)
+    names = [title.lower() for title in rows[0].cells] if rows else []
+    return names, [
+        Record(
+            row.line,
+            dict(zip(names, row.cells, strict=False)),
+            any(row.cells[len(names) :]),
+        )
+        for row in rows[1:]
+    ]
+
+
 def read_rows(path: Path) -> list[Row]:
     """The rows of a table, its titles first; empty rows are left out.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -69,8 +71,6 @@ def damaged_text(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _other_number(line: bytes, rng: np.random.Generator) -> bytes:
-    import re
-
     found = list(re.finditer(rb"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\w+", line))
     if not found:
         return line
@@ -90,7 +90,7 @@ def damaged_json(content: bytes, rng: np.random.Generator) -> bytes:
         places = list(_places(data))
         place = places[rng.integers(len(places))]
         if not place:
-            data = ODD[rng.integers(len(ODD))]
+            data = _odd(rng)
             break
         inner = data
         for key in place[:-1]:
@@ -103,8 +103,13 @@ def damaged_json(content: bytes, rng: np.random.Generator) -> bytes:
             case 2 if isinstance(inner[place[-1]], (int, float)):
                 inner[place[-1]] *= float(rng.choice([-1, 0, 1e-6, 0.9, 2, 1e6]))
             case _:
-                inner[place[-1]] = ODD[rng.integers(len(ODD))]
+                inner[place[-1]] = _odd(rng)
     return json.dumps(data).encode()
+
+
+def _odd(rng: np.random.Generator) -> Any:
+    """One of `ODD`, as a copy: later damage may go into it."""
+    return copy.deepcopy(ODD[rng.integers(len(ODD))])
 
 
 def _places(value: Any, at: tuple[Any, ...] = ()):

@@ -34,11 +34,13 @@ from CTBMDLib.cohort.cases import load_levels  # noqa: E402
 from CTBMDLib.cohort.identity import Register  # noqa: E402
 from CTBMDLib.cohort.journal import Journal  # noqa: E402
 from CTBMDLib.cohort.pairs import read_pairs  # noqa: E402
+from CTBMDLib.errors import CTBMDError  # noqa: E402
 from CTBMDLib.model.bundle import ModelBundle  # noqa: E402
 from CTBMDLib.model.card import card_text  # noqa: E402
 from CTBMDLib.reading.reading import read_ct, read_labels  # noqa: E402
 from CTBMDLib.spine.segments import guess_names, levels_from_labels  # noqa: E402
 from CTBMDLib.volume import CTVolume  # noqa: E402
+from CTBMDLib.weights import card_digest  # noqa: E402
 
 from .damage import NUMBERS, damaged, damaged_json, damaged_text  # noqa: E402
 
@@ -294,7 +296,9 @@ def _texts() -> list[Target]:
     def journal(folder: Path) -> Hashable:
         with_it = Journal(folder / "t.csv", {"x": 1}, overwrite=False)
         known = with_it.result("key")
-        return None if known is None else json.dumps(known.to_dict())
+        if known is None:  # the case is computed again
+            raise CTBMDError("This journal does not know the case.", "not-known")
+        return json.dumps(known.to_dict())
 
     with tempfile.TemporaryDirectory() as folder:
         kept = Journal(Path(folder) / "t.csv", {"x": 1}, overwrite=True)
@@ -312,7 +316,7 @@ def _texts() -> list[Target]:
                lambda folder: tuple(str(x).replace(str(folder), "") for x in list_cases(folder / "l.csv"))),
         Target("table of pairs", {"p.csv": pairs, "a.nii": b"", "b.nii": b""}, _one(damaged_text, "p.csv"),
                lambda folder: str(read_pairs(folder / "p.csv")).replace(str(folder), "")),
-        Target("journal", {".t.csv.journal": lines}, _one(damaged_text), journal),
+        Target("journal", {".t.csv.journal": lines}, _one(damaged_text), journal, sealed=True),
         Target("which case is which", {"l.csv": b"path\n/a\n/b\n", "t.identity.csv": b"path,case\n/b,case 1\n/a,case 2\n"},
                _one(damaged_text, "t.identity.csv"), register),
     ]  # fmt: skip
@@ -327,10 +331,20 @@ def _models() -> list[Target]:
         return _answer(chosen(), model) + card_text(model.card)
 
     return [
-        Target("model card", made, _one(damaged_json, "card.json"), read),
+        Target("model card", made, _one(damaged_json, "card.json"), read, sealed=True),
+        Target("model card, not signed", _unsigned(made), _one(damaged_json, "card.json"), read),
         Target("weights", made, _one(damaged, "weights.npz"), read, sealed=True),
         Target("weights, signed anew", made, _resigned, read),
     ]
+
+
+def _unsigned(files: Files) -> Files:
+    """The bundle with a calibrated card that nobody has signed."""
+    card = json.loads(files["card.json"])
+    del card["card_sha256"]
+    kept = {"version": "1", "date": "2026-01-01", "bmd_range_g_cm2": [0.2, 1.9]}
+    fitted = {"scale": 1.1, "offset_g_cm2": 0.01, "interval_ratio": 1.2, "of": kept}
+    return files | {"card.json": json.dumps(card | {"calibration": fitted}).encode()}
 
 
 def _resigned(files: Files, rng: np.random.Generator) -> Files:
@@ -362,6 +376,7 @@ def _resigned(files: Files, rng: np.random.Generator) -> Files:
         content = damaged(content, rng)
     card = json.loads(files["card.json"])
     card["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    card["card_sha256"] = card_digest(card)
     return {"card.json": json.dumps(card).encode(), "weights.npz": content}
 
 

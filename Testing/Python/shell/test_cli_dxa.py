@@ -266,3 +266,26 @@ def test_a_model_that_answers_as_a_lunar_is_calibrated_in_its_own_g_cm2(
         run(capsys, *call, "--dxa", "lunar", "--overwrite")
     a, b = (ModelBundle.load(tmp_path / x).card["calibration"] for x in ("plain", "own"))
     assert (a["scale"], a["offset_g_cm2"]) == (b["scale"], b["offset_g_cm2"])
+
+
+# -- validation -------------------------------------------------------------------------
+@pytest.mark.parametrize("dxa", DEVICES)
+def test_a_validation_is_in_the_g_cm2_of_the_device(capsys, site, tmp_path, dxa):
+    """The DXA of the table is as it was measured; the estimates are those of a device."""
+    table_of = pairs(site, tmp_path / "pairs.csv", "GE Lunar iDXA")
+    text = table_of.read_text().replace("dxa_device", "device", 1)
+    table_of.write_text(text)
+    call = ("validate", table_of, "--model", site / "plain", "--output", tmp_path / "out")
+    out, _ = run(capsys, *call, "--dxa", dxa)
+    rows = table(tmp_path / "out" / "pairs.csv")
+    assert len(rows) == COUNT and {row["dxa_scale"] for row in rows} == {dxa}
+    assert ("are on the scale of Lunar" in out) == (dxa == "hologic")
+    plain = [float(r["bmd_g_cm2"]) for r in table(site / "plain.csv") if r["level"] == "L1-L4"]
+    given = [float(r["L1-L4"]) for r in table(table_of)]
+    for row, bmd, measured in zip(rows, plain, given, strict=True):
+        want = bmd if dxa == "hologic" else TO_LUNAR.value(bmd)
+        assert float(row["network_g_cm2"]) == pytest.approx(want, abs=0.0012)
+        assert float(row["dxa_g_cm2"]) == pytest.approx(measured, abs=0.0006)
+    _, err = run(capsys, *call, "--dxa", "lunar", "--reference", "nhanes-hologic",
+                 "--overwrite", code=2)  # fmt: skip
+    assert "of DXA by Hologic" in err
