@@ -311,7 +311,8 @@ def _estimate(
         raise CTBMDError(
             "The scan does not fit into the memory of this computer.", "memory"
         ) from None
-    return result, scan_facts(volume)
+    # What the network saw is not wanted again, and would fill the memory.
+    return replace(result, images={}), scan_facts(volume)
 
 
 def _pairs(

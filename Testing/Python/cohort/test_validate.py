@@ -5,6 +5,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -129,6 +130,22 @@ def test_the_figures_are_those_of_the_pairs(check, site):
     ]  # fmt: skip
 
 
+class _Balanced(HTMLParser):
+    """Refuses a page whose tags do not close in order."""
+
+    def check(self, text):
+        self.open = []
+        self.feed(text)
+        assert not self.open and text.count("<html") == text.count("</body>") == 1
+
+    def handle_starttag(self, tag, attrs):
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
 def test_the_page_stands_alone_and_tells_what_it_is(check):
     rows = table(more=",device", cells=lambda n: ",<b>Lunar</b> & co")
     rows[1] = rows[1].replace("P0", "<script>alert(1)</script>")
@@ -137,6 +154,7 @@ def test_the_page_stands_alone_and_tells_what_it_is(check):
     assert "Research use only" in text and "The model was trained on simulated CT" in text
     assert "<script" not in text and "<b>Lunar" not in text and "&lt;script&gt;" in text
     assert not re.search(r"https?://|src=|url\(|@import|<link|<iframe|nan|None", text)
+    _Balanced().check(text)
     charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(charts) >= 5
     for chart in charts:
