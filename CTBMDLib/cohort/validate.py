@@ -180,7 +180,8 @@ def validate(  # noqa: PLR0913  a public call; all but three are keywords
         done = _run_all(rows, run, journal, work, on_case)
         pairs, ids, failed = _pairs(rows, done, bundle, reference)
         left += failed
-        unit, kept, others = in_one_unit(number_persons(pairs, ids), reference)
+        pairs, notes = number_persons(pairs, ids)
+        unit, kept, others = in_one_unit(pairs, reference)
         left += others
         if not kept:
             write_text(folder / LEFT_OUT, left_table(left), overwrite)
@@ -190,7 +191,7 @@ def validate(  # noqa: PLR0913  a public call; all but three are keywords
                 f"'{folder / LEFT_OUT}'.",
                 "no-results",
             )
-        figures = make_report(kept, unit, bundle, reference)
+        figures = make_report(kept, unit, bundle, reference, notes)
         page = Page(table.name, time.strftime("%Y-%m-%d"), count, max_days)
         content = {
             "made_by": f"ctbmd {__version__} validate",
@@ -316,7 +317,8 @@ def _estimate(
         raise CTBMDError(
             "The scan does not fit into the memory of this computer.", "memory"
         ) from None
-    return result, scan_facts(volume)
+    # What the network saw is not wanted again, and would fill the memory.
+    return replace(result, images={}), scan_facts(volume)
 
 
 def _pairs(

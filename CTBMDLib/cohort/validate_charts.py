@@ -183,30 +183,38 @@ def bland_altman(
     points: Sequence[Point],
     colour: str,
     decimals: int | None,
+    others: Sequence[Point] = (),
 ) -> str:
     """Difference (y) against the mean of both (x), with the mean and the limits of agreement.
 
     The points are given as value (x) and DXA (y); `decimals` of the lines' figures, None
-    where the points are too few for any line.
+    where the points are too few for any line. `others` are the points of the chart
+    beside it, so that both have one scale of differences.
     """
     moved = [Point((p.x + p.y) / 2, p.x - p.y, p.mark, p.title) for p in points]
     errors = np.array([p.y for p in moved])
     lines: list[tuple[str, float, str]] = []
     if decimals is not None and len(errors) > 1:
-        bias, reach = float(errors.mean()), 1.96 * float(errors.std(ddof=1))
+        bias, low, high = _limits(errors)
         lines = [
             (f"mean {bias:+.{decimals}f}", bias, "mean"),
-            (f"+1.96 SD {bias + reach:+.{decimals}f}", bias + reach, "limit"),
-            (f"-1.96 SD {bias - reach:+.{decimals}f}", bias - reach, "limit"),
+            (f"+1.96 SD {high:+.{decimals}f}", high, "limit"),
+            (f"-1.96 SD {low:+.{decimals}f}", low, "limit"),
         ]
+    beside = np.array([p.x - p.y for p in others])
+    shown = [*errors, *beside, 0.0, *(value for _, value, _ in lines)]
+    if decimals is not None and len(beside) > 1:
+        shown += _limits(beside)
     x = span([p.x for p in moved])
-    y = span([*errors.tolist(), *(value for _, value, _ in lines), 0.0])
+    y = span(shown)
     chart = Chart(title, *labels, x, y, colour)
     chart.line(x, (0.0, 0.0), "identity")
     chart.points(moved)
     for words, value, style in lines:
         chart.line(x, (value, value), f"{style} {colour}")
-        chart.text(x[1] - 0.01 * (x[1] - x[0]), value, words, up=4)
+        chart.text(
+            x[1] - 0.01 * (x[1] - x[0]), value, words, up=-13 if words.startswith("-") else 4
+        )
     return chart.svg()
 
 
@@ -247,6 +255,12 @@ def span(values: Sequence[float], share: float = 0.06) -> Range:
     low, high = float(min(values)), float(max(values))
     margin = share * (high - low) or max(0.05 * abs(high), 0.05)
     return low - margin, high + margin
+
+
+def _limits(errors: np.ndarray) -> tuple[float, float, float]:
+    """Mean difference and both limits of agreement."""
+    bias, reach = float(errors.mean()), 1.96 * float(errors.std(ddof=1))
+    return bias, bias - reach, bias + reach
 
 
 def _legend(chart: Chart, number: int, style: str, words: str) -> None:

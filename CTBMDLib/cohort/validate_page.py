@@ -264,6 +264,8 @@ def _charts(report: Report, pairs: Sequence[Pair]) -> list[str]:
         hu = _points(hu_pairs, unit, [pair.hu or 0.0 for pair in hu_pairs])
         charts.append(_scatter("Trabecular HU", ("trabecular HU", dxa), hu, "hu", False))
     both = f"mean of both, {unit.name}"
+    lined = [(p, x) for p, x in zip(pairs, report.hu_line, strict=True) if x is not None]
+    by_line = _points([p for p, _ in lined], unit, [x for _, x in lined])
     if unit.same:
         charts.append(
             bland_altman(
@@ -272,19 +274,20 @@ def _charts(report: Report, pairs: Sequence[Pair]) -> list[str]:
                 points,
                 "network",
                 unit.decimals if report.overall.persons >= MIN_PERSONS else None,
+                by_line,
             )
         )
     else:
         charts.append(_tell("No Bland-Altman chart: estimate and DXA are in different units."))
-    lined = [(p, x) for p, x in zip(pairs, report.hu_line, strict=True) if x is not None]
     if lined:
         charts.append(
             bland_altman(
                 "Bland-Altman: HU by its line, each person left out",
                 (both, f"HU by its line - DXA, {unit.name}"),
-                _points([p for p, _ in lined], unit, [x for _, x in lined]),
+                by_line,
                 "hu",
                 unit.decimals,
+                points if unit.same else (),
             )
         )
     else:
@@ -308,7 +311,9 @@ def _scatter(
     if len(points) < MIN_PERSONS:
         line = None
     words = (
-        "" if line is None else f"line through these very pairs: {line[1]:.3f} + {line[0]:.3g} x"
+        ""
+        if line is None
+        else f"line through these very pairs (in-sample): {line[1]:.3f} + {line[0]:.3g} x"
     )
     return scatter(
         title, labels, points, colour=colour, identity=identity, line=line, line_name=words

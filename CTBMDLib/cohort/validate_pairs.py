@@ -21,6 +21,8 @@ from .validate_scale import answer_scale
 from .validate_table import LeftOut, Measured, left_out
 
 G_CM2, T_SCORE = "g/cm2", "T"
+MAX_CT, MAX_YEARS = 10, 20.0
+"""CT of one person in a table, and years between them, beyond which it is not one person."""
 CONTRAST_CODES = ("contrast", "contrast-suspected")
 
 
@@ -218,29 +220,49 @@ def _words(findings: Sequence[Finding]) -> str:
     return "; ".join([*([words] if words else []), *dict.fromkeys(told)])
 
 
-def number_persons(pairs: Sequence[Pair], ids: Sequence[str | None]) -> list[Pair]:
-    """The pairs with the number of their person.
+def number_persons(
+    pairs: Sequence[Pair], ids: Sequence[str | None]
+) -> tuple[list[Pair], list[str]]:
+    """The pairs with the number of their person, and what is to be said of it.
 
     Parameters
     ----------
     pairs : sequence of Pair
     ids : sequence of str or None
         PatientID of each header. A person is who the table's `patient` says, else
-        the PatientID, else whoever the case is called after.
+        the PatientID, else whoever the case is called after. A PatientID that
+        cannot be of one person, such as the 'ANON' of a whole archive, is not
+        believed.
     """
+    asked = [None if pair.row.patient else header for pair, header in zip(pairs, ids, strict=True)]
+    shared = {header for header in asked if header and not _one_person(pairs, asked, header)}
     numbers: dict[tuple[str, str], int] = {}
     out = []
-    for pair, header in zip(pairs, ids, strict=True):
+    for pair, header in zip(pairs, asked, strict=True):
         row = pair.row
-        key = (
-            ("table", row.patient)
-            if row.patient
-            else ("header", header)
-            if header
-            else ("case", row.case.title)
-        )
+        key = ("case", row.case.title)
+        if row.patient:
+            key = ("table", row.patient)
+        elif header and header not in shared:
+            key = ("header", header)
         out.append(replace(pair, person=numbers.setdefault(key, len(numbers) + 1)))
-    return out
+    count = sum(header in shared for header in asked)
+    told = (
+        f"{count} CT share a PatientID that cannot be of one person, so each case name was taken for a "
+        "person; add the column patient where several CT are of one."
+    )
+    return out, [told] if count else []
+
+
+def _one_person(pairs: Sequence[Pair], ids: Sequence[str | None], header: str) -> bool:
+    """Whether the CT of a PatientID may be of one person, by their number, sex and age."""
+    own = [pair for pair, other in zip(pairs, ids, strict=True) if other == header]
+    ages = [pair.age for pair in own if pair.age is not None]
+    return (
+        len(own) <= MAX_CT
+        and len({pair.sex for pair in own if pair.sex}) < 2
+        and (not ages or max(ages) - min(ages) <= MAX_YEARS)
+    )
 
 
 def in_one_unit(

@@ -107,7 +107,11 @@ GROUPS: dict[str, Callable[[Pair], str]] = {
 
 
 def make_report(
-    pairs: Sequence[Pair], unit: Unit, bundle: ModelBundle, reference: ReferenceTable | None
+    pairs: Sequence[Pair],
+    unit: Unit,
+    bundle: ModelBundle,
+    reference: ReferenceTable | None,
+    notes: Sequence[str] = (),
 ) -> Report:
     """Compute all figures.
 
@@ -118,6 +122,8 @@ def make_report(
     unit : Unit
     bundle : ModelBundle
     reference : ReferenceTable or None
+    notes : sequence of str
+        Sentences that come before the report's own warnings.
     """
     hu_line = _apart(pairs, unit, lambda pair: pair.hu)
     fitted = _apart(pairs, unit, unit.value)
@@ -142,7 +148,7 @@ def make_report(
         groups,
         _levels(pairs),
         hu_line,
-        _warnings(pairs, unit, bundle, reference),
+        [*notes, *_warnings(pairs, unit, bundle, reference)],
     )
 
 

@@ -172,9 +172,9 @@ def left_out(row: Measured, reason: str) -> LeftOut:
 
 
 def sentence(parts: Iterable[str]) -> str:
-    """Parts of a reason as one sentence."""
-    text = "; ".join(part.rstrip(". ") for part in parts)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    """Parts of a reason as one sentence; never empty."""
+    text = "; ".join(x for part in parts if (x := part.strip(". "))) or "the table leaves it out"
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _named(record: Record) -> Record:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,7 +15,10 @@ from volume_files import nifti_bytes, write
 
 from CTBMDLib.cli import main
 from CTBMDLib.cohort import validate as module
+from CTBMDLib.cohort.caselist import Case
+from CTBMDLib.cohort.validate_pairs import Pair, number_persons
 from CTBMDLib.cohort.validate_scale import device_scale, is_simulated, other_scale
+from CTBMDLib.cohort.validate_table import Measured, read_measured
 from CTBMDLib.model.bundle import save_bundle
 from CTBMDLib.model.images import cut_images
 
@@ -126,6 +130,22 @@ def test_the_figures_are_those_of_the_pairs(check, site):
     ]  # fmt: skip
 
 
+class _Balanced(HTMLParser):
+    """Refuses a page whose tags do not close in order."""
+
+    def check(self, text):
+        self.open = []
+        self.feed(text)
+        assert not self.open and text.count("<html") == text.count("</body>") == 1
+
+    def handle_starttag(self, tag, attrs):
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
 def test_the_page_stands_alone_and_tells_what_it_is(check):
     rows = table(more=",device", cells=lambda n: ",<b>Lunar</b> & co")
     rows[1] = rows[1].replace("P0", "<script>alert(1)</script>")
@@ -134,6 +154,7 @@ def test_the_page_stands_alone_and_tells_what_it_is(check):
     assert "Research use only" in text and "The model was trained on simulated CT" in text
     assert "<script" not in text and "<b>Lunar" not in text and "&lt;script&gt;" in text
     assert not re.search(r"https?://|src=|url\(|@import|<link|<iframe|nan|None", text)
+    _Balanced().check(text)
     charts = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(charts) >= 5
     for chart in charts:
@@ -248,6 +269,36 @@ def test_several_ct_of_one_person_are_one_person(check):
     text = (output / "pairs.csv").read_text()
     assert "anna" not in text  # a number stands for the person
     assert [row["person"] for row in rows_of(output / "pairs.csv")][:4] == ["1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("patients", "headers", "sexes", "ages", "persons", "told"),
+    [
+        ([None] * 4, ["x", "x", "y", None], "FFFF", (60, 61, 60, 60), [1, 1, 2, 3], False),
+        (
+            ["a", "a", None, None],
+            ["x", "y", "x", "x"],
+            "FFFF",
+            (60, 60, 60, 60),
+            [1, 1, 2, 2],
+            False,
+        ),
+        ([None] * 4, ["ANON"] * 4, "FMFM", (60, 60, 60, 60), [1, 2, 3, 4], True),
+        ([None] * 4, ["ANON"] * 4, "FFFF", (30, 80, 60, 60), [1, 2, 3, 4], True),
+        ([None] * 12, ["ANON"] * 12, "F" * 12, (60,) * 12, list(range(1, 13)), True),
+        (["a"] * 12, ["ANON"] * 12, "FM" * 6, (60,) * 12, [1] * 12, False),
+    ],
+)
+def test_who_is_one_person(patients, headers, sexes, ages, persons, told):
+    """The table first, then the header, but not an 'ANON' that whole archives share."""
+    pairs = []
+    for n, (patient, sex, age) in enumerate(zip(patients, sexes, ages, strict=True)):
+        row = Measured(n, Case(f"{n}.nii", case=f"c{n}"), {}, 1.0, None, patient=patient)
+        nothing = dict.fromkeys(Pair.__dataclass_fields__)
+        pairs.append(Pair(**nothing | {"row": row, "sex": sex, "age": age}))
+    numbered, notes = number_persons(pairs, headers)
+    assert [pair.person for pair in numbered] == persons
+    assert bool(notes) == told
 
 
 def test_groups_and_what_is_too_small_to_tell(check):
@@ -385,3 +436,43 @@ def test_a_virtual_hospital_is_called_simulated(check):
     for title in re.findall(r"<h[12]>(.*?)</h[12]>", text):
         told = ("Agreement", "Figures", "By group", "Single", "Bone density")
         assert "simulated" in title or not title.startswith(told), title
+
+
+def test_whatever_a_table_holds_every_row_is_in_one_list(tmp_path):
+    """Cells drawn from what people and programs write: no row is lost, and none is an accident."""
+    rng = np.random.default_rng(8)
+    numbers = ("950", "-2.5", "nan", "inf", "1e9", "-", "1.0.0", "\u0661", "n/a", "=1", "12")
+    texts = ("gone.nii", ".", "..", "x" * 300, "\u2028", "<b>", '"q""', "ct0.nii")
+    titles = ["path", "case", "L1", "L2", "L1-L4", "t_score", "t_mean", "t_sd", "interval_days"]
+    titles += ["levels", "segmentation", "patient", "left_out", "sex", "strange"]
+    number = {*titles[2:9]}
+    usable = 0
+    for _ in range(60):
+        lines = [titles]
+        for n in range(int(rng.integers(1, 12))):
+            (tmp_path / f"ct{n}.nii").write_bytes(b"")
+            line = [
+                f"ct{n}.nii",
+                f"c{n}",
+                "",
+                "",
+                "1,05",
+                *[""] * 10,
+                *["7"] * (rng.random() < 0.1),
+            ]
+            for column in rng.choice(len(titles), rng.integers(0, 4)):
+                cells = numbers if titles[column] in number else texts
+                line[column] = str(rng.choice(cells))
+            lines.append(line[: rng.integers(1, 17)] if rng.random() < 0.2 else line)
+        table = tmp_path / "t.csv"
+        with table.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=";").writerows(lines)
+        rows, left = read_measured(table)
+        assert sorted(x.line for x in (*rows, *left)) == list(range(2, len(lines) + 1))
+        for item in left:
+            assert item.reason.strip() and str(tmp_path) not in item.reason, item
+        for row in rows:
+            assert row.total is not None or row.t_score is not None
+            assert row.interval_days is None or row.interval_days <= 365
+        usable += len(rows)
+    assert usable > 60  # else nothing was tried but refusals
