@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CTBMDError
-from ..safefile import why
+from ..safefile import cannot_be_read
 
 FOLDER = Path(__file__).resolve().parents[1] / "References"
 
@@ -65,8 +65,7 @@ class ReferenceTable:
             data = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise CTBMDError(
-                f"The reference table '{path}' cannot be read ({why(error)}); check the file and its rights.",
-                "reference-unreadable",
+                cannot_be_read(path, error, "The reference table"), "reference-unreadable"
             ) from None
         except (ValueError, RecursionError):
             raise CTBMDError(
