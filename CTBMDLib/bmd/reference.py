@@ -14,7 +14,7 @@ from typing import Any
 
 from ..dxa import device_named, maker
 from ..errors import CTBMDError
-from ..safefile import why
+from ..safefile import cannot_be_read
 
 FOLDER = Path(__file__).resolve().parents[1] / "References"
 
@@ -68,8 +68,7 @@ class ReferenceTable:
             data = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise CTBMDError(
-                f"The reference table '{path}' cannot be read ({why(error)}); check the file and its rights.",
-                "reference-unreadable",
+                cannot_be_read(path, error, "The reference table"), "reference-unreadable"
             ) from None
         except (ValueError, RecursionError):
             raise CTBMDError(

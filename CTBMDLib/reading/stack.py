@@ -11,6 +11,7 @@ import numpy as np
 from . import even
 from .files import shown_name
 from .headers import Frame
+from .streams import cut
 
 MIN_SLICES = 3
 MAX_GANTRY_TILT = 35.0  # degrees; gantries tilt by up to 30
@@ -153,11 +154,8 @@ def _kind_problems(modality: str | None, frames: Sequence[Frame]) -> Iterator[Pr
             "colour-images",
         )
     if not first.rows:
-        yield Problem(
-            f"The file '{first.path.name}' is cut off or damaged; copy it again from where it came.",
-            "damaged",
-            "damaged-file",
-        )
+        error = cut(first.path)
+        yield Problem(str(error), "damaged", error.code)
 
 
 def _header_problems(frames: Sequence[Frame]) -> Iterator[Problem]:

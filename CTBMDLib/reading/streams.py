@@ -27,10 +27,12 @@ def stem(path: Path) -> str:
     return path.with_suffix("").stem if name.lower().endswith(".gz") else path.stem
 
 
-def cut(path: Path) -> CTBMDError:
-    """The error for a file that ends too early or does not unpack."""
+def cut(path: Path | str) -> CTBMDError:
+    """The error for a file that ends too early or does not unpack; a text is the name to show."""
+    name = path if isinstance(path, str) else path.name
     return CTBMDError(
-        f"'{path.name}' is cut off or damaged; copy it again from where it came.", "damaged-file"
+        f"The file '{name}' is cut off or damaged; copy it again from where it came.",
+        "damaged-file",
     )
 
 
