@@ -55,6 +55,7 @@ def held_against(
             "this scan.",
             "segmentation-not-on-bone",
         )
+    finding: str | None
     if off >= settings.min_off_mm:
         finding = (
             f"Numbering uncertain: the segmentation lies about {off:.0f} mm beside the bone that "

@@ -590,6 +590,16 @@ class WitnessSettings:
         Limits of the rules' evidence.
     worse_side, better_side : float
         The line may leave the sacrum sideways: the better side counts a little more.
+    lung_ahead_mm, lung_side_mm : tuple of float
+        Where lung lies beside a thoracic vertebra: behind the body's centre, where bowel does
+        not come (anatomy).
+    lung_hu : tuple of float
+        Of lung; what is outside the body or the CT is lower.
+    min_lung : float
+        Share of lung on both sides from which a vertebra is thoracic (own choice; real scans,
+        looked at only: 0.14 at T12 where there is some, 0 from L1 down).
+    lung_evidence : float
+        For ribs, from there upwards.
     """
 
     sharpness: float = 0.6
@@ -605,6 +615,11 @@ class WitnessSettings:
     ala_evidence: tuple[float, float] = (-2.5, 5.0)
     worse_side: float = 0.4
     better_side: float = 0.6
+    lung_ahead_mm: tuple[float, float] = (-45.0, 0.0)
+    lung_side_mm: tuple[float, float] = (27.0, 46.0)
+    lung_hu: tuple[float, float] = (-950.0, -400.0)
+    min_lung: float = 0.1
+    lung_evidence: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -651,6 +666,13 @@ class NumberingSettings:
         Evidence from which there is no rib where the twelfth belongs.
     max_doubtful, max_unseen : float
         Probability at most of names that are uncertain, and of those without any sign.
+    no_ala : float
+        Evidence of the network at which it denies a sacrum that the rules see.
+    followed : float
+        Evidence of the rules from which a rib is followed far out, or is none.
+    ribs_alone, ribs_doubtful : float
+        Probability at most of names without the sacrum: as many people as in `rare` have a rib
+        more or less, and where one thing speaks against the last ribs.
     """
 
     clear: float = 1.0
@@ -670,6 +692,10 @@ class NumberingSettings:
     no_rib: float = -1.0
     max_doubtful: float = 0.5
     max_unseen: float = 0.35
+    no_ala: float = -2.0
+    followed: float = 1.5
+    ribs_alone: float = 0.9
+    ribs_doubtful: float = 0.75
 
 
 @dataclass(frozen=True)
