@@ -486,6 +486,10 @@ class TraceSettings:
         Part of a vertebra, from above, at which its pedicles are (anatomy).
     min_end_score : float
         Score below which a vertebra at either end of the chain is not kept (own choice).
+    added_height : tuple of float
+        Heights of the vertebrae above within which the lower disc of an added one lies.
+    added_score : float
+        What it earns: its confidence is half that of the names.
     """
 
     min_ct_mm: float = 24.0
@@ -506,6 +510,8 @@ class TraceSettings:
     plain_score: float = 1.35
     pedicle_share: tuple[float, float] = (0.15, 0.5)
     min_end_score: float = 0.45
+    added_height: tuple[float, float] = (0.75, 1.3)
+    added_score: float = 0.3
 
 
 @dataclass(frozen=True)
