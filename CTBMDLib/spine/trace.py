@@ -335,9 +335,7 @@ def join_above(column: Column, traced: Traced) -> Column | None:
     """Another column as far as the first disc of a trace, then what was traced; None if short."""
     first = traced.straight.centre[traced.discs[0], 2]
     below = traced.column.part(traced.column.body[:, 2] <= first)
-    return _joined(
-        column.part(column.body[:, 2] > first), below, traced.settings.trace.min_nodes
-    )
+    return _joined(column.part(column.body[:, 2] > first), below, traced.settings.trace.min_nodes)
 
 
 def _joined(above: Column, below: Column, least: int) -> Column | None:
