@@ -30,13 +30,14 @@ def levelsWork(node, volumeNode):
         labels, matrix, names = _fromSegmentation(node, volumeNode)
     else:
         labels, matrix, names = _fromLabelVolume(node)
-    uid = volumes.acquisition(volumeNode).series_uid
+    volume = volumes.ctVolume(volumeNode)
+    uid = volume.acquisition.series_uid
     doing = _("Reading the segmentation")  # translated here: the work runs in another thread
 
     def work(progress, should_cancel):
         if progress:
             progress(0.2, doing)
-        return levels_from_labels(labels, matrix, names, series_uid=uid)
+        return levels_from_labels(labels, matrix, names, series_uid=uid, volume=volume)
 
     return work
 

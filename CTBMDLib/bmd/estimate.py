@@ -432,9 +432,22 @@ def total_row(
     if telling:
         # Whoever keeps this row alone must know that there is more to read.
         total.findings = f"see the findings of {' '.join(telling)}; {total.findings}"
+    tell_names_doubt(findings, total)
     missing = [name for name in MEASURED if name not in names]
     if missing:
         text = f"The L1-L4 mean is without {' '.join(missing)}"
         findings.append(Finding("incomplete", None, f"{text}.", "note"))
         total.findings = f"{text}; {total.findings}"
     return total, None
+
+
+def tell_names_doubt(findings: list[Finding], total: LevelResult) -> None:
+    """Say in `findings` and in the L1-L4 row that uncertain names make it the mean of others."""
+    if not any(item.code == "numbering" for item in findings):
+        return
+    text = (
+        "The vertebra numbers are uncertain, so the L1-L4 mean may be that of the vertebrae one "
+        "higher or one lower; confirm the labels first"
+    )
+    findings.append(Finding("mean-numbering", None, f"{text}."))
+    total.findings = f"{text}; {total.findings}"

@@ -19,7 +19,7 @@ from ..volume import CTVolume
 from .body import measure_bodies
 from .numbering import Numbering, number_spine
 from .settings import SETTINGS, SpineSettings
-from .trace import Traced, follow_further, trace_spine
+from .trace import Traced, follow_further, trace_spine, with_body_below
 from .transitional import transitional_findings
 from .witnesses import witnesses
 
@@ -66,12 +66,7 @@ def find_levels(
     if traced is None:
         return nothing
     steps.step(0.85, "Naming the vertebrae")
-    numbering = _names(traced)
-    if numbering.decided_by not in ("sacrum", "both"):
-        further = follow_further(traced)
-        if further is not None:
-            traced = further
-            numbering = _names(traced)
+    traced, numbering = _followed(traced)
     if not numbering.any_lumbar or len(traced.scores) < settings.body.min_bodies:
         return nothing
     levels = _levels(traced, numbering)
@@ -82,6 +77,30 @@ def find_levels(
     )
     steps.step(1.0, "Levels found")
     return LevelSelection(levels, uid, numbering.decided_by, (*numbering.findings, *findings))
+
+
+def _followed(traced: Traced) -> tuple[Traced, Numbering]:
+    """The chain as far as L5, where the CT shows it, and its names."""
+    numbering = _names(traced)
+    from_sacrum = numbering.decided_by in ("sacrum", "both")
+    if from_sacrum and not _ends_with_l4(traced, numbering):
+        return traced, numbering
+    further = follow_further(traced)
+    if further is not None:
+        traced, numbering = further, _names(further)
+        from_sacrum = numbering.decided_by in ("sacrum", "both")
+    if from_sacrum and _ends_with_l4(traced, numbering):
+        longer = with_body_below(traced)
+        if longer is not None:
+            names = _names(longer)
+            if names.first_lumbar == numbering.first_lumbar:
+                return longer, names
+    return traced, numbering
+
+
+def _ends_with_l4(traced: Traced, numbering: Numbering) -> bool:
+    """Whether L5 is missing between the chain and the sacrum."""
+    return numbering.name(len(traced.scores) - 1) == "L4"
 
 
 def _names(traced: Traced) -> Numbering:

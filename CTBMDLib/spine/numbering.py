@@ -33,6 +33,20 @@ NO_TWELFTH_RIB = (
     "Numbering uncertain: counted up from the sacrum, but no rib is seen where the "
     "12th belongs; confirm or shift the labels."
 )
+RIBS_ALONE = (
+    "The sacrum is not in view: the names rest on the last ribs alone, and one person in ten has "
+    "a rib more or less; check the labels."
+)
+RIBS_DOUBTFUL = (
+    "The sacrum is not in view: the names rest on the last ribs alone, which are {doubts}; "
+    "confirm the labels."
+)
+CUT_OFF = "cut off by the field of view"
+ONE_SIDE = "seen on one side only"
+SHORT = "short, thin or steep"
+SEEN_FAINTLY = "seen faintly"
+SEEN_DIFFERENTLY = "placed at different vertebrae by the two checks of the finder"
+NOT_SEEN = "not in view"
 NOTHING_CLEAR = (
     "Numbering uncertain: neither the last rib nor the sacrum is seen clearly; "
     "confirm or shift the labels."
@@ -59,6 +73,8 @@ class Numbering:
         'L1' or 'T12', and 'left' or 'right', where it seems to bear a rib on that side only.
     evidence : float
         Probability before what is uncertain for another reason lowered it.
+    leaning : int or None
+        Where the evidence puts L1, also where it is not enough for names.
     """
 
     first_lumbar: int
@@ -69,6 +85,7 @@ class Numbering:
     any_lumbar: bool = True
     one_rib: tuple[str, str] | None = None
     evidence: float = 0.0
+    leaning: int | None = None
 
     def name(self, position: int) -> str | None:
         """Name of a vertebra of the chain, None outside `ORDER`."""
@@ -234,6 +251,7 @@ def _decided(
         any_lumbar,
         one_rib,
         probability,
+        _l1_of(first, count),
     )
 
     def uncertain(label: int, most: float, finding: str) -> Numbering:
@@ -275,13 +293,121 @@ def number_spine(
     rules: Evidence, network: Evidence, settings: NumberingSettings = SETTINGS.numbering
 ) -> Numbering:
     """Names out of what both witnesses see."""
+    # A broad transverse process of L5, or the ilium beside it, looks like the sacrum to the
+    # rules; where the network clearly sees none, theirs is not believed.
+    denied = (network.ala <= settings.no_ala) & (rules.ala > 0)
+    rules = replace(rules, ala=np.where(denied, 0.0, rules.ala))
     by_rules, by_network = (
         number_vertebrae(
             seen.seen_ribs(settings.rib_drop_mm), seen.ala, bars=seen.bars, settings=settings
         )
         for seen in (rules, network)
     )
-    return agree(by_rules, by_network, settings)
+    agreed = agree(by_rules, by_network, settings)
+    if not agreed.any_lumbar or any(
+        one.decided_by in ("sacrum", "both") or one.lumbar_count is not None
+        for one in (by_rules, by_network, agreed)
+    ):
+        return agreed
+    return _ribs_alone(rules, (by_rules, by_network), agreed, settings)
+
+
+def _ribs_alone(
+    rules: Evidence,
+    witnesses: tuple[Numbering, Numbering],
+    agreed: Numbering,
+    settings: NumberingSettings,
+) -> Numbering:
+    """Names where no sacrum is in view: what the last ribs are worth decides how sure they are.
+
+    The rules follow a rib to the vertebra that it springs from; the network takes a steep one
+    for the vertebra that it passes, or overlooks it, so a rib that is followed on both sides
+    decides against a network that sees none there.
+    """
+    by_rules, by_network = witnesses
+    ribs = rules.seen_ribs(settings.rib_drop_mm)
+    both_sure = all(one.decided_by == "rib" for one in witnesses)
+    first = agreed.first_lumbar
+    followed = last_followed_rib(ribs, rules.far, settings)
+    overlooked = (
+        followed is not None
+        and by_rules.leaning == followed + 1
+        and by_network.leaning is not None
+        and (by_network.leaning < followed + 1 or by_network.decided_by == "neither")
+    )
+    if overlooked and followed is not None:
+        first = followed + 1
+    elif agreed.decided_by == "neither":
+        return agreed
+    leaning = {one.leaning for one in witnesses if one.decided_by == "rib" or overlooked}
+    doubts = _rib_doubts(ribs, rules.far, first, settings)
+    if leaning != {first} and not overlooked or by_rules.leaning != by_network.leaning:
+        doubts.append(SEEN_DIFFERENTLY)
+    elif not both_sure:
+        doubts.append(SEEN_FAINTLY)
+    names = replace(agreed, first_lumbar=first, decided_by="rib", findings=(RIBS_ALONE,))
+    if not doubts:
+        return replace(names, probability=min(agreed.probability, settings.ribs_alone))
+    text = " and ".join(doubts)
+    if len(doubts) > 1 or (SEEN_DIFFERENTLY in doubts and not overlooked):
+        return replace(
+            names,
+            probability=min(agreed.probability, settings.max_doubtful),
+            decided_by="neither",
+            findings=(
+                "Numbering uncertain: the sacrum is not in view, and the last ribs are "
+                f"{text}; confirm or shift the labels.",
+            ),
+        )
+    return replace(
+        names,
+        probability=min(max(agreed.probability, by_rules.probability), settings.ribs_doubtful),
+        findings=(RIBS_DOUBTFUL.format(doubts=text),),
+    )
+
+
+def last_followed_rib(
+    ribs: np.ndarray, far: np.ndarray, settings: NumberingSettings = SETTINGS.numbering
+) -> int | None:
+    """Position of the last vertebra with a rib on both sides above one with none; None if unclear.
+
+    Parameters
+    ----------
+    ribs : ndarray, shape (2, m)
+        Evidence of the rules.
+    far : ndarray of bool, shape (2, m)
+        Where the CT reaches far enough to the side for it.
+    settings : NumberingSettings
+    """
+    clear = settings.followed
+    reaches = far | (np.abs(ribs) > clear)
+    for position in range(ribs.shape[1] - 2, -1, -1):
+        if not reaches[:, position : position + 2].all():
+            continue
+        if (ribs[:, position] >= clear).all() and (ribs[:, position + 1] <= -clear).all():
+            return position
+    return None
+
+
+def _rib_doubts(
+    ribs: np.ndarray, far: np.ndarray, first: int, settings: NumberingSettings
+) -> list[str]:
+    """What is against the last ribs, above L1 at position `first`, in words."""
+    if not 0 < first < ribs.shape[1]:
+        return [NOT_SEEN]
+    at, below = ribs[:, first - 1], ribs[:, first]
+    doubts = []
+    # Only where the CT goes far to the side is there so much evidence.
+    reaches = far | (np.abs(ribs) > settings.followed)
+    if not reaches[:, first - 1 : first + 1].all():
+        doubts.append(CUT_OFF)
+    elif (at >= settings.followed).any() and (at < 0).any():
+        doubts.append(ONE_SIDE)
+    elif not (at >= settings.followed).all():
+        doubts.append(SHORT)
+    if (below >= settings.followed).any():
+        doubts.append(SEEN_DIFFERENTLY)
+    return doubts
 
 
 def agree(

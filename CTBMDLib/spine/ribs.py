@@ -23,7 +23,7 @@ def rib_evidence(
     reduced: CTVolume,
     tissue_hu: float,
     settings: SpineSettings = SETTINGS,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether an unbroken bar of bone reaches out from each plane as a rib does, on each side.
 
     A transverse process ends 40 to 55 mm from the midline; a rib goes on, down
@@ -46,6 +46,8 @@ def rib_evidence(
         For the patient's left and right: -3 (bone ends near the spine) to 3
         (it goes on beyond 65 mm); within -1.5 to 1.5 where the CT ends
         before 66 mm; NaN where it does not reach 54 mm.
+    far : ndarray of bool, shape (2, n)
+        Where it reaches 66 mm.
     """
     given = settings.ribs
     n = len(straight)
@@ -66,7 +68,8 @@ def rib_evidence(
     wide = np.clip((found - given.long_mm) / given.long_step_mm, -most, most)
     narrow = np.clip((found - given.short_mm) / given.short_step_mm, -most_short, most_short)
     values: np.ndarray = np.where(far, wide, np.where(near, narrow, np.nan))
-    return values[:, np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)]
+    plane = np.minimum(np.arange(n) // int(STEP_MM), len(planes) - 1)
+    return values[:, plane], far[:, plane]
 
 
 def _follow(bone: np.ndarray, canal_mm: np.ndarray, given: RibSettings) -> np.ndarray:

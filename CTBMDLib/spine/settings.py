@@ -486,6 +486,10 @@ class TraceSettings:
         Part of a vertebra, from above, at which its pedicles are (anatomy).
     min_end_score : float
         Score below which a vertebra at either end of the chain is not kept (own choice).
+    added_height : tuple of float
+        Heights of the vertebrae above within which the lower disc of an added one lies.
+    added_score : float
+        What it earns: its confidence is half that of the names.
     """
 
     min_ct_mm: float = 24.0
@@ -506,6 +510,8 @@ class TraceSettings:
     plain_score: float = 1.35
     pedicle_share: tuple[float, float] = (0.15, 0.5)
     min_end_score: float = 0.45
+    added_height: tuple[float, float] = (0.75, 1.3)
+    added_score: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -590,6 +596,16 @@ class WitnessSettings:
         Limits of the rules' evidence.
     worse_side, better_side : float
         The line may leave the sacrum sideways: the better side counts a little more.
+    lung_ahead_mm, lung_side_mm : tuple of float
+        Where lung lies beside a thoracic vertebra: behind the body's centre, where bowel does
+        not come (anatomy).
+    lung_hu : tuple of float
+        Of lung; what is outside the body or the CT is lower.
+    min_lung : float
+        Share of lung on both sides from which a vertebra is thoracic (own choice; real scans,
+        looked at only: 0.14 at T12 where there is some, 0 from L1 down).
+    lung_evidence : float
+        For ribs, from there upwards.
     """
 
     sharpness: float = 0.6
@@ -605,6 +621,11 @@ class WitnessSettings:
     ala_evidence: tuple[float, float] = (-2.5, 5.0)
     worse_side: float = 0.4
     better_side: float = 0.6
+    lung_ahead_mm: tuple[float, float] = (-45.0, 0.0)
+    lung_side_mm: tuple[float, float] = (27.0, 46.0)
+    lung_hu: tuple[float, float] = (-950.0, -400.0)
+    min_lung: float = 0.1
+    lung_evidence: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -651,6 +672,13 @@ class NumberingSettings:
         Evidence from which there is no rib where the twelfth belongs.
     max_doubtful, max_unseen : float
         Probability at most of names that are uncertain, and of those without any sign.
+    no_ala : float
+        Evidence of the network at which it denies a sacrum that the rules see.
+    followed : float
+        Evidence of the rules from which a rib is followed far out, or is none.
+    ribs_alone, ribs_doubtful : float
+        Probability at most of names without the sacrum: as many people as in `rare` have a rib
+        more or less, and where one thing speaks against the last ribs.
     """
 
     clear: float = 1.0
@@ -670,6 +698,10 @@ class NumberingSettings:
     no_rib: float = -1.0
     max_doubtful: float = 0.5
     max_unseen: float = 0.35
+    no_ala: float = -2.0
+    followed: float = 1.5
+    ribs_alone: float = 0.9
+    ribs_doubtful: float = 0.75
 
 
 @dataclass(frozen=True)
@@ -849,6 +881,36 @@ class SegmentSettings:
         Steeper against the column (31 degrees) are no endplates (anatomy).
     height_mm : tuple of float
         Limits of the height.
+    max_extent_mm : tuple of float
+        Along R, A and S; no vertebra with its processes is larger,
+    max_ml : float
+        nor has a larger volume (anatomy: 60 to 110 ml).
+    cut_share, cut_height, cut_volume : float
+        A body is cut by the volume's edge where it meets it with so much of its mean section
+        and is lower than this share of the others, or where the vertebra touches the edge and
+        has a body smaller than this share of theirs.
+    piece_share : float
+        Share of a label in other pieces than the largest that is told.
+    min_others : int
+        Other bodies without which nothing is said of a body's height.
+    too_high, too_low : float
+        Heights against the others' median that are told: a neighbour of L1 to L5 differs by
+        less than a fifth (anatomy), a body grade 3 by Genant has lost 40 % or more.
+    grid_mm : tuple of float
+        Steps of the search for the place where the labels lie on bone, coarse to fine.
+    reach_mm : float
+        How far it is searched.
+    hu_range : tuple of float
+        HU are cut to it.
+    samples : int
+        Points of the labels that are looked at.
+    min_bone_hu : float
+        Mean HU above soft tissue within the labels, below which they lie on no bone.
+    min_off_mm, min_gain : float
+        The labels lie beside the bone where they would have so much more of it, as a share,
+        at least so far away.
+    same_body_mm : float
+        A level and one that is seen lie in the same body.
     """
 
     min_voxels: int = 20
@@ -874,6 +936,23 @@ class SegmentSettings:
     off_plane_medians: float = 1.5
     max_tilt: float = 0.6
     height_mm: tuple[float, float] = (5.0, 80.0)
+    max_extent_mm: tuple[float, float, float] = (150.0, 140.0, 110.0)
+    max_ml: float = 200.0
+    cut_share: float = 0.25
+    cut_height: float = 0.85
+    cut_volume: float = 0.6
+    piece_share: float = 0.15
+    min_others: int = 2
+    too_high: float = 1.3
+    too_low: float = 0.65
+    grid_mm: tuple[float, ...] = (8.0, 4.0, 2.0)
+    reach_mm: float = 48.0
+    hu_range: tuple[float, float] = (-50.0, 400.0)
+    samples: int = 3000
+    min_bone_hu: float = 25.0
+    min_off_mm: float = 8.0
+    min_gain: float = 0.15
+    same_body_mm: float = 12.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from .column import Column, refine_column, trace_column
 from .evidence import see_discs
 from .grid import Grid, central_box, make_grid, noise_level, quieter, reduce_ct
 from .profile import Profiles, find_chain, make_profiles
-from .settings import FAINT, SETTINGS, BoneKind, SpineSettings
+from .settings import FAINT, FIRM, SETTINGS, BoneKind, SpineSettings
 from .straightened import StraightenedSpine, recentre, straighten
 
 
@@ -249,10 +249,17 @@ def follow_further(traced: Traced) -> Traced | None:
     ----------
     traced : Traced
     """
-    ct, given = traced.ct, traced.settings.trace
     below = np.count_nonzero(traced.profiles.seen[traced.discs[-1] :])
-    if below < given.lost_mm:
+    if below < traced.settings.trace.lost_mm:
         return None
+    found = [_without_what_is_lost(traced), _with_another_below(traced)]
+    better = [one for one in found if one and one.worth > traced.worth and one.is_lumbar]
+    return max(better, key=lambda one: one.worth, default=None)
+
+
+def _without_what_is_lost(traced: Traced) -> Traced | None:
+    """The trace again, keeping away from what it followed far below its last disc."""
+    ct, given = traced.ct, traced.settings.trace
     last = traced.straight.centre[traced.discs[-1], 2]
     lost = traced.column.body[:, 2] < last - given.lost_mm
     if np.count_nonzero(lost) < given.min_lost_nodes:
@@ -261,8 +268,48 @@ def follow_further(traced: Traced) -> Traced | None:
     if len(right) < given.min_right_nodes:
         return None
     column = refine_column(ct.reduced, right, ct.tissue_hu, traced.kind, [wrong], ct.settings)
-    found = trace_along(ct, column, traced.kind)
-    return found if found.worth > traced.worth and found.is_lumbar else None
+    return trace_along(ct, column, traced.kind)
+
+
+def _with_another_below(traced: Traced) -> Traced | None:
+    """The trace joined below its last disc to one that sees bone in another way."""
+    other = _attempt(traced.ct, FIRM if traced.kind == FAINT else FAINT, [], Progress())
+    if other is None:
+        return None
+    column = join_below(traced, other.column)
+    return None if column is None else trace_along(traced.ct, column, traced.kind)
+
+
+def join_below(traced: Traced, column: Column) -> Column | None:
+    """A trace as far as its last disc, then another column; None if either part is short."""
+    last = traced.straight.centre[traced.discs[-1], 2]
+    above = traced.column.part(traced.column.body[:, 2] >= last)
+    return _joined(above, column.part(column.body[:, 2] < last), traced.settings.trace.min_nodes)
+
+
+def with_body_below(traced: Traced) -> Traced | None:
+    """The chain with one body more, where its lower disc is not plain; None where it is cut.
+
+    For a vertebra that must be there by its names: L5 between the disc L4/5 and the sacrum.
+
+    Parameters
+    ----------
+    traced : Traced
+    """
+    given = traced.settings.trace
+    last = int(traced.discs[-1])
+    height = float(np.median(np.diff(traced.discs)[-3:]))
+    low, high = (last + int(round(share * height)) for share in given.added_height)
+    seen = traced.profiles.seen
+    if high >= len(seen) or not seen[last : low + 1].all():
+        return None
+    disc, _ = see_discs(traced.straight, traced.tissue_hu)
+    plane = low + int(np.argmax(np.where(seen[low : high + 1], disc[low : high + 1], -np.inf)))
+    return replace(
+        traced,
+        discs=np.append(traced.discs, plane),
+        scores=np.append(traced.scores, given.added_score),
+    )
 
 
 def left_above(traced: Traced) -> bool:
@@ -286,10 +333,13 @@ def _with_another_above(best: Traced, ct: CoarseCT, progress: Progress) -> Trace
 
 def join_above(column: Column, traced: Traced) -> Column | None:
     """Another column as far as the first disc of a trace, then what was traced; None if short."""
-    least = traced.settings.trace.min_nodes
     first = traced.straight.centre[traced.discs[0], 2]
-    above = column.part(column.body[:, 2] > first)
     below = traced.column.part(traced.column.body[:, 2] <= first)
+    return _joined(column.part(column.body[:, 2] > first), below, traced.settings.trace.min_nodes)
+
+
+def _joined(above: Column, below: Column, least: int) -> Column | None:
+    """Two columns as one; None where either has fewer than `least` nodes."""
     if len(above) < least or len(below) < least:
         return None
     return Column(

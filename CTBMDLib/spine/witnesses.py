@@ -8,7 +8,8 @@ import numpy as np
 
 from .evidence import see_sides
 from .ribs import rib_evidence
-from .settings import WitnessSettings
+from .settings import SETTINGS, WitnessSettings
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between
 from .trace import Traced
 
 Places = list[tuple[int, int]]
@@ -26,6 +27,8 @@ class Evidence:
         For the sacral ala; NaN where unseen.
     room_mm : ndarray, shape (m,)
         How far below the vertebra's middle the CT goes on.
+    far : ndarray of bool, shape (2, m)
+        Where the CT reaches as far to the side as a rib is told from a process.
     bars : bool
         The ribs are bone that reaches far out, whatever it is (the rules).
     """
@@ -33,6 +36,7 @@ class Evidence:
     ribs: np.ndarray
     ala: np.ndarray
     room_mm: np.ndarray
+    far: np.ndarray
     bars: bool
 
     def seen_ribs(self, drop_mm: float) -> np.ndarray:
@@ -49,13 +53,51 @@ def witnesses(traced: Traced) -> tuple[Evidence, Evidence]:
     traced : Traced
         A spine with its discs.
     """
-    places = _places(traced.discs, traced.settings.witnesses)
+    given = traced.settings.witnesses
+    places = _places(traced.discs, given)
     seen = traced.profiles.seen
     room = np.array([_room(seen, 0.5 * (top + bottom)) for top, bottom in places])
-    ribs, ala = _by_rules(traced, places)
-    rules = Evidence(ribs, ala, room, True)
+    lung = lung_beside(traced.straight, places, given)
+    lung[len(traced.scores) :] = 0.0
+    ribs, ala, far = _by_rules(traced, places)
+    rules = Evidence(_with_lung(ribs, lung, given), ala, room, far, True)
     ribs, ala = _by_network(traced, places)
-    return rules, Evidence(ribs, ala, room, False)
+    return rules, Evidence(_with_lung(ribs, lung, given), ala, room, far, False)
+
+
+def lung_beside(
+    straight: StraightenedSpine, places: Places, settings: WitnessSettings = SETTINGS.witnesses
+) -> np.ndarray:
+    """Share of lung on the side of each vertebra that has less of it, 0 to 1.
+
+    Parameters
+    ----------
+    straight : StraightenedSpine
+    places : list of (int, int)
+        Planes of the discs above and below each vertebra.
+    settings : WitnessSettings
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        0 where the CT does not reach.
+    """
+    rows = between(AHEAD, settings.lung_ahead_mm)
+    share = np.zeros((2, len(places)))
+    for side, sign in enumerate((-1, 1)):
+        columns = between(sign * LATERAL, settings.lung_side_mm)
+        for number, (top, bottom) in enumerate(places):
+            hu = straight.hu[max(0, top) : max(0, bottom)][:, rows][:, :, columns]
+            if hu.size:
+                share[side, number] = between(hu, settings.lung_hu).mean()
+    beside: np.ndarray = share.min(axis=0)
+    return beside
+
+
+def _with_lung(ribs: np.ndarray, lung: np.ndarray, given: WitnessSettings) -> np.ndarray:
+    """Rib evidence where lung lies on both sides of a vertebra and of all above it."""
+    thoracic = np.logical_and.accumulate(lung >= given.min_lung)
+    return np.where(thoracic, np.fmax(ribs, given.lung_evidence), ribs)
 
 
 def _places(discs: np.ndarray, given: WitnessSettings) -> Places:
@@ -73,19 +115,24 @@ def _room(seen: np.ndarray, middle: float) -> float:
     return float((last[-1] if len(last) else -1) - int(middle))
 
 
-def _by_rules(traced: Traced, places: Places) -> tuple[np.ndarray, np.ndarray]:
+def _by_rules(traced: Traced, places: Places) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bone followed to the side, and bone where the sacrum has it."""
     given = traced.settings.witnesses
-    along = rib_evidence(traced.straight, traced.reduced, traced.tissue_hu, traced.settings)
+    along, reaches = rib_evidence(
+        traced.straight, traced.reduced, traced.tissue_hu, traced.settings
+    )
     beside = np.fmin(*traced.profiles.ala)
     n = len(beside)
     above, below = given.rib_share
     low, high = given.ala_share
-    ribs, found = [], []
+    ribs, far, found = [], [], []
     for top, bottom in places:
         height = bottom - top
-        part = along[:, max(0, int(top - above * height)) : max(1, int(top + below * height))]
+        near = slice(max(0, int(top - above * height)), max(1, int(top + below * height)))
+        part = along[:, near]
         ribs.append([np.nan if np.isnan(p).all() else np.nanmax(p) for p in part])
+        enough = reaches[:, near].shape[1] > 0
+        far.append(reaches[:, near].mean(axis=1) > given.min_seen if enough else [False, False])
         part = beside[min(n, int(top + low * height)) : int(top + high * height)]
         enough = len(part) and np.isfinite(part).mean() > given.min_seen
         found.append(np.nanmedian(part) if enough else np.nan)
@@ -93,7 +140,7 @@ def _by_rules(traced: Traced, places: Places) -> tuple[np.ndarray, np.ndarray]:
     most = given.ala_of_most * np.max(np.nan_to_num(ala))
     threshold = float(np.clip(most, *given.ala_limits))
     value = np.clip(given.ala_steepness * (ala - threshold) / threshold, *given.ala_evidence)
-    return np.array(ribs).T, value
+    return np.array(ribs).T, value, np.array(far, bool).T
 
 
 def _by_network(traced: Traced, places: Places) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 python -m training.locator.check real [--data ../shared/data]
 python -m training.locator.check virtual [--count 200] [--seed 5000] [--workers 2]
 python -m training.locator.check transitional [--count 10] [--seed 8000] [--workers 2]
+python -m training.locator.check ribs [--part set|test] [--count 25] [--workers 2]
 python -m training.locator.check empty [--count 5] [--seed 100] [--workers 2]
 python -m training.locator.check settings FOLDER [--count 40] [--seed 6420] [--workers 2]
 python -m training.locator.check report
@@ -26,6 +27,7 @@ from . import cases
 from .copies import more_copies
 from .empty import check_empty
 from .planes import bodies_from_labels, planes_of
+from .ribs_alone import PARTS, check_ribs
 from .settings import check_settings
 from .transitional import check_transitional
 from .virtual import CERTAIN, TOLERANCE_MM, check_virtual
@@ -227,6 +229,9 @@ def parser() -> argparse.ArgumentParser:
     strange = sub.add_parser("transitional")
     strange.add_argument("--count", type=int, default=10, help="volumes of each kind")
     strange.add_argument("--seed", type=int, default=8000)
+    ribs = sub.add_parser("ribs")
+    ribs.add_argument("--part", choices=PARTS, default="set")
+    ribs.add_argument("--count", type=int, default=25, help="volumes of each kind")
     empty = sub.add_parser("empty")
     empty.add_argument("--count", type=int, default=5, help="bodies of each kind")
     empty.add_argument("--seed", type=int, default=100)
@@ -236,7 +241,7 @@ def parser() -> argparse.ArgumentParser:
     settings.add_argument("--seed", type=int, default=6420)
     for one in (real, empty):
         one.add_argument("--data", type=Path, default=SHARED_DATA)
-    for one in (virtual, strange, empty, settings):
+    for one in (virtual, strange, ribs, empty, settings):
         one.add_argument("--workers", type=int, default=2)
     sub.add_parser("report", help="make results/locator.md from results/locator.json")
     return made
@@ -250,16 +255,25 @@ def main(arguments=None) -> int:
         return 0
     if options.what == "real":
         return 0 if check_real(options.data) else 1
-    given = (options.count, options.seed, options.workers)
+    if options.what == "ribs":
+        right = check_ribs(options.part, options.count, options.workers)
+    else:
+        given = (options.count, options.seed, options.workers)
+        right = _on_seeds(options, given)
+    return 0 if right else 1
+
+
+def _on_seeds(options, given) -> bool:
+    """A check over a range of seeds; False where it found a sure answer that is wrong."""
     if options.what == "settings":
         check_settings(options.folder, *given)
-        return 0
-    if options.what == "empty":
-        return 0 if check_empty(*given, options.data) else 1
-    if options.what == "transitional":
-        return 0 if check_transitional(*given) else 1
-    check_virtual(*given)
-    return 0
+    elif options.what == "empty":
+        return check_empty(*given, options.data)
+    elif options.what == "transitional":
+        return check_transitional(*given)
+    else:
+        check_virtual(*given)
+    return True
 
 
 if __name__ == "__main__":

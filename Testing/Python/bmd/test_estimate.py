@@ -210,3 +210,16 @@ def test_the_conformal_quantile_counts_the_new_patient():
     assert conformal_quantile(np.arange(1, 20)[::-1]) == 18
     assert conformal_quantile([3.0, 1.0, 2.0]) == 3.0  # too few for 90 %: the largest
     assert conformal_quantile(np.arange(1, 20), 0.5) == 10
+
+
+@pytest.mark.parametrize("numbering", ["neither", "rib", "segment", "user", None])
+def test_a_mean_of_uncertain_names_is_not_given_in_silence(model, numbering):
+    selection = chosen()
+    selection.numbering = numbering
+    result = estimate(phantom(), selection, model)
+    told = [item for item in result.findings if item.code == "mean-numbering"]
+    if numbering == "neither":
+        assert len(told) == 1 and told[0].severity == "warning"
+        assert result.total.findings.count("one higher or one lower") == 1
+    else:
+        assert not told and "one higher" not in result.total.findings

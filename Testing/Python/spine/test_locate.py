@@ -1,6 +1,7 @@
 """Finding the lumbar levels: real scans, changed copies of them, and bodies without a lumbar spine."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from CTBMDLib.spine.grid import block_mean, make_grid, reduce_ct
 from CTBMDLib.spine.locate import find_levels
 from CTBMDLib.spine.numbering import number_vertebrae
 from CTBMDLib.spine.straightened import StraightenedSpine
+from CTBMDLib.spine.trace import trace_spine, with_body_below
 from CTBMDLib.volume import CTVolume
 from training.locator.bodies import EMPTY_BODIES
 from training.locator.cases import crop_s, noisier, respace, restore, turn
@@ -123,6 +125,23 @@ def test_bone_hardly_denser_than_muscle_beside_contrast_agent(seed):
     assert len(judged["whole"]) == 5 and all(judged["whole"].values())
     assert selection.numbering in ("rib", "sacrum", "both")
     assert all(away < 12.0 for _, _, away, _ in judged["found"])
+
+
+@pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46", "ct_sagittal_m42"])
+def test_l5_is_given_where_its_lower_disc_is_not_plain(name):
+    volume, truth = scan(name)
+    whole = trace_spine(volume)
+    middle = whole.straight.point(0.5 * (whole.discs[1:] + whole.discs[:-1]))
+    l5 = int(np.linalg.norm(middle - truth["L5"], axis=1).argmin())
+    short = replace(whole, discs=whole.discs[: l5 + 1], scores=whole.scores[:l5])
+    longer = with_body_below(short)
+    added = longer.straight.point(0.5 * (longer.discs[-1] + longer.discs[-2]))
+    assert np.linalg.norm(added - truth["L5"]) < 12.0
+    assert len(longer.scores) == l5 + 1 and longer.scores[-1] < longer.scores[-2]
+    # Where the CT ends within the body, nothing is added.
+    seen = short.profiles.seen.copy()
+    seen[short.discs[-1] + 12 :] = False
+    assert with_body_below(replace(short, profiles=replace(short.profiles, seen=seen))) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 64, 64), (40, 8, 8)])

@@ -10,8 +10,10 @@ from paths import SHARED_DATA as SHARED
 
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.images import ImageStandard, plane_positions
+from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.spine.segments import guess_names, levels_from_labels
 from CTBMDLib.spine.vertebra_names import SNOMED, label_values, vertebra_names, vertebra_of_name
+from CTBMDLib.volume import CTVolume
 
 
 def _nifti(path):
@@ -251,3 +253,157 @@ def test_real_segmentation(example):
         assert np.linalg.norm(np.array(item.ras) - body) < 3.0
     # T11 and T12 leave this scan at its upper edge.
     assert "T11" not in selection
+
+
+# -- what only processes touch, halves, other schemes ------------------------------
+def with_process_to_the_edge(labels, matrix):
+    """The uppermost vertebra (31) with a process that runs up to the last slice, and that slice."""
+    spacing = matrix[2, 2]
+    top = int(182.0 / spacing)
+    tall = labels[:top].copy()
+    body_top = np.argwhere(tall == 31)[:, 0].max()
+    middle = int(40.0 / spacing)
+    behind = slice(int(10.0 / spacing), int(20.0 / spacing))
+    tall[body_top - 8 :, behind, middle - 2 : middle + 3] = 31
+    # Joined to the arch, so that it is one piece.
+    tall[body_top - 12 : body_top - 6, int(10.0 / spacing) : int(34.0 / spacing), middle] = 31
+    return tall
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.5, 3.0])
+@pytest.mark.parametrize("turned", [False, True], ids=["head first", "feet first"])
+def test_a_process_at_the_edge_cuts_no_vertebra(spacing, turned):
+    labels, matrix, centres = phantom(spacing)
+    labels = with_process_to_the_edge(labels, matrix)
+    assert (labels[-1] == 31).any()
+    if turned:
+        labels, flip = labels[::-1], np.eye(4)
+        flip[2, 2], flip[2, 3] = -1, labels.shape[0] - 1
+        matrix = matrix @ flip
+    selection = levels_from_labels(labels, matrix, vertebra_names("totalsegmentator"))
+    assert [item.level for item in selection] == ["L1", "L2", "L3", "L4", "L5"]
+    assert np.linalg.norm(np.array(selection["L1"].ras) - centres["L1"]) < 4.0
+    assert not any("cut by the edge" in text for text in selection.findings)
+
+
+@pytest.mark.parametrize("kept_mm", [4.0, 9.0, 14.0, 19.0])
+def test_a_cut_body_is_left_out_however_much_of_it_is_there(kept_mm):
+    labels, matrix, centres = phantom()
+    top = int((centres["L1"][2] - 13.0 + kept_mm) / 1.5)
+    selection = levels_from_labels(labels[:top], matrix, vertebra_names("totalsegmentator"))
+    assert [item.level for item in selection] == ["L2", "L3", "L4", "L5"]
+    assert any(text.startswith("L1 cut by the edge") for text in selection.findings)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_half_a_vertebra_under_its_neighbours_name_is_said(upper):
+    labels, matrix, centres = phantom()
+    k = np.arange(labels.shape[0])[:, None, None] * 1.5
+    half = (labels == 29) & ((k > centres["L3"][2]) == upper)
+    mixed = np.where(half, 30 if upper else 28, labels)
+    # The disc is painted too, as a slip of the brush does; else the half is a piece of its own.
+    low, high = sorted((centres["L3"][2], centres["L2" if upper else "L4"][2]))
+    disc = (labels == 0) & (k > low) & (k < high)
+    j, i = np.mgrid[: labels.shape[1], : labels.shape[2]] * 1.5
+    joined = np.where(
+        disc & (np.hypot((i - 40) / 20, (j - 60) / 14) < 1), 30 if upper else 28, mixed
+    )
+    texts = levels_from_labels(joined, matrix, vertebra_names("totalsegmentator")).findings
+    assert any("L3" in text and "lower than the others" in text for text in texts)
+    assert any(("L2" if upper else "L4") in text and "higher" in text for text in texts)
+    texts = levels_from_labels(mixed, matrix, vertebra_names("totalsegmentator")).findings
+    assert any("L3" in text and "lower than the others" in text for text in texts)
+
+
+def test_usual_heights_and_a_pressed_vertebra_are_not_mixed_up():
+    labels, matrix, _ = phantom()
+    assert levels_from_labels(labels, matrix, vertebra_names("totalsegmentator")).findings == ()
+
+
+def test_labels_of_another_scheme_are_refused():
+    """TotalSegmentator's MR task: 18 sacrum, 19 all vertebrae, 20 discs, 21 cord, 22 heart."""
+    labels, matrix, _ = phantom()
+    other = np.zeros_like(labels)
+    other[labels > 0] = 19
+    other[:12, 40:60, 20:34] = 18
+    other[20:120, 24:30, 24:29] = 21
+    assert guess_names(other, matrix) is None
+    with pytest.raises(CTBMDError, match="larger than any vertebra") as error:
+        levels_from_labels(other, matrix, {18: "L5", 19: "L4", 20: "L3", 21: "L2"})
+    assert error.value.code == "label-no-vertebra"
+
+
+# -- held against the CT -----------------------------------------------------------
+def ct_of(labels, matrix, bone=230.0, tissue=50.0):
+    """A CT in which the labelled vertebrae are bone."""
+    rng = np.random.default_rng(4)
+    hu = np.where(labels > 0, bone, tissue) + rng.normal(0, 10, labels.shape)
+    return CTVolume(hu.astype(np.int16), matrix)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("mm", [34.0, -34.0, 14.0, -14.0])
+def test_a_mask_beside_the_bone_is_said_or_refused(axis, mm):
+    labels, matrix, _ = phantom(3.0)
+    names = vertebra_names("totalsegmentator")
+    volume = ct_of(labels, matrix)
+    moved = matrix.copy()
+    moved[axis, 3] += mm
+    try:
+        selection = levels_from_labels(labels, moved, names, volume=volume)
+    except CTBMDError as error:
+        assert error.code == "segmentation-not-on-bone"  # noqa: PT017  either will do
+        return
+    assert selection.numbering_uncertain
+    assert any("beside the bone" in text for text in selection.findings)
+
+
+def test_a_mask_on_its_bone_is_left_as_it_is():
+    labels, matrix, _ = phantom(3.0)
+    names = vertebra_names("totalsegmentator")
+    alone = levels_from_labels(labels, matrix, names)
+    for bone in (230.0, 110.0):
+        volume = ct_of(labels, matrix, bone)
+        assert levels_from_labels(labels, matrix, names, volume=volume) == alone
+
+
+def test_a_mask_on_no_bone_is_refused():
+    labels, matrix, _ = phantom(3.0)
+    empty = ct_of(np.zeros_like(labels), matrix)
+    with pytest.raises(CTBMDError, match="does not lie on bone") as error:
+        levels_from_labels(labels, matrix, vertebra_names("totalsegmentator"), volume=empty)
+    assert error.value.code == "segmentation-not-on-bone"
+
+
+@pytest.fixture(scope="module")
+def example_ct():
+    path = SHARED / "ct_ts_example" / "ct.nii.gz"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return read_ct(path)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_names_that_the_ct_contradicts_are_said(example, example_ct, step):
+    labels, matrix, _, _ = example
+    names = {27 + n: f"L{5 - n - step}" for n in range(5) if 1 <= 5 - n - step <= 5}
+    selection = levels_from_labels(labels, matrix, names, volume=example_ct)
+    assert selection.numbering_uncertain
+    assert any("in the CT itself" in text for text in selection.findings)
+    right = levels_from_labels(labels, matrix, guess_names(labels, matrix), volume=example_ct)
+    assert right.numbering == "segment"
+
+
+@pytest.mark.parametrize(("axis", "mm"), [(0, 34), (1, -34), (1, 34), (2, 34), (2, -34), (2, 12)])
+def test_a_real_mask_beside_the_bone(example, example_ct, axis, mm):
+    labels, matrix, _, _ = example
+    moved = matrix.copy()
+    moved[axis, 3] += mm
+    try:
+        selection = levels_from_labels(
+            labels, moved, guess_names(labels, matrix), volume=example_ct
+        )
+    except CTBMDError as error:
+        assert error.code == "segmentation-not-on-bone"  # noqa: PT017  either will do
+        return
+    assert selection.numbering_uncertain and "beside" in selection.findings[0]

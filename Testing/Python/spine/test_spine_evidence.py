@@ -11,10 +11,19 @@ from CTBMDLib.errors import CTBMDError
 from CTBMDLib.resources import resource_folder
 from CTBMDLib.spine import evidence as ev
 from CTBMDLib.spine.midline import midline
-from CTBMDLib.spine.numbering import CONTRADICTION, Numbering, agree, number_vertebrae
+from CTBMDLib.spine.numbering import (
+    CONTRADICTION,
+    RIBS_ALONE,
+    Numbering,
+    agree,
+    last_followed_rib,
+    number_spine,
+    number_vertebrae,
+)
 from CTBMDLib.spine.profile import find_chain
 from CTBMDLib.spine.settings import SETTINGS
 from CTBMDLib.spine.straightened import AHEAD, LATERAL, StraightenedSpine
+from CTBMDLib.spine.witnesses import Evidence, lung_beside
 
 
 def test_weights_are_small_and_as_the_card_says():
@@ -204,3 +213,109 @@ def test_midline_is_found_where_bone_is_faint_and_screws_lie_on_one_side():
         StraightenedSpine(hu.astype(np.float32), *frame, np.full(n, 24.0)), [5, 45, 85, 125], 50.0
     )
     assert np.abs(found - bend).max() <= 1.5
+
+
+# -- names where the sacrum is out of view -----------------------------------------
+def seen(last_rib, count, *, rules=None, network=None, far=True, ala=None):
+    """Evidence of both witnesses along `count` vertebrae; ribs down to position `last_rib`.
+
+    `rules` and `network` replace rows: {position: (left, right)}.
+    """
+    ribs = np.full((2, count + 2), np.nan)
+    ribs[:, :count] = np.where(np.arange(count) <= last_rib, 3.0, -3.0)
+    none = np.append(np.full(count, -3.0), [np.nan, np.nan])
+    room = np.append(30.0 * np.arange(count, 0, -1), [0.0, 0.0])
+    given = []
+    for bars, other in ((True, rules), (False, network)):
+        own = ribs.copy()
+        for position, pair in (other or {}).items():
+            own[:, position] = pair
+        reaches = np.full(own.shape, far)
+        given.append(Evidence(own, none if ala is None or not bars else ala, room, reaches, bars))
+    return number_spine(*given)
+
+
+def test_names_from_clear_ribs_alone_say_so_and_are_less_sure():
+    numbering = seen(1, 5)
+    assert numbering.decided_by == "rib" and numbering.name(2) == "L1"
+    assert numbering.probability <= SETTINGS.numbering.ribs_alone
+    assert numbering.findings == (RIBS_ALONE,)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "given"),
+    [
+        ("one side", {"rules": {1: (3.0, -3.0)}}),
+        ("short, thin or steep", {"rules": {1: (-1.0, -1.0)}}),
+        ("short, thin or steep", {"rules": {1: (0.5, 0.5)}}),
+        ("cut off by the field of view", {"rules": {1: (np.nan, 1.5)}, "far": False}),
+        ("faintly", {"network": {1: (0.3, 0.3), 2: (-0.8, -0.8)}}),
+        ("different vertebrae", {"network": {1: (-0.5, 0.4), 2: (-1.0, -1.0)}}),
+    ],
+)
+def test_what_speaks_against_the_last_ribs_lowers_the_confidence_and_is_said(doubt, given):
+    numbering = seen(1, 5, **given)
+    assert numbering.probability <= SETTINGS.numbering.ribs_doubtful
+    assert any(doubt in text or "uncertain" in text for text in numbering.findings)
+    assert "sacrum is not in view" in numbering.findings[0]
+
+
+def test_two_doubts_make_names_uncertain():
+    numbering = seen(
+        1, 5, rules={0: (1.5, np.nan), 1: (-1.0, np.nan)}, network={1: (0.0, -3.0)}, far=False
+    )
+    assert numbering.decided_by == "neither" and numbering.probability <= 0.5
+    assert numbering.findings[0].startswith("Numbering uncertain")
+
+
+def test_one_witness_alone_is_not_followed_where_the_other_sees_other_names():
+    """T9-T12 in a narrow field: the network overlooks the 12th ribs, the rules see little."""
+    near = {n: (1.5, np.nan) for n in range(4)} | {4: (-1.5, -1.5), 5: (-1.5, -1.5)}
+    numbering = seen(3, 6, rules=near, network={3: (0.5, -3.0), 2: (0.2, 2.8)}, far=False)
+    assert numbering.decided_by == "neither" and numbering.probability <= 0.5
+
+
+@pytest.mark.parametrize("network", [{1: (-0.5, -3.0)}, {2: (-0.2, 0.6)}, {1: (-3.0, -3.0)}])
+def test_a_rib_followed_to_its_head_decides(network):
+    """The network overlooks a steep 12th rib, or takes it for one of L1 that it passes."""
+    numbering = seen(1, 6, network=network)
+    assert numbering.decided_by == "rib" and numbering.name(2) == "L1"
+    assert numbering.probability <= SETTINGS.numbering.ribs_doubtful
+
+
+def test_a_rib_that_only_the_network_sees_below_makes_names_uncertain():
+    numbering = seen(0, 6, network={1: (3.0, 2.5)})
+    assert numbering.decided_by == "neither"
+
+
+def test_the_last_followed_rib_needs_both_sides_and_room_to_see():
+    ribs = np.array([[3.0, 3.0, -3.0, -3.0], [3.0, 3.0, -3.0, -3.0]])
+    far = np.full(ribs.shape, True)
+    assert last_followed_rib(ribs, far) == 1
+    ribs[0, 1] = -1.0
+    assert last_followed_rib(ribs, far) is None
+    short = np.clip(np.array([[1.5, 1.5, -1.5], [1.5, 1.5, -1.5]]), -1.5, 1.5)
+    assert last_followed_rib(short, np.full(short.shape, False)) is None
+    assert last_followed_rib(np.full((2, 4), np.nan), far) is None
+
+
+def test_a_sacrum_that_the_network_denies_is_not_counted_from():
+    ala = np.append(np.full(4, -2.5), [np.nan, np.nan])
+    ala[3] = 2.2  # the broad process of the last vertebra in view
+    numbering = seen(-1, 4, ala=ala)
+    assert numbering.decided_by == "neither"
+
+
+@pytest.mark.parametrize(
+    ("hu", "expected"), [(-850.0, 1.0), (50.0, 0.0), (-1000.0, 0.0), (np.nan, 0.0), (-90.0, 0.0)]
+)
+def test_lung_is_told_from_air_outside_fat_and_what_is_not_seen(hu, expected):
+    n = 100
+    planes = np.full((n, len(AHEAD), len(LATERAL)), 50.0, np.float32)
+    planes[:60, :, np.abs(LATERAL) > 25] = hu
+    straight = StraightenedSpine(planes, *[np.zeros((n, 3))] * 4, np.full(n, 24.0))
+    assert lung_beside(straight, [(0, 30), (30, 60), (60, 90)]) == pytest.approx(
+        [expected, expected, 0.0]
+    )
+    planes[:60, :, LATERAL > 25] = 50.0  # on one side only
+    assert lung_beside(straight, [(0, 30), (30, 60), (60, 90)]) == pytest.approx([0.0] * 3)

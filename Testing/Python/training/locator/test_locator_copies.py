@@ -167,6 +167,7 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
 
     monkeypatch.setattr(spine_trace, "refine_column", refine)
     monkeypatch.setattr(spine_trace, "trace_along", lambda *_: traced(found, 240))
+    monkeypatch.setattr(spine_trace, "_attempt", lambda *_: None)  # no other column
     result = spine_trace.follow_further(traced(5.0, 240))
     assert (result is not None) == taken
     assert given["kept"][-1, 2] == -126.0 and given["avoided"][0, 2] == -132.0
@@ -204,6 +205,11 @@ def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc()
         assert np.array_equal(part, np.where(np.arange(40) < 15, 2.0, 1.0))
     assert spine_trace.join_above(column(2.0), traced(6)) is None
     assert spine_trace.join_above(column(2.0, 10), traced(90)).body.shape == (35, 3)
+
+    # Below the last disc, at -125 mm, the other way round.
+    joined = spine_trace.join_below(traced(90), column(2.0))
+    assert np.array_equal(joined.body[:, 0], np.where(np.arange(40) <= 20, 1.0, 2.0))
+    assert spine_trace.join_below(traced(90), column(2.0, 22)) is None
 
     # Only what the CT shows above the first disc counts: here from 12 mm on.
     assert spine_trace.left_above(traced(52)) and not spine_trace.left_above(traced(51))

@@ -30,7 +30,8 @@ def copy_of(first, last, *, rib=None, network=3.0, room=100.0):
     pad = np.full((2, 2), np.nan)
     ribs, ala = np.hstack([ribs, pad]), np.append(ala, [np.nan, np.nan])
     rooms = np.append(room + 30.0 * np.arange(m)[::-1], [0.0, 0.0])
-    seen = [Evidence(ribs, ala, rooms, bars) for bars in (True, False)]
+    far = np.isfinite(ribs)
+    seen = [Evidence(ribs, ala, rooms, far, bars) for bars in (True, False)]
     whole = tuple(n for n in names if n[0] == "L")
     return Copy(1, "made", *seen, np.full(m, 1.9), names, whole)
 
