@@ -164,10 +164,10 @@ class Fitting:
     def run(self, valid) -> dict:
         """Train what is left; the weights."""
         if not self.finished:
-            self._settle()
+            self.prepare()
         while not self.finished:
             start = time.time()
-            self._one_epoch()
+            self.take_steps(self.steps - self.step % self.steps)
             # The only number that an epoch takes from the device.
             loss = float(self.loss) / self.steps
             self.loss.zero_()
@@ -184,7 +184,8 @@ class Fitting:
 
     def _build(self, initial) -> None:
         """The network and the running average of its weights."""
-        self.network = build_torch(self.standard, self.seed).to(self.device)
+        quick = self.kind == "cpu"
+        self.network = build_torch(self.standard, self.seed, channels_last=quick).to(self.device)
         self.average = build_torch(self.standard, self.seed).to(self.device)
         if initial is not None:
             self.network.set_weights(initial)
@@ -205,7 +206,7 @@ class Fitting:
         what = (asdict(self.settings), asdict(self.augmentation), seed, self.digest)
         return json.dumps([FORM, *what])
 
-    def _settle(self) -> None:
+    def prepare(self) -> None:
         """All images and what belongs to them, on the device for the whole training."""
         train = self.train
         bone, room = read_bone(train.hu, self.standard)
@@ -222,17 +223,18 @@ class Fitting:
             for name, part in parts.items()
         }
 
-    def _one_epoch(self) -> None:
-        """The steps of an epoch that are left."""
-        order = self._order(self.epoch)
-        self.take = self.take or self._stepper(order[0])
-        end = self.step - self.step % self.steps + self.steps
-        while self.step < end:
+    def take_steps(self, count: int) -> None:
+        """The next steps; `prepare` comes first."""
+        order, epoch = None, None
+        for _ in range(count):
+            if epoch != self.epoch:
+                order, epoch = self._order(self.epoch), self.epoch
+            pick = order[self.step % self.steps]
             self._rates()
             # Seeded by the step, so that a resumed run goes on as an unbroken one.
             seed = (1_000_003 * (self.seed + 1) + self.step * 2_654_435_761) % _SEEDS
             self.generator.manual_seed(seed)
-            pick = order[self.step % self.steps]
+            self.take = self.take or self._stepper(pick)
             self.take(pick)
             self.step += 1
             if time.monotonic() - self.saved > 60 * SAVE_MINUTES:

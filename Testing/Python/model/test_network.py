@@ -139,3 +139,20 @@ def test_the_precision_of_an_older_torch_is_set_too(monkeypatch):
         assert not old.cuda.matmul.allow_tf32 and not old.cudnn.allow_tf32
         raise KeyError
     assert old.cuda.matmul.allow_tf32 and old.cudnn.allow_tf32
+
+
+def test_channels_beside_each_other_are_the_same_network():
+    torch = pytest.importorskip("torch")
+    from CTBMDLib.model.network import build_torch
+
+    hu = torch.from_numpy(images())
+    scanner = torch.from_numpy(scanner_features(120.0, len(hu)))
+    answers, gradients = [], []
+    for channels_last in (False, True):
+        network = build_torch(STANDARD, 3, channels_last=channels_last)
+        answers.append(network(hu, scanner))
+        answers[-1].sum().backward()
+        gradients.append([value.grad for value in network.parameters()])
+    assert torch.allclose(*answers, rtol=1e-5)
+    for one, other in zip(*gradients, strict=True):
+        assert (one - other).abs().max() <= 1e-3 * one.abs().max() + 1e-6

@@ -187,14 +187,14 @@ def test_members_side_by_side_learn_by_the_gradient_each_has_alone(tmp_path, mon
 
     monkeypatch.setattr(module, "mirror", mirrored)
     at_once = together(None, seeds, tmp_path)
-    at_once._settle()
+    at_once.prepare()
     pick = at_once._order(0)[1]
     (rate * at_once._loss(pick)).backward()
     at_once._clip()
     norms = []
     for i, seed in enumerate(seeds):
         alone = Fitting(images(), STANDARD, seed, SETTINGS, Augmentation.none())
-        alone._settle()
+        alone.prepare()
         assert torch.equal(alone._order(0)[1], pick[i * batch :][:batch])
         part = slice(i * batch, (i + 1) * batch)
         (rate * alone._loss(pick[part])).backward()
@@ -276,7 +276,7 @@ def test_a_step_never_waits_for_the_device():
             return function(*args, **(kwargs or {}))
 
     fitting = Fitting(images(), STANDARD, 0, SETTINGS, replace(Augmentation(), bright=0.0))
-    fitting._settle()
+    fitting.prepare()
     pick = fitting._order(0)[0]
     fitting.generator.manual_seed(0)
     with Watch():
@@ -350,7 +350,7 @@ def test_the_nearest_voltage_decides_and_an_unknown_one_stays_so():
 def test_as_many_are_hidden_as_are_said_to_be(monkeypatch):
     told = []
     fitting = Fitting(images(), STANDARD, 0, SETTINGS, Augmentation())
-    fitting._settle()
+    fitting.prepare()
     answer = Fitting._answer
 
     def spy(self, x, scanner):
