@@ -15,7 +15,8 @@ without torch, and torch, for training and for GPUs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -357,8 +358,15 @@ def maps_numpy(
     return maps
 
 
-def torch_ops() -> Any:  # noqa: C901  a class of one-line operations
-    """The operations of `forward` in torch."""
+def torch_ops(channels_last: bool = False) -> Any:  # noqa: C901  a class of one-line operations
+    """The operations of `forward` in torch.
+
+    Parameters
+    ----------
+    channels_last : bool
+        Keep a pixel's channels beside each other. On a processor convolutions learn four
+        times as quickly so, but norms fifty times as slowly, which therefore turn back.
+    """
     import torch
     from torch.nn import functional
 
@@ -380,11 +388,14 @@ def torch_ops() -> Any:  # noqa: C901  a class of one-line operations
 
         @staticmethod
         def conv(x: Any, weight: Any, bias: Any) -> Any:
+            x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
             return functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
 
         @staticmethod
         def group_norm(x: Any, weight: Any, bias: Any) -> Any:
-            return functional.group_norm(x, GROUPS, weight, bias, EPSILON)
+            x = x.contiguous() if channels_last else x
+            y = functional.group_norm(x, GROUPS, weight, bias, EPSILON)
+            return y.contiguous(memory_format=torch.channels_last) if channels_last else y
 
         @staticmethod
         def pool(x: Any) -> Any:
@@ -430,6 +441,33 @@ def torch_ops() -> Any:  # noqa: C901  a class of one-line operations
     return TorchOps
 
 
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Single precision to the last bit on a GPU, whatever the program asked torch for.
+
+    TF32 keeps 10 bits of a factor. It is torch's default for convolutions, and moves an
+    answer by up to 1e-4 g/cm2, as much as NumPy and torch may differ. What was set is set
+    again at the end: other extensions share this torch.
+    """
+    import torch
+
+    backends: Any = torch.backends
+    if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch 2.9
+        # Torch refuses to tell the old setting to a program that uses the new one.
+        name, places = "fp32_precision", (backends.cuda.matmul, backends.cudnn.conv)
+    else:
+        name, places = "allow_tf32", (backends.cuda.matmul, backends.cudnn)
+    wanted = "ieee" if name == "fp32_precision" else False
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, wanted)
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)
+
+
 def _initial(name: str, shape: tuple[int, ...], generator: Any) -> Any:
     """Where training starts from: what a weight is before it has seen anything."""
     import torch
@@ -451,7 +489,9 @@ def _initial(name: str, shape: tuple[int, ...], generator: Any) -> Any:
     return value
 
 
-def build_torch(standard: ImageStandard, seed: int | None = None) -> Any:
+def build_torch(
+    standard: ImageStandard, seed: int | None = None, channels_last: bool = False
+) -> Any:
     """The network as a torch module with fresh weights.
 
     Parameters
@@ -459,6 +499,8 @@ def build_torch(standard: ImageStandard, seed: int | None = None) -> Any:
     standard : ImageStandard
     seed : int, optional
         Seeds the initial weights.
+    channels_last : bool
+        See `torch_ops`; for training on a processor.
 
     Returns
     -------
@@ -468,7 +510,7 @@ def build_torch(standard: ImageStandard, seed: int | None = None) -> Any:
     """
     import torch
 
-    ops = torch_ops()
+    ops = torch_ops(channels_last)
     generator = torch.Generator().manual_seed(seed if seed is not None else torch.seed() % 2**31)
 
     class MineralSum(torch.nn.Module):
@@ -486,7 +528,9 @@ def build_torch(standard: ImageStandard, seed: int | None = None) -> Any:
 
         def forward(self, hu: Any, scanner: Any, with_maps: bool = False) -> Any:
             window = (standard.spacing_mm, standard.hu_low, standard.hu_high)
-            bmd, maps = forward(ops, self.named(), hu, scanner, *window)
+            # Training may be as quick as the machine can; an answer may not.
+            with nullcontext() if torch.is_grad_enabled() else full_precision():
+                bmd, maps = forward(ops, self.named(), hu, scanner, *window)
             return (bmd, maps) if with_maps else bmd
 
         def set_weights(self, weights: Any) -> Any:

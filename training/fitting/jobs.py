@@ -1,7 +1,8 @@
 """Trainings side by side: on the cores of one machine, or on the GPUs `torchrun` names.
 
 Every training keeps its own checkpoint, so that each is resumed by itself, and a
-finished one is only read. That is also how the processes of `torchrun` share
+finished one is only read. On a GPU those that learn from the same images are one batch of
+networks (`side`), which keep a checkpoint together until they are finished. That is also how the processes of `torchrun` share
 their work: each trains every n-th one, and all read all of them afterwards.
 """
 
@@ -21,7 +22,8 @@ from ..console import say
 from ..processes import cores, results, workers_for
 from .augment import Augmentation
 from .dataset import Images
-from .train import Settings, fit
+from .side import Together, group_name
+from .train import Fitting, Settings
 
 
 @dataclass
@@ -65,7 +67,7 @@ def pick_device(wanted: str) -> str:
     return "cpu"
 
 
-def train_jobs(jobs, work, device="cpu", processes=None, log=None) -> list[dict]:
+def train_jobs(jobs, work, device="cpu", processes=None, log=None, together=None) -> list[dict]:
     """Train what is not trained yet; the weights of every job, in order.
 
     Parameters
@@ -78,6 +80,9 @@ def train_jobs(jobs, work, device="cpu", processes=None, log=None) -> list[dict]
         Trainings at a time on a CPU, one thread each; all cores if None. Small
         networks gain little from a second thread, so a core each is quicker.
     log : callable(str), optional
+    together : bool, optional
+        Whether those that learn from the same images are trained side by side; on a GPU
+        alone if None, for a CPU has no time to gain from it.
 
     Returns
     -------
@@ -89,7 +94,10 @@ def train_jobs(jobs, work, device="cpu", processes=None, log=None) -> list[dict]
     rank, world = ranks()
     mine = jobs[rank::world]
     processes = workers_for(len(mine), processes or max(cores() // world, 1))
-    if str(device).startswith("cpu") and processes > 1:
+    if str(device).startswith("cuda") if together is None else together:
+        for group in _groups(mine):
+            _train_group(group, work, device, log)
+    elif str(device).startswith("cpu") and processes > 1:
         for _ in results(_alone, [(job, work, log is not None) for job in mine], processes):
             pass
     else:
@@ -100,19 +108,69 @@ def train_jobs(jobs, work, device="cpu", processes=None, log=None) -> list[dict]
     return [_train(job, work, device, None) for job in jobs]
 
 
-def _train(job, work, device, log):
-    return fit(
+def _groups(jobs) -> list[list[Job]]:
+    """Jobs that differ in nothing but name, seed and the weights they start from."""
+    groups = []
+    for job in jobs:
+        for group in groups:
+            first = group[0]
+            alike = (job.standard, job.settings, job.augmentation) == (
+                first.standard,
+                first.settings,
+                first.augmentation,
+            )
+            if alike and job.train is first.train and job.valid is first.valid:
+                group.append(job)
+                break
+        else:
+            groups.append([job])
+    return groups
+
+
+def _train_group(group, work, device, log) -> None:
+    """Train those of a group that are not finished."""
+    left = [job for job in group if not _fitting(job, work, device, None).finished]
+    if len(left) < 2:
+        for job in left:
+            _train(job, work, device, log)
+        return
+    first, names = left[0], [job.name for job in left]
+    checkpoint = work / f"{group_name(names)}.pt"
+    Together(
+        first.train,
+        first.standard,
+        [job.seed for job in left],
+        first.settings,
+        first.augmentation,
+        initial=[job.initial for job in left],
+        checkpoint=checkpoint,
+        written=[_checkpoint(job, work) for job in left],
+        device=device,
+        log=(lambda text: log(f"{', '.join(names)}: {text}")) if log else None,
+    ).run(first.valid)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _checkpoint(job, work) -> Path:
+    return work / f"{job.name}.pt"
+
+
+def _fitting(job, work, device, log) -> Fitting:
+    return Fitting(
         job.train,
-        job.valid,
         job.standard,
-        seed=job.seed,
-        settings=job.settings,
-        augmentation=job.augmentation,
+        job.seed,
+        job.settings,
+        job.augmentation,
         initial=job.initial,
-        checkpoint=work / f"{job.name}.pt",
+        checkpoint=_checkpoint(job, work),
         device=device,
         log=(lambda text: log(f"{job.name}: {text}")) if log else None,
     )
+
+
+def _train(job, work, device, log):
+    return _fitting(job, work, device, log).run(job.valid)
 
 
 def _alone(job, work, talk):

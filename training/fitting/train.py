@@ -1,6 +1,7 @@
-"""Train one member of the ensemble; resumable after a kill.
+"""Train one member of the ensemble; resumable after a kill at any moment.
 
-`python -m training.reproduce` drives it; `fit` is the call.
+`python -m training.reproduce` drives it; `fit` is the call. `side` trains several at
+once where a GPU has room for them, by the same steps.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import pickle
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,8 +22,17 @@ from CTBMDLib.model.images import ImageStandard
 from CTBMDLib.model.network import build_torch, scanner_features
 from CTBMDLib.safefile import write_with
 
-from .augment import Augmentation, augment, map_targets, mirror
+from .augment import Augmentation, augment, mirror
 from .dataset import Images
+from .graphs import Recorded
+from .targets import map_targets, read_bone
+from .view import outside
+
+SAVE_MINUTES = 3.0
+"""How much of a training a kill costs at most."""
+FORM = 2
+"""Of a training's steps: a checkpoint of other steps is not gone on with."""
+_SEEDS = 2**62
 
 
 @dataclass(frozen=True)
@@ -36,13 +48,13 @@ class Settings:
         Weight decay.
     average : float
         Decay of the running average of the weights, which is what is kept.
-    hide_kvp : float
-        Share of images whose tube voltage is kept from the network.
     maps : float
         Weight of the bone and width maps' cross-entropy in the loss.
     mixed : bool
         Convolutions in bfloat16 where the machine computes them faster (a GPU, a CPU with
         the instructions for it); weights, sums and the loss stay in single precision.
+    graphs : bool
+        Steps recorded once and replayed on a CUDA GPU, which spares their launches.
     """
 
     epochs: int = 12
@@ -50,9 +62,9 @@ class Settings:
     rate: float = 3e-3
     decay: float = 1e-3
     average: float = 0.98
-    hide_kvp: float = 0.4
     maps: float = 0.2
     mixed: bool = True
+    graphs: bool = False
 
 
 SETTINGS = Settings()
@@ -86,7 +98,8 @@ def fit(
     initial : dict, optional
         Weights to start from, such as a bundle's member.
     checkpoint : path, optional
-        File that the state is kept in after each epoch; read when it is there.
+        File that the state is kept in every few minutes and after each epoch; read when it
+        is there.
     device : str
         'cpu' if not given.
     log : callable(str), optional
@@ -119,78 +132,173 @@ class Fitting:
         self.seed, self.settings, self.augmentation = seed, settings, augmentation
         self.checkpoint = checkpoint and Path(checkpoint)
         self.device, self.log = device, log
+        self.saved = time.monotonic()
         self.kind = torch.device(device).type
         self.mixed = settings.mixed and fast_in_bfloat16(self.kind)
-        self.network = build_torch(standard, seed).to(device)
-        self.average = build_torch(standard, seed).to(device)
-        if initial is not None:
-            self.network.set_weights(initial)
-            self.average.set_weights(initial)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.rate, weight_decay=settings.decay, fused=False
-        )
         self.steps = max(len(train) // settings.batch, 1)
-        total = self.steps * settings.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda i: _rate(i, total))
-        self.epoch, self.history = 0, []
-        self.identity = json.dumps([asdict(settings), asdict(augmentation), seed, content(train)])
+        self.step, self.history = 0, []
+        self.loss = torch.zeros((), device=device)
+        self.follow = torch.zeros((), device=device)
+        self.generator, self.take = torch.Generator(device=device), None
+        self._build(initial)
+        self.optimiser = self._optimiser()
+        self.digest = content(train)
+        self.identity = self._identity(seed)
         self._resume()
-        self.hu = torch.from_numpy(train.hu)
-        self.bmd = torch.from_numpy(train.bmd.astype(np.float32))
-        self.scanner = torch.from_numpy(scanner_features(train.kvp, len(train)))
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.step >= self.total
+
+    @property
+    def total(self) -> int:
+        """Steps of all epochs."""
+        return self.steps * self.settings.epochs
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return self.step // self.steps
 
     def run(self, valid) -> dict:
-        """Train the epochs that are left; the weights."""
-        while self.epoch < self.settings.epochs:
+        """Train what is left; the weights."""
+        if not self.finished:
+            self.prepare()
+        while not self.finished:
             start = time.time()
-            loss = float(np.mean(self._one_epoch()))
-            self.epoch += 1
-            rmse = math.nan
-            if valid is not None:
-                rmse = validation_rmse(self.average, valid, self.device)
+            self.take_steps(self.steps - self.step % self.steps)
+            # The only number that an epoch takes from the device.
+            loss = float(self.loss) / self.steps
+            self.loss.zero_()
+            rmse = math.nan if valid is None else self._error(valid)
             self.history.append([self.epoch, loss, rmse])
-            if self.checkpoint:
-                self._save()
+            self._save()
             if self.log:
                 told = f"held-out RMSE {rmse:.4f} g/cm2, " if valid is not None else ""
                 self.log(
                     f"epoch {self.epoch}/{self.settings.epochs} loss {loss:.5f} {told}"
                     f"{time.time() - start:.0f} s"
                 )
-        return self.average.get_weights()
+        return self._weights()
 
-    def _one_epoch(self) -> list[float]:
-        """The loss of each step."""
-        # Seeded by the epoch, so that a resumed run goes on as an unbroken one.
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.train))
-        generator = torch.Generator(device=self.device).manual_seed(1000 * self.seed + self.epoch)
-        batch, losses = self.settings.batch, []
-        self.network.train()
-        for step in range(self.steps):
-            pick = torch.from_numpy(order[step * batch : (step + 1) * batch])
-            loss = self._loss(pick, generator)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
-            self.schedule.step()
-            # The average follows quickly at first, when there is little to average.
-            at = step + self.epoch * 50
-            _follow(self.average, self.network, min(self.settings.average, (at + 1) / (at + 10)))
-            losses.append(float(loss.detach()))
-        return losses
+    def _build(self, initial) -> None:
+        """The network and the running average of its weights."""
+        quick = self.kind == "cpu"
+        self.network = build_torch(self.standard, self.seed, channels_last=quick).to(self.device)
+        self.average = build_torch(self.standard, self.seed).to(self.device)
+        if initial is not None:
+            self.network.set_weights(initial)
+            self.average.set_weights(initial)
+        self.values = list(self.network.parameters())
+        self.averages = list(self.average.parameters())
 
-    def _loss(self, pick, generator):
+    def _optimiser(self):
+        how = {"weight_decay": self.settings.decay, "fused": False}
+        if self.kind == "cuda":
+            # The rate is a number on the device, so that a recorded step follows it.
+            return torch.optim.AdamW(
+                self.values, lr=torch.tensor(self.settings.rate), capturable=True, **how
+            )
+        return torch.optim.AdamW(self.values, lr=self.settings.rate, **how)
+
+    def _identity(self, seed) -> str:
+        what = (asdict(self.settings), asdict(self.augmentation), seed, self.digest)
+        return json.dumps([FORM, *what])
+
+    def prepare(self) -> None:
+        """All images and what belongs to them, on the device for the whole training."""
+        train = self.train
+        bone, room = read_bone(train.hu, self.standard)
+        parts = {
+            "hu": train.hu,
+            "bmd": train.bmd.astype(np.float32),
+            "scanner": scanner_features(train.kvp, len(train)),
+            "hide": self.augmentation.hidden(train.kvp),
+            "bone": bone,
+            "room": room,
+        }
+        self.data = {
+            name: torch.from_numpy(part).to(self.device, non_blocking=True)
+            for name, part in parts.items()
+        }
+
+    def take_steps(self, count: int) -> None:
+        """The next steps; `prepare` comes first."""
+        order, epoch = None, None
+        for _ in range(count):
+            if epoch != self.epoch:
+                order, epoch = self._order(self.epoch), self.epoch
+            pick = order[self.step % self.steps]
+            self._rates()
+            # Seeded by the step, so that a resumed run goes on as an unbroken one.
+            seed = (1_000_003 * (self.seed + 1) + self.step * 2_654_435_761) % _SEEDS
+            self.generator.manual_seed(seed)
+            self.take = self.take or self._stepper(pick)
+            self.take(pick)
+            self.step += 1
+            if time.monotonic() - self.saved > 60 * SAVE_MINUTES:
+                self._save()
+
+    def _stepper(self, pick):
+        """How a step on some images is taken here."""
+        if self.kind == "cuda" and self.settings.graphs:
+            return Recorded(self._one_step, pick, self.generator)
+        return self._one_step
+
+    def _order(self, epoch):
+        """Which images each step of an epoch shows, shape (steps, images)."""
+        batch = min(self.settings.batch, len(self.train))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
+        order = order[: self.steps * batch].reshape(self.steps, batch)
+        return torch.from_numpy(order).to(self.device)
+
+    def _rates(self) -> None:
+        """The learning rate and how far the average follows, for the step to come."""
+        rate = self.settings.rate * _rate(self.step, self.total)
+        for group in self.optimiser.param_groups:
+            if torch.is_tensor(group["lr"]):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        # The average follows quickly at first, when there is little to average.
+        at = self.step % self.steps + self.epoch * 50
+        self.follow.fill_(1 - min(self.settings.average, (at + 1) / (at + 10)))
+
+    def _one_step(self, pick) -> None:
+        """Learn from some images; nothing here waits for the device."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(pick)
+        loss.backward()
+        self._clip()
+        self.optimiser.step()
+        with torch.no_grad():
+            for average, value in zip(self.averages, self.values, strict=True):
+                average.lerp_(value, self.follow)
+            self.loss += loss.detach()
+
+    def _clip(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.values, 1.0)
+
+    def _loss(self, pick):
         """The loss of some images, changed at random."""
-        device = self.device
-        x = self.hu[pick].to(device).float()
-        x = mirror(x, generator)
-        target, weight = map_targets(x, self.standard)
-        x, y = augment(x, self.bmd[pick].to(device), self.augmentation, generator)
-        shown = torch.rand(len(pick), 1, generator=generator, device=device)
-        shown = shown >= self.settings.hide_kvp
+        data = {name: part[pick] for name, part in self.data.items()}
+        settings, generator, n = self.augmentation, self.generator, len(pick)
+        x, bone, room = mirror(generator, data["hu"].float(), data["bone"], data["room"])
+        beyond = outside(n, self.standard, settings.narrow, generator) if settings.narrow else None
+        target, weight = map_targets(bone, beyond, self.standard)
+        x, y = augment(
+            x,
+            data["bmd"],
+            settings,
+            generator,
+            standard=self.standard,
+            room=room,
+            outside=beyond,
+        )
+        shown = torch.rand(n, generator=generator, device=x.device) >= data["hide"]
         with torch.autocast(self.kind, torch.bfloat16, enabled=self.mixed):
-            answer, maps = self.network(x, self.scanner[pick].to(device) * shown, with_maps=True)
+            answer, maps = self._answer(x, data["scanner"] * shown[:, None])
         answer, maps = answer.float(), maps.float()
         # Errors count relative to the value in part: low values matter most.
         error = (answer - y) / (0.4 + 0.6 * y)
@@ -202,28 +310,62 @@ class Fitting:
         )
         return loss + self.settings.maps * entropy
 
+    def _answer(self, x, scanner):
+        return self.network(x, scanner, with_maps=True)
+
+    def _error(self, valid) -> float:
+        return validation_rmse(self.average, valid, self.device)
+
+    def _weights(self):
+        return self.average.get_weights()
+
     def _resume(self) -> None:
         """Take up the checkpoint where it is of this very training."""
-        if self.checkpoint is None or not self.checkpoint.is_file():
+        state = read_checkpoint(self.checkpoint, self.identity, self.device)
+        if state is None:
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["identity"] == self.identity:
-            for name, part in self._parts().items():
+        for name, part in self._parts().items():
+            if name in state:  # one that was finished beside others keeps its weights alone
                 part.load_state_dict(state[name])
-            self.epoch, self.history = state["epoch"], state["history"]
+        for group in self.optimiser.param_groups:  # it may come from another kind of device
+            group["capturable"] = self.kind == "cuda"
+            if self.kind == "cuda":
+                group["lr"] = torch.as_tensor(group["lr"], device=self.device)
+            else:
+                group["lr"] = float(group["lr"])
+        self.step, self.history = state["step"], state["history"]
+        self.loss.copy_(state.get("loss", torch.zeros(())))
 
     def _save(self) -> None:
+        self.saved = time.monotonic()
+        if self.checkpoint is None:
+            return
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"identity": self.identity, "epoch": self.epoch, "history": self.history}
-        write_with(self.checkpoint, lambda stream: torch.save(state, stream), overwrite=True)
+        state |= {"identity": self.identity, "step": self.step, "history": self.history}
+        write_checkpoint(self.checkpoint, {**state, "loss": self.loss})
 
     def _parts(self) -> dict:
-        return {
-            "network": self.network,
-            "average": self.average,
-            "optimiser": self.optimiser,
-            "schedule": self.schedule,
-        }
+        return {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+
+
+def read_checkpoint(path, identity: str, device="cpu") -> dict | None:
+    """The state of a training, or None where there is none of this very one.
+
+    A file that cannot be read, as of a full disk, is no reason to stop: the training
+    begins anew.
+    """
+    if path is None or not Path(path).is_file():
+        return None
+    with suppress(RuntimeError, EOFError, pickle.UnpicklingError, KeyError):
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["identity"] == identity:
+            return state
+    return None
+
+
+def write_checkpoint(path, state: dict) -> None:
+    """Keep a state, whole or not at all."""
+    write_with(path, lambda stream: torch.save(state, stream), overwrite=True)
 
 
 def content(images: Images) -> str:
@@ -274,9 +416,3 @@ def _rate(step, total):
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
-
-
-def _follow(average, network, decay):
-    with torch.no_grad():
-        for a, b in zip(average.parameters(), network.parameters(), strict=True):
-            a.lerp_(b, 1 - decay)

@@ -82,3 +82,77 @@ def test_tube_voltage_is_used_and_unknown_is_its_own_case():
     weights, hu = random_weights(), images()
     values = [predict_numpy(weights, hu, STANDARD, kvp) for kvp in (None, 80.0, 120.0)]
     assert not np.allclose(values[0], values[1]) and not np.allclose(values[1], values[2])
+
+
+def precision(torch):
+    """What torch would compute matrix products and convolutions with, old and new setting."""
+    new = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    return [place.fp32_precision for place in new]
+
+
+@pytest.mark.parametrize("wanted", ["ieee", "tf32"])
+def test_an_answer_is_computed_in_full_single_precision(monkeypatch, wanted):
+    torch = pytest.importorskip("torch")
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("torch is older than 2.9")
+    import CTBMDLib.model.network as module
+
+    seen, forward = [], module.forward
+
+    def spy(*given):
+        seen.append(precision(torch))
+        return forward(*given)
+
+    monkeypatch.setattr(module, "forward", spy)
+    network = module.build_torch(STANDARD, seed=0)
+    hu, scanner = torch.zeros(1, 64, 64), torch.from_numpy(scanner_features(None, 1))
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = precision(torch)
+    try:
+        for place in places:
+            place.fp32_precision = wanted
+        with torch.inference_mode():
+            network(hu, scanner)
+        assert seen == [["ieee", "ieee"]] and precision(torch) == [wanted, wanted]
+        with torch.no_grad(), pytest.raises(RuntimeError):
+            network(hu, torch.zeros(7, 7))  # a forward that fails
+        assert precision(torch) == [wanted, wanted]
+        network(hu, scanner)  # in training it is torch's own affair
+        assert seen[-1] == [wanted, wanted]
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
+
+
+def test_the_precision_of_an_older_torch_is_set_too(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from types import SimpleNamespace
+
+    from CTBMDLib.model.network import full_precision
+
+    old = SimpleNamespace(
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True)),
+        cudnn=SimpleNamespace(allow_tf32=True),
+    )
+    monkeypatch.setattr(torch, "backends", old)
+    with pytest.raises(KeyError), full_precision():
+        assert not old.cuda.matmul.allow_tf32 and not old.cudnn.allow_tf32
+        raise KeyError
+    assert old.cuda.matmul.allow_tf32 and old.cudnn.allow_tf32
+
+
+def test_channels_beside_each_other_are_the_same_network():
+    torch = pytest.importorskip("torch")
+    from CTBMDLib.model.network import build_torch
+
+    hu = torch.from_numpy(images())
+    scanner = torch.from_numpy(scanner_features(120.0, len(hu)))
+    answers, gradients = [], []
+    for channels_last in (False, True):
+        network = build_torch(STANDARD, 3, channels_last=channels_last)
+        answers.append(network(hu, scanner))
+        answers[-1].sum().backward()
+        gradients.append([value.grad for value in network.parameters()])
+    assert torch.allclose(*answers, rtol=1e-5)
+    for one, other in zip(*gradients, strict=True):
+        assert (one - other).abs().max() <= 1e-3 * one.abs().max() + 1e-6

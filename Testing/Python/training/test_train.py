@@ -23,9 +23,7 @@ from training.fitting.augment import (  # noqa: E402
     Augmentation,
     augment,
     gaussian,
-    map_targets,
     mirror,
-    truncate,
 )
 from training.fitting.dataset import Images, Variation, cache_key, cached_images  # noqa: E402
 from training.fitting.members import split_by_anatomy  # noqa: E402
@@ -114,29 +112,27 @@ def test_no_augmentation_changes_nothing_and_a_mirror_half():
     out, label = augment(x, y, STILL, generator())
     assert torch.equal(out, x) and torch.equal(label, y)
     x = x + torch.arange(64.0)
-    out = mirror(x, generator())
+    out, place = mirror(generator(), x, torch.arange(64).expand_as(x))
     same, other = (out == x).all(dim=(1, 2)), (out == x.flip(2)).all(dim=(1, 2))
     assert bool((same | other).all()) and same.any() and other.any()
+    # What belongs to an image is turned with it.
+    assert torch.equal(place[:, 0, 0] == 0, same)
 
 
-def test_truncated_images_keep_the_vertebra():
-    x = torch.zeros(300, 64, 64)
-    out = truncate(x, 0.5, generator())
-    cut = (out == -1000).any(dim=(1, 2))
-    assert 0.3 < cut.float().mean() < 0.7
-    assert bool((out[:, :, 13:51] == 0).all())
-
-
-def test_map_targets_are_bone_in_its_place():
-    x = torch.from_numpy(images().hu).float()[-1:]
-    target, weight = map_targets(x, STANDARD)
-    row = int(STANDARD.anterior_mm / STANDARD.spacing_mm)
-    assert target[0, 0, row, 32] == 1 and weight[0, 0, row, 32] == 1
-    # The spinous bar is bone, but not part of the width of the body.
-    bar = int((STANDARD.anterior_mm + 42) / STANDARD.spacing_mm)
-    assert target[0, 0, bar, 32] == 1
-    assert target[0, 1, bar, 32] == 0 and weight[0, 1, bar, 32] == 1
-    assert target[0, :, row, 5].sum() == 0 and bool((weight[0, :, row, 5] == 1).all())
+def test_a_scanner_is_calibrated_about_water_whatever_the_label():
+    settings = replace(STILL, offset_hu=10.0, gain=0.02)
+    water, bone = torch.zeros(4000, 2, 2), torch.full((4000, 2, 2), 500.0)
+    label = torch.linspace(0.5, 1.5, 4000)
+    at_water, same = augment(water, label, settings, generator(3))
+    at_bone, _ = augment(bone, label, settings, generator(3))
+    assert torch.equal(same, label)
+    offset = at_water[:, 0, 0]
+    slope = (at_bone[:, 0, 0] - offset) / 500
+    assert float(offset.std()) == pytest.approx(10, rel=0.05)
+    assert float(slope.std()) == pytest.approx(0.02, rel=0.05)
+    assert float(slope.mean()) == pytest.approx(1, abs=0.002)
+    drawn = torch.stack([offset, slope, label])
+    assert torch.corrcoef(drawn).fill_diagonal_(0).abs().max() < 0.06
 
 
 def test_mineral_changes_image_and_label_together():
