@@ -23,7 +23,7 @@ TRAINED_ON_SIMULATED = (
 SIMULATED_SCANNERS = (
     "simulated: tube voltage, filtration, kernel, slice thickness, noise, pixel size, scatter "
     "and bowtie drawn at random (institution 'mixed' of training/virtual/priors.toml); tested "
-    "on institutions A and B"
+    "on institutions A, B and C"
 )
 
 
@@ -75,6 +75,7 @@ def make_card(
                 "L1-L4": entry["CNN"],
                 "single_vertebrae": entry["CNN, single vertebrae"],
                 "interval_coverage": entry["coverage"],
+                **({"without_kvp": entry["without kVp"]} if "without kVp" in entry else {}),
             }
             for name, entry in report["tested"].items()
         },

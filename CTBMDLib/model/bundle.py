@@ -56,6 +56,8 @@ _INTERVAL = {
     "quantile_total": (1e-6, 1e3),
 }
 """What each entry of a card's interval may be: an interval of no width is a damaged card."""
+_WITHOUT_KVP = ("quantile_level", "quantile_total")
+"""What its entry `without_kvp` holds, where there is one."""
 _SCALE, MAX_OFFSET, _RATIO = (0.1, 10.0), 5.0, (1e-9, 1e6)
 
 Weights = dict[str, np.ndarray]
@@ -354,6 +356,15 @@ def _check_numbers(card: dict[str, Any], path: Path) -> None:
             raise CTBMDError(
                 f"The model card '{path}' lacks a possible 'interval.{key}'.", "card-interval"
             )
+    wider = card["interval"].get("without_kvp", dict.fromkeys(_WITHOUT_KVP, 1.0))
+    if not isinstance(wider, dict) or not (
+        set(wider) == set(_WITHOUT_KVP)
+        and all(_number_in(wider[key], *_INTERVAL[key]) for key in _WITHOUT_KVP)
+    ):
+        raise CTBMDError(
+            f"The model card '{path}' has an 'interval.without_kvp' that is not possible.",
+            "card-interval",
+        )
     _check_range(card, path)
     calibration = card.get("calibration")
     if calibration is None:

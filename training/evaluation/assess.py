@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
+from CTBMDLib.bmd.interval import interval_for
 from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.model.network import ARCHITECTURE, predict_numpy
 
@@ -63,7 +64,10 @@ def assess(
     predict = predictor(members, plan.standard)
     answers = {name: evaluate.predict_table(predict, table) for name, table in tables.items()}
     # The interval is for people, so it is set on the realistic patients, not the wide ones.
-    interval = evaluate.interval_of(answers["validation"], tables["validation"], kind=kind)
+    untold = evaluate.predict_table(predict, tables["validation"].untold())
+    interval = evaluate.interval_of(
+        answers["validation"], tables["validation"], kind=kind, without_kvp=untold
+    )
     baselines = fit_baselines(tables)
     report = {
         "plan": _plan_dict(plan),
@@ -109,6 +113,7 @@ def _tested(table, answer, predict, baselines, interval, reference, draws) -> di
             answer.levels[known], table.levels[known], draws=draws
         ),
         "coverage": evaluate.coverage(answer, table, interval),
+        "without kVp": _without_kvp(predict, table, interval, low, draws),
         "prediction": [float(x) for x in answer.total],
     }
     for title, (names, model) in baselines.items():
@@ -117,6 +122,14 @@ def _tested(table, answer, predict, baselines, interval, reference, draws) -> di
     blind = evaluate.predict_table(lambda hu, kvp: predict(mask_bone(hu), kvp), table)
     entry["CNN, bone masked out"] = evaluate.figures(blind.total, table.total, low, draws=draws)
     return entry
+
+
+def _without_kvp(predict, table, interval, low, draws) -> dict:
+    """Figures and coverage where the network is not told the tube voltage."""
+    answer = evaluate.predict_table(predict, table.untold())
+    found = evaluate.figures(answer.total, table.total, low, draws=draws)
+    held = evaluate.coverage(answer, table, interval_for(interval, None))
+    return {"L1-L4": found, "coverage": held}
 
 
 def _answer_to_mineral(answer, table) -> dict:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from CTBMDLib.bmd.interval import conformal_quantile, image_spread, spread
+from CTBMDLib.bmd.interval import WITHOUT_KVP, conformal_quantile, image_spread, spread
 from CTBMDLib.dxa import HOLOGIC, SAME, Scale, device_named
 from CTBMDLib.levels import MEASURED
 from CTBMDLib.model.images import cut_images
@@ -58,6 +58,10 @@ class Table:
         per_patient = [item.name for item in fields(self) if item.name != "device"]
         first = {name: getattr(self, name)[:count] for name in per_patient}
         return Table(**first, device=self.device)
+
+    def untold(self) -> Table:
+        """The same patients, their tube voltages kept from the network."""
+        return replace(self, kvp=np.full(len(self), np.nan))
 
     @property
     def female(self):
@@ -245,19 +249,38 @@ def osteoporosis(table: Table, reference) -> np.ndarray | None:
 
 
 def interval_of(
-    predictions: Predictions, table: Table, floor=0.02, level=0.9, kind="patients"
+    predictions: Predictions,
+    table: Table,
+    floor=0.02,
+    level=0.9,
+    kind="patients",
+    without_kvp: Predictions | None = None,
 ) -> dict:
-    """The card's `interval`, from held-out patients of a `kind` in words."""
+    """The card's `interval`, from held-out patients of a `kind` in words.
+
+    `without_kvp` are the answers where the tube voltage was not told; they give such CTs
+    quantiles of their own.
+    """
+    out = {
+        "level": level,
+        "floor_g_cm2": floor,
+        **_quantiles(predictions, table, floor, level),
+        "measured_on": f"{len(table)} held-out {kind}",
+    }
+    if without_kvp is not None:
+        out[WITHOUT_KVP] = _quantiles(without_kvp, table, floor, level)
+    return out
+
+
+def _quantiles(predictions: Predictions, table: Table, floor, level) -> dict:
+    """Conformal quantiles of single vertebrae and of L1-L4."""
     level_sd, total_sd = predictions.spread(floor)
     known = np.isfinite(table.levels) & np.isfinite(predictions.levels)
     level_score = np.abs(predictions.levels - table.levels)[known] / level_sd[known]
     total_score = np.abs(predictions.total - table.total) / total_sd
     return {
-        "level": level,
-        "floor_g_cm2": floor,
         "quantile_level": conformal_quantile(level_score, level),
         "quantile_total": conformal_quantile(total_score, level),
-        "measured_on": f"{len(table)} held-out {kind}",
     }
 
 

@@ -159,6 +159,15 @@ INTERVAL = card()["interval"]
         ({"interval": INTERVAL | {"quantile_total": 1e-9}}, "interval.quantile_total"),
         ({"interval": INTERVAL | {"quantile_level": "2"}}, "interval.quantile_level"),
         ({"interval": INTERVAL | {"level": True}}, "interval.level"),
+        ({"interval": INTERVAL | {"without_kvp": {"quantile_level": 2.0}}}, "without_kvp"),
+        ({"interval": INTERVAL | {"without_kvp": None}}, "without_kvp"),
+        (
+            {
+                "interval": INTERVAL
+                | {"without_kvp": {"quantile_level": 2.0, "quantile_total": -1.0}}
+            },
+            "without_kvp",
+        ),
         ({"interval": INTERVAL | {"floor_g_cm2": 10**400}}, "interval.floor_g_cm2"),
         ({"image": STANDARD.to_dict() | {"size_px": 0.5}}, "impossible 'size_px'"),
         ({"image": STANDARD.to_dict() | {"size_px": 64.5}}, "impossible 'size_px'"),
