@@ -125,6 +125,7 @@ def test_a_run_killed_within_an_epoch_ends_in_the_same_weights(
     assert same(train(path), unbroken) and len(taken) <= 3 * STEPS
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path, unbroken):
     path = tmp_path / "member.pt"
     here = Path(__file__).resolve()
