@@ -188,15 +188,24 @@ def profile(way: Way, kind: str, steps: int) -> str:
     with torch.profiler.profile(activities=kinds) as found:
         seconds = way.steps(steps)[0]
     rows = found.key_averages()
-    if kind == "cuda":
-        launches = [row for row in rows if "Launch" in row.key]
-        count = sum(row.count for row in launches) / steps
-        spent = sum(row.self_cpu_time_total for row in launches) / 1e6
-        busy = sum(row.self_device_time_total for row in rows) / 1e6
-        return (
-            f"  {count:.0f} launches a step, {spent / seconds:.0%} of the time in launching; "
-            f"kernels run {min(busy / seconds, 1):.0%} of the time"
-        )
+    return launching(rows, seconds, steps) if kind == "cuda" else operations(rows)
+
+
+def launching(rows, seconds: float, steps: int) -> str:
+    """How much of some steps' time goes into launches, and how long the GPU works."""
+    launches = [row for row in rows if "Launch" in row.key]
+    count = sum(row.count for row in launches) / steps
+    spent = sum(row.self_cpu_time_total for row in launches) / 1e6
+    kernels = [row for row in rows if row.device_type == torch.autograd.DeviceType.CUDA]
+    busy = sum(row.self_device_time_total for row in kernels) / 1e6
+    return (
+        f"  {count:.0f} launches a step, {spent / seconds:.0%} of the time in launches; "
+        f"kernels run {busy / seconds:.0%} of the time"
+    )
+
+
+def operations(rows) -> str:
+    """The operations that most of the time goes to, and their share of it."""
     total = sum(row.self_cpu_time_total for row in rows)
     rows = sorted(rows, key=lambda row: -row.self_cpu_time_total)[:SHOWN]
     return "\n".join(f"  {row.self_cpu_time_total / total:6.1%}  {row.key}" for row in rows)

@@ -198,7 +198,7 @@ class Fitting:
         if self.kind == "cuda":
             # The rate is a number on the device, so that a recorded step follows it.
             return torch.optim.AdamW(
-                self.values, lr=torch.tensor(self.settings.rate), capturable=True, **how
+                self.values, lr=self.loss.new_tensor(self.settings.rate), capturable=True, **how
             )
         return torch.optim.AdamW(self.values, lr=self.settings.rate, **how)
 
@@ -207,7 +207,7 @@ class Fitting:
         return json.dumps([FORM, *what])
 
     def prepare(self) -> None:
-        """All images and what belongs to them, on the device for the whole training."""
+        """All images and what belongs to them, on the device for the whole training if they fit."""
         train = self.train
         bone, room = read_bone(train.hu, self.standard)
         parts = {
@@ -218,10 +218,9 @@ class Fitting:
             "bone": bone,
             "room": room,
         }
-        self.data = {
-            name: torch.from_numpy(part).to(self.device, non_blocking=True)
-            for name, part in parts.items()
-        }
+        self.resident = fits(sum(part.nbytes for part in parts.values()), self.device)
+        home = self.device if self.resident else "cpu"
+        self.data = {name: torch.from_numpy(part).to(home) for name, part in parts.items()}
 
     def take_steps(self, count: int) -> None:
         """The next steps; `prepare` comes first."""
@@ -242,7 +241,7 @@ class Fitting:
 
     def _stepper(self, pick):
         """How a step on some images is taken here."""
-        if self.kind == "cuda" and self.settings.graphs:
+        if self.kind == "cuda" and self.settings.graphs and self.resident:
             return Recorded(self._one_step, pick, self.generator)
         return self._one_step
 
@@ -282,7 +281,8 @@ class Fitting:
 
     def _loss(self, pick):
         """The loss of some images, changed at random."""
-        data = {name: part[pick] for name, part in self.data.items()}
+        pick = pick if self.resident else pick.cpu()
+        data = {name: part[pick].to(self.device) for name, part in self.data.items()}
         settings, generator, n = self.augmentation, self.generator, len(pick)
         x, bone, room = mirror(generator, data["hu"].float(), data["bone"], data["room"])
         beyond = outside(n, self.standard, settings.narrow, generator) if settings.narrow else None
@@ -346,6 +346,13 @@ class Fitting:
 
     def _parts(self) -> dict:
         return {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+
+
+def fits(size: int, device) -> bool:
+    """Whether as many bytes leave room enough on a device; a processor has its images anyway."""
+    if torch.device(device).type != "cuda":
+        return True
+    return size < torch.cuda.mem_get_info(device)[0] / 2
 
 
 def read_checkpoint(path, identity: str, device="cpu") -> dict | None:

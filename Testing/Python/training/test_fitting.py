@@ -125,6 +125,7 @@ def test_a_run_killed_within_an_epoch_ends_in_the_same_weights(
     assert same(train(path), unbroken) and len(taken) <= 3 * STEPS
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_at_any_moment_goes_on(tmp_path, unbroken):
     path = tmp_path / "member.pt"
     here = Path(__file__).resolve()
@@ -366,3 +367,15 @@ def test_as_many_are_hidden_as_are_said_to_be(monkeypatch):
         at = told[0][kvp == voltage]
         assert float(1 - at.mean()) == pytest.approx(hidden, abs=0.06)
     assert not told[0][kvp.isnan()].any()
+
+
+def test_images_that_do_not_fit_are_fetched_for_each_step(monkeypatch):
+    losses = []
+    for room in (True, False):
+        monkeypatch.setattr(module, "fits", lambda size, device, room=room: room)
+        fitting = Fitting(images(), STANDARD, 0, SETTINGS, Augmentation())
+        fitting.prepare()
+        fitting.generator.manual_seed(0)
+        assert fitting.resident == room
+        losses.append(fitting._loss(fitting._order(0)[0]).item())
+    assert losses[0] == losses[1]
