@@ -41,6 +41,10 @@ RIBS_DOUBTFUL = (
     "The sacrum is not in view: the names rest on the last ribs alone, which are {doubts}; "
     "confirm the labels."
 )
+RIBS_UNCERTAIN = (
+    "Numbering uncertain: the sacrum is not in view, and the last ribs are {doubts}; "
+    "confirm or shift the labels."
+)
 CUT_OFF = "cut off by the field of view"
 ONE_SIDE = "seen on one side only"
 SHORT = "short, thin or steep"
@@ -338,13 +342,15 @@ def _ribs_alone(
     if overlooked and followed is not None:
         first = followed + 1
     elif agreed.decided_by == "neither":
-        return agreed
-    leaning = {one.leaning for one in witnesses if one.decided_by == "rib" or overlooked}
+        contrary = agreed.findings == (CONTRADICTION,)
+        text = RIBS_UNCERTAIN.format(doubts=SEEN_DIFFERENTLY)
+        return replace(agreed, findings=(text,)) if contrary else agreed
     doubts = _rib_doubts(ribs, rules.far, first, settings)
-    if leaning != {first} and not overlooked or by_rules.leaning != by_network.leaning:
+    if by_rules.leaning != by_network.leaning:
         doubts.append(SEEN_DIFFERENTLY)
     elif not both_sure:
         doubts.append(SEEN_FAINTLY)
+    doubts = list(dict.fromkeys(doubts))
     names = replace(agreed, first_lumbar=first, decided_by="rib", findings=(RIBS_ALONE,))
     if not doubts:
         return replace(names, probability=min(agreed.probability, settings.ribs_alone))
@@ -354,10 +360,7 @@ def _ribs_alone(
             names,
             probability=min(agreed.probability, settings.max_doubtful),
             decided_by="neither",
-            findings=(
-                "Numbering uncertain: the sacrum is not in view, and the last ribs are "
-                f"{text}; confirm or shift the labels.",
-            ),
+            findings=(RIBS_UNCERTAIN.format(doubts=text),),
         )
     return replace(
         names,

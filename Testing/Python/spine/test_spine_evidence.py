@@ -286,6 +286,7 @@ def test_a_rib_followed_to_its_head_decides(network):
 def test_a_rib_that_only_the_network_sees_below_makes_names_uncertain():
     numbering = seen(0, 6, network={1: (3.0, 2.5)})
     assert numbering.decided_by == "neither"
+    assert "sacrum is not in view" in numbering.findings[0]
 
 
 def test_the_last_followed_rib_needs_both_sides_and_room_to_see():
