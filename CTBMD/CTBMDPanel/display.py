@@ -1,16 +1,19 @@
 """Makes the widgets of CTBMD.ui show the panel's state; writes nothing to the scene."""
 
+import html
 import logging
 import math
 
 import qt
 from slicer.i18n import tr as _
 
+from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import ORDER
 
-from . import leveltable, modelcard, pytorch, results, views, volumes
-from .words import setText
+from . import leveltable, marks, modelcard, pytorch, views, volumes
+from .resultview import ResultView
+from .words import setText, shortened
 
 
 class Display:
@@ -33,6 +36,7 @@ class Display:
     def __init__(self, ui, state, logic, runner, levelTable):
         self.ui, self.state, self.logic = ui, state, logic
         self.runner, self.levelTable = runner, levelTable
+        self.resultView = ResultView(ui)
         self._updating = False
         self._closed = False
         self._model = None
@@ -95,6 +99,10 @@ class Display:
         if identity == self._volumeState and node is not None:
             return
         self._volumeState = identity
+        title = _("1. CT volume")
+        if node is not None:
+            title = f"{title}: {shortened(node.GetName())}"
+        ui.volumeSection.setText(title)
         line, warning = _("Choose the CT to measure, or load the sample."), ""
         if node is not None:
             try:
@@ -107,9 +115,13 @@ class Display:
         setText(ui.volumeWarningLabel, warning)
 
     def _notes(self):
-        selection = self.state.controller.selection
-        lines = [leveltable.numbering(selection), *selection.findings]
-        setText(self.ui.levelNotesLabel, "\n".join(line for line in lines if line))
+        """How the levels were numbered, and what is wrong with their places."""
+        selection, colour = self.state.controller.selection, marks.colour(self.ui.levelTable)
+        lines = [html.escape(leveltable.numbering(selection))]
+        said = check_selection(selection)
+        lines += [marks.signed(x, colour) for x in said if x.code != "numbering"]
+        setText(self.ui.levelNotesLabel, "<br>".join(line for line in lines if line))
+        self.levelTable.mark(self.state.findings())
 
     def _slider(self):
         """The slider of the selected level."""
@@ -143,41 +155,13 @@ class Display:
             index = ui.referenceCombo.findData(wanted)
         if ui.referenceCombo.currentIndex != index:
             quietly(ui.referenceCombo, ui.referenceCombo.setCurrentIndex, index)
+        ui.settingsSection.setText(_("Settings: sex {sex}").format(sex=parameters.sex.label()))
         if ui.modelPathEdit.currentPath != parameters.modelFolder:
             quietly(ui.modelPathEdit, ui.modelPathEdit.setCurrentPath, parameters.modelFolder)
 
     def _result(self):
-        ui, result, parameters = self.ui, self.state.result, self.state.parameterNode
-        table = parameters.resultTable if parameters is not None else None
-        shown = result is not None
-        if ui.resultView.mrmlTableNode() is not table:
-            ui.resultView.setMRMLTableNode(table)
-            header = ui.resultView.horizontalHeader()
-            header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-            header.setStretchLastSection(True)
-            ui.resultView.verticalHeader().setDefaultSectionSize(leveltable.ROW_HEIGHT)
-        if shown and table is not None:
-            self._fitTable(table)
-        stale = self.state.staleReason()
-        ui.resultView.setVisible(shown)
-        ui.resultView.setEnabled(not stale)
-        ui.summaryLabel.setEnabled(not stale)
-        setText(ui.staleLabel, stale)
-        text = results.summary(result) if shown else _("There are no results yet.")
-        setText(ui.summaryLabel, text)
-        setText(ui.findingsLabel, results.findings(result) if shown else "")
-
-    def _fitTable(self, table):
-        """Show the columns to read, and all rows; the other columns are for whoever saves the table."""
-        view = self.ui.resultView
-        shown = results.shownColumns(table)
-        for column in range(1, table.GetNumberOfColumns()):  # the first is the row's name
-            view.setColumnHidden(column - 1, column not in shown)
-        header, names = view.horizontalHeader(), view.verticalHeader()
-        height = header.property("sizeHint").height() + 2 * view.property("frameWidth")
-        if header.length() + names.property("sizeHint").width() > view.property("width"):
-            height += leveltable.ROW_HEIGHT  # for the scroll bar
-        view.setFixedHeight(height + leveltable.ROW_HEIGHT * table.GetNumberOfRows())
+        state = self.state
+        self.resultView.show(state.result, state.staleReason())
 
     def _modelCard(self):
         parameters = self.state.parameterNode

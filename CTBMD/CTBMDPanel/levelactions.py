@@ -76,6 +76,11 @@ class LevelActions:
         self.levelTable.show(self.controller.selection, level)
         self.onLevelPicked(level)
 
+    def show(self, level):
+        """Select a level and show its slice; one that is no longer there changes nothing."""
+        if level in self.controller.selection:
+            self._pick(level)
+
     def onLevelPicked(self, level):
         """Show the slice of a level."""
         views.jumpTo(self.controller.selection[level].ras)

@@ -45,6 +45,7 @@ class Panel:
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
         self.results = ResultActions(ui, state, logic, runner)
         self.settings = SettingsActions(ui, state, logic)
+        display.resultView.picked.connect(self.levels.show)
         state.changed.connect(display.update)
         state.volumeChanged.connect(display.forget)
         state.volumeChosen.connect(views.showVolume)

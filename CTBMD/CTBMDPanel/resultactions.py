@@ -65,8 +65,13 @@ class ResultActions:
         if table is None:
             table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Bone density"))
         self.logic.fillTable(table, result)
+        first = self.state.result is None
         self.state.setResult(result, inputs, table)
         self.ui.resultsSection.setProperty("collapsed", False)
+        if first:
+            # Levels and results are seen together where what is done with makes room.
+            for section in (self.ui.volumeSection, self.ui.settingsSection):
+                section.setProperty("collapsed", True)
         # The widgets get their new places when the event loop has run.
         qt.QTimer.singleShot(0, self._reveal)
 

@@ -51,9 +51,6 @@ def columns():
     ]
 
 
-READ = ("bmd_g_cm2", "interval", "t_score", "trabecular_hu")
-"""Columns that the panel shows beside the vertebra's name; findings are in words below."""
-
 _DECIMALS = {
     "bmd_g_cm2": 3,
     "bmd_low": 3,
@@ -110,18 +107,6 @@ def _words(name, value):
     return words.get(name, {}).get(value, value)
 
 
-def shownColumns(node):
-    """Indices of the columns of a table node that the panel shows: those to read, not empty."""
-    names = [column[0] for column in columns()]
-    table = node.GetTable()
-    return [
-        index
-        for index in map(names.index, READ)
-        if index < node.GetNumberOfColumns()
-        and any(table.GetValue(row, index).ToString() for row in range(node.GetNumberOfRows()))
-    ]
-
-
 def summary(result):
     """The L1-L4 value in one sentence, or why there is none."""
     total = result.total
@@ -147,16 +132,6 @@ def summary(result):
     if total.category:
         text += " " + _("Category: {c}.").format(c=total.category)
     return text
-
-
-def findings(result):
-    """The findings in words, warnings first, and the disclaimer."""
-    ordered = sorted(result.findings, key=lambda item: item.severity != "warning")
-    texts = []
-    for item in ordered:
-        if item.text not in texts:
-            texts.append(item.text)
-    return "\n".join([*(f"• {text}" for text in texts), result.disclaimer])
 
 
 def report(result):

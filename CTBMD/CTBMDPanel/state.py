@@ -4,7 +4,9 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from . import results, volumes
+from CTBMDLib.bmd.quality import check_selection
+
+from . import marks, results, volumes
 from .parameters import Sex
 from .selection import SelectionController
 from .signal import Signal
@@ -178,6 +180,16 @@ class PanelState(VTKObservationMixin):
         if all(now[key] == self._inputs[key] for key in ("name", "geometry", "levels")):
             self._inputs = {**self._inputs, "volume": now["volume"]}
             self.parameterNode.result = results.toText(self.result, self._inputs)
+
+    def findings(self):
+        """What is to be said of the levels as they are now: {level or None: [finding]}.
+
+        What the estimate said of the images is among it while its results are not out of date.
+        """
+        found = check_selection(self.controller.selection)
+        if self.result is not None and not self.staleReason():
+            found = self.result.findings
+        return marks.byLevel(found)
 
     def staleReason(self):
         """Why the results no longer fit what is chosen, or ''."""
