@@ -117,7 +117,8 @@ class Display:
     def _notes(self):
         """How the levels were numbered, and what is wrong with their places."""
         selection, colour = self.state.controller.selection, marks.colour(self.ui.levelTable)
-        lines = [html.escape(leveltable.numbering(selection))]
+        lines = [html.escape(self.state.controller.said)]
+        lines.append(html.escape(leveltable.numbering(selection)))
         said = check_selection(selection)
         lines += [marks.signed(x, colour) for x in said if x.code != "numbering"]
         setText(self.ui.levelNotesLabel, "<br>".join(line for line in lines if line))
@@ -203,6 +204,7 @@ class Display:
         ui.renameButton.setEnabled(chosen and name != level)
         ui.addButton.setEnabled(ready and idle and name not in selection)
         ui.undoButton.setEnabled(ready and idle and state.controller.canUndo)
+        ui.redoButton.setEnabled(ready and idle and state.controller.canRedo)
         for widget in (
             ui.inputSelector,
             ui.sampleButton,

@@ -29,6 +29,7 @@ class LevelActions:
         ui.findButton.clicked.connect(self.onFind)
         ui.useSliceButton.clicked.connect(self.onUseSlice)
         ui.undoButton.clicked.connect(self.onUndo)
+        ui.redoButton.clicked.connect(self.onRedo)
         ui.shiftUpButton.clicked.connect(self.onShiftUp)
         ui.shiftDownButton.clicked.connect(self.onShiftDown)
         ui.renameButton.clicked.connect(self.onRename)
@@ -109,7 +110,7 @@ class LevelActions:
         level = self.levelTable.level
         if level is None:
             return
-        if self.controller.edit("use_slice", level, float(s_mm)):
+        if self.controller.useSlice(level, float(s_mm)):
             views.jumpTo(self.controller.selection[level].ras)
 
     def onSliderMoving(self, value):
@@ -123,7 +124,7 @@ class LevelActions:
         """Take the slice that is shown for the selected level."""
         s_mm, level = self._shownS(), self.levelTable.level
         if s_mm is not None and level is not None:
-            self.controller.edit("use_slice", level, s_mm)
+            self.controller.useSlice(level, s_mm)
 
     def _shownS(self):
         s_mm = views.axialS()
@@ -135,6 +136,10 @@ class LevelActions:
         """Take the last change back."""
         self.controller.undo()
 
+    def onRedo(self):
+        """Make the change again that was taken back last."""
+        self.controller.redo()
+
     def onShiftUp(self):
         """Every level takes the name above its own."""
         self._shift(-1)
@@ -145,14 +150,14 @@ class LevelActions:
 
     def _shift(self, steps):
         row = self.levelTable.row
-        if self.controller.edit("shift", steps):
+        if self.controller.shift(steps):
             self.levelTable.selectRow(row)
             self.state.changed.emit()
 
     def onRename(self):
         """Give the selected level the name in the list."""
         level, name = self.levelTable.level, self.ui.levelCombo.currentText
-        if level is not None and level != name and self.controller.edit("relabel", level, name):
+        if level is not None and level != name and self.controller.rename(level, name):
             self._pick(name)
 
     def onAdd(self):

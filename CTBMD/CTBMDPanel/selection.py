@@ -5,19 +5,23 @@ parameter node is what a saved scene keeps, and the control points are what a
 person sees and drags.
 """
 
+import copy
+
 import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import MEASURED, LevelSelection
+from CTBMDLib.levels import MEASURED, ORDER, LevelSelection
 
 from . import points
 from .signal import Signal
 
 SAME_MM = 0.02
 """Positions closer than this are equal: the JSON keeps 0.01 mm."""
+USUAL_HEIGHT_MM = 27.0
+"""Height of a lumbar body whose own is not known."""
 
 
 class SelectionController(VTKObservationMixin):
@@ -28,6 +32,14 @@ class SelectionController(VTKObservationMixin):
     changed() : the selection is another one than before.
     dragging(level, ras) : a point is being dragged; the edit follows on release.
     refused(sentence) : an edit was not possible.
+
+    Attributes
+    ----------
+    selection : LevelSelection
+    said : str
+        What the last edit did where it is not plain to see, or ''.
+    wishedName : str or None
+        What a point is called that is placed without a name.
     """
 
     def __init__(self):
@@ -40,7 +52,8 @@ class SelectionController(VTKObservationMixin):
         self._refused = None
         self._parameterNode = None
         self._pointsNode = None
-        self._earlier = []
+        self.said = ""
+        self._past, self._future = [], []
         self._ofVolumes = {}
         self._writing = False
         self._interacting = False
@@ -50,7 +63,8 @@ class SelectionController(VTKObservationMixin):
         """Show the state of a parameter node; None lets go of the scene."""
         self._observePoints(None)
         self._parameterNode = parameterNode
-        self._earlier = []
+        self.said = ""
+        self._past, self._future = [], []
         self._ofVolumes = {}
         self._interacting = False
         self.selection = LevelSelection()
@@ -101,7 +115,7 @@ class SelectionController(VTKObservationMixin):
     def replace(self, selection):
         """Take another selection; undo brings the present one back."""
         if self.selection.levels:
-            self._earlier.append(self.selection)
+            self._remember(self.selection)
         self.selection = selection
         self._commit()
 
@@ -113,34 +127,77 @@ class SelectionController(VTKObservationMixin):
         old, new : str or None
             Node IDs.
         """
-        self._ofVolumes[old] = self.selection, self._earlier
-        self.selection, self._earlier = self._ofVolumes.get(new, (LevelSelection(), []))
+        self._ofVolumes[old] = self.selection, self._past, self._future
+        none = LevelSelection(), [], []
+        self.selection, self._past, self._future = self._ofVolumes.get(new, none)
         self._commit()
 
-    def edit(self, name, *arguments):
-        """Call an edit of LevelSelection by name; False where it is refused."""
+    def edit(self, name, *arguments, said=""):
+        """Call an edit of LevelSelection by name; False where it is refused.
+
+        `said` is what to tell of it where it is not plain to see.
+        """
+        before = copy.copy(self.selection)
         try:
             getattr(self.selection, name)(*arguments)
         except CTBMDError as error:
             self.refused.emit(str(error))
             return False
-        self._commit()
+        if self.selection != before:
+            self._remember(before)
+            self._commit(said)
         return True
+
+    def useSlice(self, level, s_mm):
+        """Take a level at S = `s_mm`: along its body's axis inside the body, beyond along the spine.
+
+        The axis of one body says nothing of where its neighbours are: followed
+        over two vertebrae it leaves the spine.
+        """
+        item = self.selection[level]
+        reach = 0.5 * (item.height_mm or USUAL_HEIGHT_MM)
+        if abs(s_mm - item.ras[2]) <= reach:
+            return self.edit("use_slice", level, s_mm)
+        return self.edit("move", level, self.positionAt(s_mm, item.ras))
+
+    def shift(self, steps):
+        """Every level takes another name; what was renamed is said."""
+        old = [item.level for item in self.selection]
+        indices = [ORDER.index(level) + steps for level in old]
+        new = [ORDER[i] if 0 <= i < len(ORDER) else "" for i in indices]
+        return self.edit("shift", steps, said=renamed(old, new))
+
+    def rename(self, level, name):
+        """A level takes another name."""
+        return self.edit("relabel", level, name, said=renamed([level], [name]))
 
     def undo(self):
         """Take the last edit back, or the last selection that was replaced."""
-        if self.selection.can_undo:
-            self.selection.undo()
-        elif self._earlier:
-            self.selection = self._earlier.pop()
-        else:
-            return
-        self._commit()
+        self._step(self._past, self._future)
+
+    def redo(self):
+        """Make the edit again that was taken back last."""
+        self._step(self._future, self._past)
+
+    def _step(self, source, target):
+        if source:
+            target.append(self.selection)
+            self.selection = source.pop()
+            self._commit()
+
+    def _remember(self, selection):
+        self._past.append(copy.copy(selection))
+        self._future = []
 
     @property
     def canUndo(self):
         """Whether there is something to take back."""
-        return self.selection.can_undo or bool(self._earlier)
+        return bool(self._past)
+
+    @property
+    def canRedo(self):
+        """Whether there is something that was taken back."""
+        return bool(self._future)
 
     def positionAt(self, s_mm, fallback):
         """RAS for a new level at S = `s_mm`: on the line of its neighbours.
@@ -174,7 +231,8 @@ class SelectionController(VTKObservationMixin):
         ]
 
     # -- to the scene ------------------------------------------------------------
-    def _commit(self):
+    def _commit(self, said=""):
+        self.said = said
         self._write()
         self.changed.emit()
 
@@ -253,10 +311,13 @@ class SelectionController(VTKObservationMixin):
                 node.SetNthControlPointLabel(index, name)
             finally:
                 self._writing = False
+        before = copy.copy(self.selection)
         try:
             changed = self.selection.update_from_points(named.items())
         except CTBMDError as error:
             changed, refused = False, str(error)
+        if changed:
+            self._remember(before)
         if refused:
             if not self._refused:
                 qt.QTimer.singleShot(0, self._takeBack)
@@ -270,3 +331,9 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode is not None:
             self._commit()
             self.refused.emit(sentence)
+
+
+def renamed(old, new):
+    """What was renamed, from head to feet, as a sentence."""
+    pairs = [_("{old} is now {new}").format(old=a, new=b) for a, b in zip(old, new, strict=True)]
+    return _("Renamed: {what}.").format(what=", ".join(pairs))

@@ -323,7 +323,10 @@ def test_labels_shift_rename_remove_and_undo(panel):
     assert labels(panel) == ["L2", "L3", "L4"] or sorted(labels(panel)) == ["L2", "L3", "L4"]
     assert np.allclose(point(panel, "L2"), L1, atol=0.02)
     assert "Numbered by hand" in panel.ui.levelNotesLabel.text
+    said = "Renamed: L1 is now L2, L2 is now L3, L3 is now L4."
+    assert said in panel.ui.levelNotesLabel.text
     gui.click(panel.ui.shiftUpButton)
+    assert "L4 is now L3" in panel.ui.levelNotesLabel.text
     assert np.allclose(point(panel, "L1"), L1, atol=0.02)
     click_cell(panel, 2)
     gui.choose(panel.ui.levelCombo, "L4")
@@ -338,6 +341,109 @@ def test_labels_shift_rename_remove_and_undo(panel):
     gui.click(panel.ui.undoButton)
     gui.click(panel.ui.undoButton)
     assert sorted(labels(panel)) == ["L1", "L2", "L3"]
+
+
+def test_undo_and_redo_keep_the_row_that_was_looked_at(panel):
+    """In the real Slicer the selection jumped to the top row, and the next typed slice moved T12."""
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 1)
+    gui.choose(panel.ui.levelCombo, "L4")
+    gui.show_slice("Red", (3, -20, -45))
+    gui.click(panel.ui.addButton)
+    assert panel.ui.sliceLabel.text == "Slice of L4:"
+    gui.click(panel.ui.undoButton)
+    assert labels(panel) == ["L1", "L2", "L3"] and panel.ui.sliceLabel.text == "Slice of L2:"
+    gui.click(panel.ui.redoButton)
+    assert "L4" in labels(panel) and panel.ui.sliceLabel.text == "Slice of L2:"
+    assert not panel.ui.redoButton.enabled
+    click_cell(panel, 2)
+    gui.click(panel.ui.removeButton)
+    assert panel.ui.sliceLabel.text == "Slice of L2:"
+    gui.click(panel.ui.undoButton)
+    assert panel.ui.sliceLabel.text == "Slice of L2:" and "L3" in labels(panel)
+    before = {x: tuple(point(panel, x)) for x in labels(panel)}
+    gui.type_into(panel.ui.sliceSpinBox, "24.0")
+    changed = [x for x in before if tuple(point(panel, x)) != before[x]]
+    assert changed == ["L2"]
+    assert not panel.ui.redoButton.enabled, "after another edit there is nothing to redo"
+
+
+def test_every_edit_can_be_undone_and_redone(panel):
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 1)
+    controller = panel.controller
+    edits = [
+        lambda: gui.type_into(panel.ui.sliceSpinBox, "24.0"),
+        lambda: click_cell(panel, 1, 0),
+        lambda: gui.click(panel.ui.shiftDownButton),
+        lambda: gui.click(panel.ui.removeButton),
+        lambda: panel.parameterNode.levelPoints.SetNthControlPointPositionWorld(
+            0, 5.0, -18.0, 60.0
+        ),
+        lambda: panel.levels.onFound(phantoms.chosen(("L1", "L2"))),
+    ]
+    states = [controller.selection.to_json()]
+    for edit in edits:
+        edit()
+        gui.process()
+        assert controller.selection.to_json() != states[-1]
+        states.append(controller.selection.to_json())
+    for state in reversed(states[:-1]):
+        gui.click(panel.ui.undoButton)
+        assert controller.selection.to_json() == state
+        assert sorted(labels(panel)) == sorted(x.level for x in controller.selection)
+    for state in states[1:]:
+        gui.click(panel.ui.redoButton)
+        assert controller.selection.to_json() == state
+        assert sorted(labels(panel)) == sorted(x.level for x in controller.selection)
+
+
+def test_an_edit_that_changes_nothing_is_no_step_of_undo(panel):
+    add_volume(panel)
+    three_levels(panel)
+    before = panel.controller.selection.to_json()
+    assert panel.controller.edit("include", "L1", False)
+    assert panel.controller.edit("include", "L1", False)
+    gui.process()
+    gui.click(panel.ui.undoButton)
+    assert panel.controller.selection.to_json() == before
+
+
+def test_levels_out_of_order_are_said_at_once_and_not_estimated(panel, model):
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 0)
+    assert "lies above" not in panel.ui.levelNotesLabel.text
+    gui.type_into(panel.ui.sliceSpinBox, str(L2[2] - 8))
+    assert "L2 lies above L1" in panel.ui.levelNotesLabel.text
+    panel.parameterNode.modelFolder = model
+    with gui.answering("Ok") as shown:
+        gui.click(panel.ui.estimateButton)
+    assert "L2 lies above L1" in str(shown) and panel.result is None
+    gui.click(panel.ui.undoButton)
+    assert "lies above" not in panel.ui.levelNotesLabel.text
+
+
+@pytest.mark.parametrize("far_mm", [-70.0, -25.0, 25.0, 70.0])
+def test_another_slice_never_leaves_the_spine(panel, far_mm):
+    """A body's axis, followed over two vertebrae, put T12 20 mm in front of its neighbours."""
+    from CTBMDLib.levels import LevelSelection, LevelSlice
+
+    add_volume(panel)
+    tilted = (0.0, 0.45, 0.893)
+    levels = [LevelSlice(x, c, 0.9, axis=tilted) for x, c in phantoms.CENTRES.items()]
+    panel.levels.onFound(LevelSelection(tuple(levels)))
+    click_cell(panel, 1)
+    for step in (3.0, far_mm):
+        panel.controller.selection = LevelSelection(tuple(levels))
+        panel.levels.onSlice(L2[2] + step)
+        r, a, s = panel.controller.selection["L2"].ras
+        assert s == pytest.approx(L2[2] + step)
+        # Along its own axis inside the body, on the line of its neighbours beyond.
+        expected = L2[1] + step * 0.45 / 0.893 if abs(step) < 13 else L2[1]
+        assert (r, a) == pytest.approx((L2[0], expected), abs=0.05)
 
 
 def test_the_check_box_leaves_a_level_out(panel):
