@@ -204,7 +204,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         return self.estimateWork(volumeNode, selection, **options)(None, None)
 
     def estimateWork(
-        self, volumeNode, selection, sex=None, reference="", modelFolder="", device="auto"
+        self, volumeNode, selection, sex=None, reference="", modelFolder="", device="auto", dxa=None
     ):
         """The estimate as a function of (progress, should_cancel) that needs no MRML."""
         from CTBMDLib.bmd.estimate import estimate
@@ -218,6 +218,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
             bundle,
             sex=sex,
             reference=table,
+            dxa=dxa,
             device=device,
             progress=progress,
             should_cancel=should_cancel,

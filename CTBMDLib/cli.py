@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from . import __version__
 from .disclaimers import RESEARCH_USE, disclaimer, trained_on
+from .dxa import DEVICES, maker
 from .errors import Cancelled, CTBMDError
 
 if TYPE_CHECKING:  # numpy and what needs it are imported by the command that is run
@@ -174,6 +175,7 @@ def _add_models(commands: Any) -> None:
     calibrate.add_argument("--output", metavar="DIR", required=True, help="the new bundle")
     calibrate.add_argument("--model", metavar="DIR", help="another bundle than the installed one")
     calibrate.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
+    _add_dxa(calibrate, "DXA device of the table, where its column dxa_device does not say")
     calibrate.set_defaults(run=_model_calibrate)
 
 
@@ -195,6 +197,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="NAME_OR_FILE", help="reference table for T-scores (none without it)"
     )
+    _add_dxa(parser, "DXA device to compare with (a calibrated model's own, else hologic)")
+
+
+def _add_dxa(parser: argparse.ArgumentParser, said: str) -> None:
+    parser.add_argument("--dxa", choices=tuple(DEVICES), type=str.lower, help=said)
 
 
 def _add_output(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -266,6 +273,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         age=arguments.age,
         kvp=arguments.kvp,
         reference=reference,
+        dxa=arguments.dxa,
         device=arguments.device,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
@@ -349,6 +357,7 @@ def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
             bundle,
             overwrite=arguments.overwrite,
             reference=_reference(arguments),
+            dxa=arguments.dxa,
             device=arguments.device,
             progress=screen.progress,
             on_case=on_case,
@@ -374,6 +383,7 @@ def _model_show(arguments: argparse.Namespace, screen: _Screen) -> None:
 
     bundle = _bundle(arguments)
     screen.say(f"folder: {bundle.folder}")
+    screen.say(f"DXA scale: {maker(bundle.dxa_device)}")
     screen.say(card_text(bundle.card))
     screen.say(RESEARCH_USE)
 
@@ -417,6 +427,7 @@ def _model_calibrate(arguments: argparse.Namespace, screen: _Screen) -> None:
         _bundle(arguments),
         arguments.output,
         overwrite=arguments.overwrite,
+        dxa=arguments.dxa,
         progress=screen.progress,
     )
     screen.say(str(report).rstrip("\n"))

@@ -54,6 +54,27 @@ class Device(enum.Enum):
         }[self.value]
 
 
+class Dxa(enum.Enum):
+    """The DXA device to compare with."""
+
+    AUTO = ""
+    HOLOGIC = "hologic"
+    LUNAR = "lunar"
+
+    def label(self):
+        """The text in the combo box."""
+        return {
+            "": _("automatic (Hologic)"),
+            "hologic": "Hologic",
+            "lunar": "GE Lunar",
+        }[self.value]
+
+    @property
+    def code(self):
+        """'hologic', 'lunar' or None for the model's own, as the library has it."""
+        return self.value or None
+
+
 @parameterNodeWrapper
 class CTBMDParameterNode:
     """State of the panel.
@@ -68,6 +89,7 @@ class CTBMDParameterNode:
     sex, referenceTable : for the T-score; '' is no table.
     modelFolder : a model bundle, '' for the one that comes with the module.
     device : where the network runs.
+    dxa : the DXA device whose g/cm2 the values are in.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -81,3 +103,4 @@ class CTBMDParameterNode:
     referenceTable: str = ""
     modelFolder: str = ""
     device: Annotated[Device, Default(Device.AUTO)]
+    dxa: Annotated[Dxa, Default(Dxa.AUTO)]

@@ -46,6 +46,7 @@ class ResultActions:
                     reference=parameters.referenceTable,
                     modelFolder=parameters.modelFolder,
                     device=parameters.device.value,
+                    dxa=parameters.dxa.code,
                 )
         except CTBMDError as error:
             self.state.refused.emit(str(error))

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.bmd import export
 from CTBMDLib.bmd.result import MEAN, TOTAL, BMDResult
+from CTBMDLib.dxa import maker
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import SOURCES
 
@@ -45,6 +46,7 @@ def columns():
         ("category", _("Category"), "", _("Empty for a model trained on simulated CT")),
         ("case", _("Case"), "", _("Patient identifier or volume name")),
         ("series_uid", _("Series"), "", _("DICOM Series Instance UID")),
+        ("dxa_scale", _("DXA"), "", _("DXA device whose g/cm2 the values are")),
         ("model", _("Model"), "", _("Name of the model bundle")),
         ("model_version", _("Version"), "", _("Version of the model bundle")),
         ("model_population", _("Trained on"), "", _("What the model was trained on")),
@@ -121,6 +123,8 @@ def summary(result):
         low=total.bmd_low,
         high=total.bmd_high,
     )
+    if total.dxa_scale:
+        text += " " + _("On the scale of a {device} DXA.").format(device=maker(total.dxa_scale))
     if total.t_score is not None:
         text += " " + _("T-score {t} (reference {name}).").format(
             t=export.fixed(total.t_score, 1), name=result.reference
@@ -161,7 +165,7 @@ def staleReason(inputs, now, imageChanged):
     Parameters
     ----------
     inputs, now : dict
-        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`; those of
+        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`, `dxa`; those of
         the estimate and those of the panel.
     imageChanged : bool
         The voxels were changed after the estimate.
@@ -179,7 +183,8 @@ def staleReason(inputs, now, imageChanged):
         return _("Out of date: the slices have changed since this estimate; {again}.").format(
             again=again
         )
-    if any(now[key] != inputs[key] for key in ("sex", "reference", "model")):
+    # Scenes of before have no DXA device in them: it was the automatic one.
+    if any(now[key] != inputs.get(key) for key in ("sex", "reference", "model", "dxa")):
         return _("Out of date: the settings have changed since this estimate; {again}.").format(
             again=again
         )

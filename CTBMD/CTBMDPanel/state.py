@@ -159,6 +159,7 @@ class PanelState(VTKObservationMixin):
             "sex": parameters.sex.code,
             "reference": parameters.referenceTable,
             "model": parameters.modelFolder,
+            "dxa": parameters.dxa.code,
         }
 
     def setResult(self, result, inputs, table):

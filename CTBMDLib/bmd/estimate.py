@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..disclaimers import disclaimer, row_disclaimer
+from ..dxa import SAME, Scale, scale_for
 from ..errors import CTBMDError
 from ..levels import MEASURED, LevelSelection, LevelSlice
 from ..model.bundle import ModelBundle
@@ -89,6 +90,7 @@ class Common:
     reference: ReferenceTable | None
     bundle: ModelBundle
     findings: list[Finding]
+    scale: Scale = SAME
 
     def row(
         self,
@@ -102,14 +104,11 @@ class Common:
         levels: str | None = None,
     ) -> LevelResult:
         """One row of the table, of a vertebra or of their mean (`TOTAL`)."""
-        bundle = self.bundle
-        bmd = answer.bmd
-        half = interval_half_width(
-            bundle.card["interval"],
-            answer.members,
-            answer.image_variance,
-            "total" if level == TOTAL else "level",
-        )
+        bundle, interval = self.bundle, self.bundle.card["interval"]
+        kind = "total" if level == TOTAL else "level"
+        half = interval_half_width(interval, answer.members, answer.image_variance, kind)
+        half = self.scale.half_width(half, kind, interval.get("level", 0.9))
+        bmd = self.scale.value(answer.bmd)
         t_score = self.reference.t_score(bmd, level, self.sex) if self.reference else None
         about = None if level == TOTAL else level
         texts = [x.text for x in self.findings if x.level == about]
@@ -131,6 +130,7 @@ class Common:
             included=included,
             levels=levels,
             findings="; ".join(x.rstrip(".") for x in [*texts, row_disclaimer(bundle.population)]),
+            dxa_scale=self.scale.target,
             model=bundle.name,
             model_version=bundle.version,
             model_population=bundle.population,
@@ -147,6 +147,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     age: float | None = None,
     kvp: float | None = None,
     reference: ReferenceTable | None = None,
+    dxa: str | None = None,
     device: str = "auto",
     backend: str | None = None,
     progress: Report | None = None,
@@ -170,7 +171,10 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     kvp : float, optional
         Tube voltage in kV; the header's where not given, unknown where neither says.
     reference : ReferenceTable, optional
-        Gives T-scores where the sex is known.
+        Gives T-scores where the sex is known; of the same DXA device as the values.
+    dxa : {'hologic', 'lunar'}, optional
+        The DXA device to compare with, in whose g/cm2 everything is answered; a
+        site's own where the bundle was fitted to a site, else Hologic.
     device, backend : str
         See `ModelBundle.predict`.
     progress : callable(fraction, text), optional
@@ -179,17 +183,20 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     Raises
     ------
     CTBMDError
-        Where no lumbar level is chosen, a point lies outside the volume, or
-        the selection belongs to another series.
+        Where no lumbar level is chosen, a point lies outside the volume, the
+        selection belongs to another series, or the reference is of another device.
     Cancelled
     """
     work = Progress(progress, should_cancel)
     check_person(sex, age)
+    scale = scale_for(bundle.card, dxa)
+    if reference:
+        reference.check_device(scale.target)
     stated, volume = quality.check_kvp(kvp, volume.acquisition.kvp), with_kvp(volume, kvp)
     facts = volume.acquisition
     chosen = choose(volume, selection)
     findings = quality.check_volume(volume) + stated + quality.check_selection(selection)
-    findings += quality.check_sex(sex, facts.sex)
+    findings += quality.check_sex(sex, facts.sex) + quality.check_scale(scale)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
@@ -198,7 +205,11 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     answers = predict(bundle, cuts, facts.kvp, device, backend)
     means = {level: float(x.mean()) for level, x in answers.items()}
     findings += quality.check_neighbours({k: v for k, v in means.items() if k in MEASURED})
-    findings += quality.check_range(means, bundle.card.get("bmd_range_g_cm2"))
+    bounds = bundle.card.get("bmd_range_g_cm2")
+    findings += quality.check_range(
+        {level: scale.value(bmd) for level, bmd in means.items()},
+        bounds and [scale.value(x) for x in bounds],
+    )
 
     # The header's sex and age are facts of the scan; nothing is assumed beyond them.
     sex = sex or facts.sex
@@ -209,10 +220,12 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         reference=reference,
         bundle=bundle,
         findings=findings,
+        scale=scale,
     )
     levels, total, reason = rows(common, cuts, answers)
     if facts.kvp is None:
-        tell_kvp(findings, total, kvp_effect(bundle, cuts, device, backend))
+        effect = kvp_effect(bundle, cuts, device, backend)
+        tell_kvp(findings, total, {kvp: scale.value(bmd) for kvp, bmd in effect.items()})
     work.step(1.0, "Done")
     return BMDResult(
         levels,

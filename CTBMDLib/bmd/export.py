@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..dxa import maker
 from ..errors import CTBMDError
 from ..safefile import check_writable, write_text
 from .result import MEAN, BMDResult, LevelResult
@@ -59,6 +60,7 @@ def to_json(results: list[BMDResult]) -> str:
             "sex": result.sex,
             "age": result.age,
             "reference": result.reference,
+            "dxa_scale": result.dxa_scale,
             "total_reason": result.total_reason,
             "findings": [item.to_dict() for item in result.findings],
             "rows": to_rows(result),
@@ -188,7 +190,8 @@ def format_table(result: BMDResult) -> str:
         out.append(result.total_reason)
     known = "unknown" if result.age is None else f"{result.age:g} y"
     out.append(
-        f"sex {result.sex or 'unknown'}, age {known}, reference {result.reference or 'none'}"
+        f"sex {result.sex or 'unknown'}, age {known}, reference {result.reference or 'none'}, "
+        f"DXA scale {maker(result.dxa_scale)}"
     )
     if result.total is not None and result.total.category:
         out.append(f"WHO category of the L1-L4 T-score: {result.total.category}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..dxa import Scale, maker
 from ..levels import MEASURED, LevelSelection
 from ..model.images import ImageStandard, LevelImages
 from ..volume import CTVolume
@@ -20,6 +21,7 @@ __all__ = [
     "check_kvp",
     "check_neighbours",
     "check_range",
+    "check_scale",
     "check_selection",
     "check_sex",
     "check_volume",
@@ -224,6 +226,18 @@ def kvp_unknown(effect: dict[float, float], bmd: float | None, half: float | Non
         and any(abs(value - bmd) > half for value in effect.values())
     )
     return Finding("kvp-unknown", None, text, "warning" if far else "note")
+
+
+def check_scale(scale: Scale) -> list[Finding]:
+    """Whether the values went from one DXA device's g/cm2 to another's."""
+    if not scale.converts:
+        return []
+    text = (
+        f"The values were converted from the g/cm2 of a {maker(scale.source)} DXA to those of a "
+        f"{maker(scale.target)} (Hui 1997); this is right in the mean only, so the L1-L4 interval allows "
+        f"for an SD of {scale.sd('total'):.3f} g/cm2 more, between persons and between devices."
+    )
+    return [Finding("dxa-converted", None, text, "note")]
 
 
 def check_neighbours(bmd: dict[str, float]) -> list[Finding]:

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..dxa import device_named, maker
 from ..errors import CTBMDError
 from ..safefile import why
 
@@ -28,8 +29,10 @@ class ReferenceTable:
     ----------
     name : str
         Short name to choose it by.
-    title, source, device, note : str
+    title, source, note : str
         What it is and where it was read, shown to the user.
+    device : str
+        The DXA that it is of, such as 'Hologic' or 'GE Lunar Prodigy'.
     rows : tuple of dict
         `region` ('L1' ... 'L1-L4'), `sex` ('F' or 'M'), `age` (from, to),
         `mean` and `sd` in g/cm2, `young` (True for the T-score's reference).
@@ -100,6 +103,35 @@ class ReferenceTable:
             rows,
             path,
         )
+
+    def check_device(self, name: str | None) -> None:
+        """Refuse values of another DXA device than the table's.
+
+        They are not converted for it: two makers' values of a person do not agree
+        well enough (`dxa`), and ISCD compares none across devices.
+
+        Parameters
+        ----------
+        name : str or None
+            Of `dxa.DEVICES`; None where nobody knows the device.
+
+        Raises
+        ------
+        CTBMDError
+        """
+        if name is None:
+            raise CTBMDError(
+                "The model was fitted to a DXA whose maker its card does not name, so there is no "
+                f"T-score from the reference table '{self.name}'; take the table out, or calibrate the "
+                "model again and name the device.",
+                "reference-device",
+            )
+        if device_named(self.device) != name:
+            raise CTBMDError(
+                f"The reference table '{self.name}' is of DXA by {self.device} and the values are those "
+                f"of a {maker(name)}; choose a table of a {maker(name)}, or none.",
+                "reference-device",
+            )
 
     def t_score(self, bmd: float | None, level: str, sex: str | None) -> float | None:
         """(bmd - young mean) / young SD, or None where the table has no such row.

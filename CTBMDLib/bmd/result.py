@@ -39,6 +39,8 @@ class LevelResult:
         The levels that the L1-L4 row is the mean of ('L1 L2 L4'); None in a level's row.
     findings : str
         Sentences, joined by '; '.
+    dxa_scale : str or None
+        The DXA device whose g/cm2 the values are; None where nobody knows.
     model, model_version, model_population : str
 
     Raises
@@ -62,6 +64,7 @@ class LevelResult:
     included: bool
     levels: str | None
     findings: str
+    dxa_scale: str | None
     model: str
     model_version: str
     model_population: str
@@ -106,6 +109,11 @@ class BMDResult:
         """The levels, then the L1-L4 row where there is one."""
         return [*self.levels, *([self.total] if self.total else [])]
 
+    @property
+    def dxa_scale(self) -> str | None:
+        """The DXA device whose g/cm2 the values are; None where nobody knows."""
+        return self.rows[0].dxa_scale if self.rows else None
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict of everything but the images."""
         return {
@@ -131,8 +139,8 @@ class BMDResult:
         """
         try:
             return cls(
-                [LevelResult(**row) for row in data["levels"]],
-                LevelResult(**data["total"]) if data["total"] else None,
+                [_row(row) for row in data["levels"]],
+                _row(data["total"]) if data["total"] else None,
                 data["total_reason"],
                 [Finding(**item) for item in data["findings"]],
                 data["disclaimer"],
@@ -144,3 +152,8 @@ class BMDResult:
             raise CTBMDError(
                 "The stored result cannot be read; estimate again.", "stored-result"
             ) from None
+
+
+def _row(stored: dict[str, Any]) -> LevelResult:
+    # Results stored before a row named its DXA device: which it was is not known.
+    return LevelResult(**{"dxa_scale": None, **stored})

@@ -21,6 +21,7 @@ from ..bmd.estimate import estimate
 from ..bmd.export import check_output, write_result
 from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
+from ..dxa import scale_for
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
@@ -63,6 +64,7 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     *,
     overwrite: bool = False,
     reference: ReferenceTable | None = None,
+    dxa: str | None = None,
     device: str = "auto",
     progress: Report | None = None,
     should_cancel: ShouldCancel | None = None,
@@ -80,6 +82,8 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     overwrite : bool
         Whether existing output may be replaced.
     reference : ReferenceTable or None
+    dxa : {'hologic', 'lunar'} or None
+        The DXA device to compare with; see `estimate`.
     device : str
     progress : callable(float, str) or None
     should_cancel : callable() -> bool or None
@@ -99,14 +103,14 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     failures_file = output.with_name(f"{output.stem}.failures.csv")
     check_output(output, overwrite)
     check_output(failures_file, overwrite)
-    journal = Journal(output, _settings(bundle, reference), overwrite)
+    journal = Journal(output, _settings(bundle, reference, dxa), overwrite)
     done = _Done([], [], [], 0)
     ended = False
     try:
         work = Progress(progress, should_cancel)
 
         def run(case: Case, part: Progress) -> BMDResult:
-            return run_case(case, bundle, reference, device, part)
+            return run_case(case, bundle, reference, device, part, dxa)
 
         _run_all(cases, run, journal, done, work, on_case)
         if done.failures:
@@ -210,8 +214,15 @@ def _remove(path: Path) -> None:
         ) from None
 
 
-def _settings(bundle: ModelBundle, reference: ReferenceTable | None) -> dict[str, Any]:
+def _settings(
+    bundle: ModelBundle, reference: ReferenceTable | None, dxa: str | None
+) -> dict[str, Any]:
+    # Whoever names the device that is taken anyway goes on with the same cases.
+    scale = scale_for(bundle.card, dxa)
+    if reference:
+        reference.check_device(scale.target)
     return {
+        "dxa_scale": scale.target,
         "ctbmd": __version__,
         "model": bundle.card["weights_sha256"],
         "card": _hash(bundle.card),
@@ -230,6 +241,7 @@ def run_case(
     reference: ReferenceTable | None,
     device: str,
     progress: Progress,
+    dxa: str | None = None,
 ) -> BMDResult:
     """Open and estimate one case.
 
@@ -267,6 +279,7 @@ def run_case(
             age=age,
             kvp=kvp,
             reference=reference,
+            dxa=dxa,
             device=device,
             progress=told(progress.part(0.8, 1.0)),
             should_cancel=cancelled,

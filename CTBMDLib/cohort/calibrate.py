@@ -19,6 +19,7 @@ import numpy as np
 from ..bmd.estimate import estimate
 from ..bmd.interval import QUANTILES, conformal_quantile, rescaled_half_widths
 from ..bmd.result import BMDResult
+from ..dxa import common_device, device_named, maker
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle, save_bundle
 from ..progress import Progress, Report, ShouldCancel
@@ -52,6 +53,8 @@ class Calibration:
     findings : tuple of str
         Sentences for whoever checks the pairs: those that do not fit, uncertain levels,
         several devices.
+    dxa_device : str or None
+        Whose g/cm2 the calibrated bundle answers in; None where nobody says.
     """
 
     scale: float
@@ -63,6 +66,7 @@ class Calibration:
     after: dict[str, float]
     quantile_ratio: float
     findings: tuple[str, ...] = ()
+    dxa_device: str | None = None
 
     def __str__(self) -> str:
         a, b = self.before, self.after
@@ -72,6 +76,7 @@ class Calibration:
             f"offset  {self.offset:+.3f} g/cm2  (95 % interval {self.offset_interval[0]:+.3f} to {self.offset_interval[1]:+.3f})\n"
             f"before                        bias {a['bias']:+.3f}  RMSE {a['rmse']:.3f} g/cm2  r {a['r']:.3f}\n"
             f"after, each pair left out     bias {b['bias']:+.3f}  RMSE {b['rmse']:.3f} g/cm2  r {b['r']:.3f}\n"
+            f"DXA     {maker(self.dxa_device)}\n"
             + "".join(f"{finding}\n" for finding in self.findings)
         )
 
@@ -164,6 +169,7 @@ def calibrate(
     output_folder: str | PathLike[str],
     *,
     overwrite: bool = False,
+    dxa: str | None = None,
     progress: Report | None = None,
     should_cancel: ShouldCancel | None = None,
 ) -> Calibration:
@@ -179,6 +185,9 @@ def calibrate(
     bundle : ModelBundle
     output_folder : path
     overwrite : bool
+    dxa : {'hologic', 'lunar'}, optional
+        Device of the table's DXA, in whose g/cm2 the calibrated bundle answers; what
+        the table's column says where left out.
     progress : callable(fraction, text), optional
     should_cancel : callable() -> bool, optional
 
@@ -189,6 +198,7 @@ def calibrate(
     """
     work = Progress(progress, should_cancel)
     pairs = read_pairs(pairs_path, least=MIN_PAIRS)
+    device = site_device(pairs, dxa)
     plain = _uncalibrated(bundle)
     interval = plain.card["interval"]
     seen = _compare(pairs, plain, work)
@@ -206,11 +216,18 @@ def calibrate(
             f"The DXA is of {len(devices)} devices ({', '.join(devices)}), whose values need not "
             "agree; calibrate to each of them by itself."
         )
+    if device is None:
+        findings.append(
+            "The maker of the DXA is not known, so the calibrated model gives no T-score and its values "
+            "are not converted; name the device (--dxa) if you know it."
+        )
     # Split conformal on the leave-one-out errors: the factor that makes the
     # interval hold 90 % of them.
     half_widths = rescaled_half_widths(interval, seen.half_widths, calibration.scale)
     ratio = conformal_quantile(np.abs(errors) / half_widths, interval["level"])
-    calibration = replace(calibration, quantile_ratio=ratio, findings=tuple(findings))
+    calibration = replace(
+        calibration, quantile_ratio=ratio, findings=tuple(findings), dxa_device=device
+    )
     card = _calibrated_card(plain.card, calibration)
     card["calibration"]["dxa_devices"] = devices
     low, high = min(seen.measured), max(seen.measured)
@@ -218,6 +235,31 @@ def calibrate(
     save_bundle(output_folder, card, bundle.members, overwrite=overwrite)
     work.step(1.0, "Done")
     return calibration
+
+
+def site_device(pairs: Sequence[Pair], dxa: str | None) -> str | None:
+    """The maker of a table's DXA: what is said of all of it, else what its column says.
+
+    Returns
+    -------
+    str or None
+        None where the column names no maker, another one or several.
+
+    Raises
+    ------
+    CTBMDError
+        Where a row names another maker than is said.
+    """
+    if dxa is None:
+        return common_device(pair.dxa_device for pair in pairs if pair.dxa_device)
+    for pair in pairs:
+        if device_named(pair.dxa_device) not in (None, dxa):
+            raise CTBMDError(
+                f"The DXA is said to be of a {maker(dxa)}, and the table names '{pair.dxa_device}' for "
+                f"{pair.case}; correct one of the two.",
+                "dxa-contradicts",
+            )
+    return dxa
 
 
 def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Compared:
@@ -230,7 +272,9 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
         progress.step(index / len(pairs), f"Estimating {pair.case}")
         try:
             volume, selection = open_case(pair.path, levels=pair.levels)
-            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex)
+            # In the model's own g/cm2, which the line starts from.
+            own = plain.dxa_device
+            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex, dxa=own)
             bmd, dxa, half = _like_dxa(result, pair)
         except CTBMDError as error:
             seen.errors.append(f"{pair.case}: {error}".rstrip("."))
@@ -292,6 +336,7 @@ def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
     card = copy.deepcopy(bundle.card)
     old = card.pop("calibration", None)
     if old:
+        card.pop("dxa_device", None)
         card.update(old.get("of", {}))
         for key in QUANTILES:
             card["interval"][key] /= old.get("interval_ratio", 1.0)
@@ -304,9 +349,10 @@ def _calibrated_card(plain: dict[str, Any], calibration: Calibration) -> dict[st
     scale, offset = calibration.scale, calibration.offset
     digest = hashlib.sha256(f"{scale:.6f} {offset:.6f}".encode()).hexdigest()[:8]
     date = time.strftime("%Y-%m-%d")
-    kept = ("version", "date", "bmd_range_g_cm2")
+    kept = ("version", "date", "bmd_range_g_cm2", "dxa_device")
     card["version"] = f"{plain['version']}+site.{date.replace('-', '')}.{digest}"
     card["date"] = date
+    card["dxa_device"] = calibration.dxa_device
     if plain.get("bmd_range_g_cm2"):
         card["bmd_range_g_cm2"] = [scale * x + offset for x in plain["bmd_range_g_cm2"]]
     for key in QUANTILES:

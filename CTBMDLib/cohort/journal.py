@@ -53,7 +53,7 @@ class Journal:
         entries = [line for line in lines if isinstance(line.get("key"), str) and "result" in line]
         if entries and lines[0].get("settings") != settings:
             raise CTBMDError(
-                f"'{self.path}' is left from an interrupted batch with another model, reference table or version of CTBMD; allow overwriting (--overwrite) or delete it.",
+                f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device or version of CTBMD; allow overwriting (--overwrite) or delete it.",
                 "journal-other-model",
             )
         for entry in entries:

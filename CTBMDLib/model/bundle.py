@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..dxa import DEVICES as DXA_DEVICES
+from ..dxa import device_of
 from ..errors import CTBMDError
 from ..resources import resource_folder
 from ..safefile import not_written, write_bytes
@@ -138,6 +140,11 @@ class ModelBundle:
     def simulated(self) -> bool:
         """Whether the network was trained on simulated CT."""
         return self.population == "simulated"
+
+    @property
+    def dxa_device(self) -> str | None:
+        """The DXA device whose g/cm2 it answers in; None where its site's is not known."""
+        return device_of(self.card)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> ModelBundle:
@@ -275,9 +282,23 @@ def read_card(folder: str | PathLike[str]) -> dict[str, Any]:
             f"The model card '{path}' names {card['members']} members; 1 to {MAX_MEMBERS} can be.",
             "card-members",
         )
+    _check_dxa(card, path)
     _check_numbers(card, path)
     ImageStandard.from_dict(card["image"])
     return card
+
+
+def _check_dxa(card: dict[str, Any], path: Path) -> None:
+    device = card.get("dxa_device")
+    # null says that nobody knows, which is true of a site's DXA alone.
+    of_a_site = card.get("calibration") or card["population"] == "patients"
+    unsaid = "dxa_device" not in card or (device is None and of_a_site)
+    if not unsaid and not (isinstance(device, str) and device in DXA_DEVICES):
+        raise CTBMDError(
+            f"The model card '{path}' names the DXA device '{device}'; it must be one of "
+            f"{', '.join(DXA_DEVICES)}.",
+            "card-dxa-device",
+        )
 
 
 def _check_numbers(card: dict[str, Any], path: Path) -> None:

@@ -36,6 +36,7 @@ LIBRARY = (
         "safefile",
         "resources",
         "disclaimers",
+        "dxa",
         "levels",
         "volume",
         "weights",

@@ -25,7 +25,7 @@ def result(tmp_path_factory):
 def test_columns_are_those_of_the_design():
     wanted = (
         "case series_uid level slice_s_mm images bmd_g_cm2 bmd_low bmd_high t_score category "
-        "trabecular_hu selection included levels findings model model_version model_population"
+        "trabecular_hu selection included levels findings dxa_scale model model_version model_population"
     )
     assert " ".join(COLUMNS) == wanted
 
