@@ -11,7 +11,7 @@ from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import ORDER
 
-from . import leveltable, marks, modelcard, pytorch, views, volumes
+from . import leveltable, marks, modelcard, pytorch, segmentations, views, volumes
 from .resultview import ResultView
 from .words import setText, shortened
 
@@ -199,6 +199,8 @@ class Display:
             button.setText(_("Cancel") if mine else text)
             button.setEnabled(mine or (idle and possible))
 
+        ui.nameSegmentsButton.setVisible(ready and segmentations.canBeNamed(segmentation))
+        ui.nameSegmentsButton.setEnabled(idle)
         for widget in (ui.useSliceButton, ui.shiftUpButton, ui.shiftDownButton, ui.removeButton):
             widget.setEnabled(chosen)
         ui.renameButton.setEnabled(chosen and name != level)

@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR
 
-from . import views
+from . import segmentations, views
 
 
 class LevelActions:
@@ -27,6 +27,7 @@ class LevelActions:
         self.runner, self.levelTable = runner, levelTable
         self.controller = state.controller
         ui.findButton.clicked.connect(self.onFind)
+        ui.nameSegmentsButton.clicked.connect(self.onNameSegments)
         ui.useSliceButton.clicked.connect(self.onUseSlice)
         ui.undoButton.clicked.connect(self.onUndo)
         ui.redoButton.clicked.connect(self.onRedo)
@@ -57,6 +58,19 @@ class LevelActions:
             return
         ui = self.ui
         self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
+
+    def onNameSegments(self):
+        """Name the segments that are known by their numbers."""
+        parameters = self.state.parameterNode
+        try:
+            with slicer.util.WaitCursor():
+                names = segmentations.nameSegments(parameters.segmentation, parameters.inputVolume)
+        except CTBMDError as error:
+            self.state.refused.emit(str(error))
+            return
+        self.state.changed.emit()
+        said = _("Named the segments of {names}.").format(names=", ".join(sorted(names)))
+        slicer.util.showStatusMessage(said, 5000)
 
     def onFound(self, selection):
         """Take the levels that were found and show the first lumbar one."""

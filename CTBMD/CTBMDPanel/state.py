@@ -6,7 +6,7 @@ from slicer.util import VTKObservationMixin
 
 from CTBMDLib.bmd.quality import check_selection
 
-from . import marks, results, volumes
+from . import marks, results, segmentations, volumes
 from .parameters import Sex
 from .selection import SelectionController
 from .signal import Signal
@@ -118,7 +118,11 @@ class PanelState(VTKObservationMixin):
         """Another CT is chosen: its own sex, its own levels."""
         self.replaced.emit()
         old = self._volumeID
+        if self.volumeNode is not None:
+            segmentations.remember(self.volumeNode, self.parameterNode.segmentation)
         self._observeVolume(node)
+        # Another CT's segmentation is let go: its levels would lie anywhere in this one.
+        self.parameterNode.segmentation = segmentations.remembered(node)
         self._adoptSex()
         self.controller.switchVolume(old, self._volumeID)
         self.volumeChosen.emit(node)

@@ -140,17 +140,8 @@ def acquisition(node):
             return Acquisition(**{k: v for k, v in json.loads(kept).items() if k in known})
         except (ValueError, TypeError, AttributeError):
             logging.warning("CTBMD: the scan facts kept with %s are not readable", node.GetName())
-    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or not database:
-        return Acquisition()
-    path = database.fileForInstance(uids[0])
-    if not path:
-        return Acquisition()
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception:  # moved, deleted or damaged since it was imported: then it is unknown
-        logging.warning("CTBMD: the DICOM file of %s cannot be read", node.GetName())
+    header = headerOf(instanceUIDs(node))
+    if header is None:
         return Acquisition()
     groups = [
         item
@@ -158,6 +149,24 @@ def acquisition(node):
         for item in (headers.get(header, name) or [])[:1]
     ]
     return headers.acquisition(header, groups)
+
+
+def instanceUIDs(node):
+    """SOP Instance UIDs of the DICOM files that a node was loaded from, [] where it was not."""
+    return (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+
+
+def headerOf(uids):
+    """Header of the first of some instances, from Slicer's DICOM database; None without it."""
+    database = getattr(slicer, "dicomDatabase", None)
+    path = database.fileForInstance(uids[0]) if uids and database else ""
+    if not path:
+        return None
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except Exception:  # moved, deleted or damaged since it was imported: then it is unknown
+        logging.warning("CTBMD: the DICOM file '%s' cannot be read", path)
+        return None
 
 
 def facts(volume):
