@@ -7,7 +7,7 @@ from CTBMDLib.errors import CTBMDError
 
 from . import volumes
 
-PATIENT, STUDY, FRAME, SERIES = "patient", "study", "frame of reference", "series"
+PATIENT, STUDY, FRAME = "patient", "study", "frame of reference"
 
 
 def check(node, volumeNode):
@@ -33,18 +33,12 @@ def check(node, volumeNode):
     kinds = (PATIENT, FRAME) if FRAME in mine and FRAME in theirs else (PATIENT, STUDY)
     for kind in kinds:
         if kind in mine and kind in theirs and mine[kind] != theirs[kind]:
-            refuse(node, volumeNode, words(kind))
+            raise refusal(node, volumeNode, words(kind))
 
 
-def refuse(node, volumeNode, why):
-    """Say that a segmentation is of another CT.
-
-    Raises
-    ------
-    CTBMDError
-        Always.
-    """
-    raise CTBMDError(
+def refusal(node, volumeNode, why):
+    """The error that says that a segmentation is of another CT, and by what it is known."""
+    return CTBMDError(
         _(
             "The segmentation '{segmentation}' does not belong to the CT '{ct}' ({why}); choose the "
             "segmentation of this CT, or none, so that the CT itself is searched."

@@ -50,22 +50,28 @@ def levelsWork(node, volumeNode):
     else:
         labels, matrix, names = _fromLabelVolume(node)
     uid = volume.acquisition.series_uid
-    # Translated here: the work runs in another thread.
+    # Translated here: the work runs in another thread, where no node may be asked.
     doing = _("Reading the segmentation")
     source = _("Slices taken from the segmentation '{name}'.").format(name=node.GetName())
+    elsewhere = belonging.refusal(node, volumeNode, _("it does not lie in this CT"))
+    boneless = belonging.refusal(node, volumeNode, _("it lies on no bone of this CT"))
+    if not np.isin(labels, list(names)).any():
+        raise elsewhere
 
     def work(progress, should_cancel):
         if progress:
             progress(0.2, doing)
-        selection = levels_from_labels(labels, matrix, names, series_uid=uid)
+        try:
+            selection = levels_from_labels(labels, matrix, names, series_uid=uid, volume=volume)
+        except CTBMDError as error:
+            if error.code == "segmentation-not-on-bone":
+                raise boneless from None
+            raise
         if not all(volume.contains(item.ras) for item in selection):
-            belonging.refuse(node, volumeNode, elsewhere)
+            raise elsewhere
         selection.findings = (*selection.findings, source)
         return selection
 
-    elsewhere = _("it does not lie in this CT")
-    if not np.isin(labels, list(names)).any():
-        belonging.refuse(node, volumeNode, elsewhere)
     return work
 
 

@@ -214,7 +214,16 @@ def test_a_label_volume_that_lies_elsewhere_is_refused(panel, volume):
     matrix[0, 3] += 386.0
     slicer.util.addVolumeFromArray(labels, matrix, "labels", "vtkMRMLLabelMapVolumeNode")
     gui.choose(panel.ui.segmentationSelector, "labels")
-    refused(panel, "'labels' does not belong to the CT 'phantom'", "does not lie in this CT")
+    refused(panel, "'labels' does not belong to the CT 'phantom'", "on no bone of this CT")
+
+
+def test_a_segmentation_that_lies_on_soft_tissue_is_refused(panel, volume):
+    """Another person's, at another place of the same box: nothing in its facts says so."""
+    named_segmentation(volume)
+    panel.parameterNode.inputVolume = second_ct(shift_mm=48.0)
+    gui.process()
+    gui.choose(panel.ui.segmentationSelector, "spine")
+    refused(panel, "'spine' does not belong to the CT 'other'", "on no bone of this CT")
 
 
 def test_a_segmentation_made_on_another_patients_ct_is_refused(panel, volume):
