@@ -11,7 +11,7 @@ from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import ORDER
 
-from . import leveltable, marks, modelcard, pytorch, segmentations, views, volumes
+from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
 from .resultview import ResultView
 from .words import setText, shortened
 
@@ -110,7 +110,7 @@ class Display:
                 found = self.logic.checkVolume(node)
                 warning = "\n".join(x.text for x in found if x.severity == "warning")
             except CTBMDError as error:
-                line, warning = "", str(error)
+                line, warning = "", sentences.of(error)
         setText(ui.factsLabel, line)
         setText(ui.volumeWarningLabel, warning)
 
@@ -175,7 +175,7 @@ class Display:
             self.ui.modelCardBrowser.setPlainText(modelcard.cardText(card))
         except CTBMDError as error:
             card = None
-            self.ui.modelCardBrowser.setPlainText(str(error))
+            self.ui.modelCardBrowser.setPlainText(sentences.of(error))
         setText(self.ui.researchUseLabel, modelcard.researchUse(card))
 
     def _buttons(self):

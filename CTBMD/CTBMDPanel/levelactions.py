@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR
 
-from . import segmentations, views
+from . import segmentations, sentences, views
 
 
 class LevelActions:
@@ -54,7 +54,7 @@ class LevelActions:
             with slicer.util.WaitCursor():
                 work = self.logic.findWork(parameters.inputVolume, parameters.segmentation)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         ui = self.ui
         self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
@@ -66,7 +66,7 @@ class LevelActions:
             with slicer.util.WaitCursor():
                 names = segmentations.nameSegments(parameters.segmentation, parameters.inputVolume)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         self.state.changed.emit()
         said = _("Named the segments of {names}.").format(names=", ".join(sorted(names)))

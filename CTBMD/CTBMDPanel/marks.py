@@ -5,6 +5,8 @@ import html
 import qt
 from slicer.i18n import tr as _
 
+from . import sentences
+
 WARNING, NOTE = "\u26a0", "\u2022"
 """Signs of a warning and of a note: a triangle and a dot."""
 
@@ -23,7 +25,7 @@ def colour(widget):
 
 def signed(finding, warningColour):
     """A finding as a line of rich text with its sign."""
-    text = html.escape(finding.text)
+    text = html.escape(sentences.inPanel(finding.text))
     if finding.severity != "warning":
         return f"{NOTE} {text}"
     return f'<span style="color:{warningColour}">{WARNING}</span> {text}'
@@ -41,7 +43,9 @@ def byLevel(findings):
 
 def hint(findings):
     """What a pointer over a marked level says."""
-    return "\n".join(item.text for item in findings) or _("Nothing to say about this vertebra.")
+    return "\n".join(sentences.inPanel(item.text) for item in findings) or _(
+        "Nothing to say about this vertebra."
+    )
 
 
 def warned(findings):

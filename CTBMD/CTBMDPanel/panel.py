@@ -3,7 +3,7 @@
 import qt
 import slicer
 
-from . import views
+from . import sentences, views
 from .display import Display
 from .levelactions import LevelActions
 from .leveltable import LevelTable
@@ -131,5 +131,6 @@ class Panel:
 
     def showError(self, sentence):
         """One sentence, in a dialog where there is a window."""
+        sentence = sentences.inPanel(sentence)
         self.lastError = sentence
         slicer.util.errorDisplay(sentence)

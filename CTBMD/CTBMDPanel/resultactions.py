@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LevelSelection
 
-from . import exporting
+from . import exporting, sentences
 from .words import reveal
 
 
@@ -49,7 +49,7 @@ class ResultActions:
                     dxa=parameters.dxa.code,
                 )
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
 
         def onDone(result):
@@ -90,8 +90,9 @@ class ResultActions:
         try:
             self.logic.export(result, path, overwrite)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
+        exporting.remember(path)
         say(_("Saved '{path}'.").format(path=path))
 
     def onCopy(self):

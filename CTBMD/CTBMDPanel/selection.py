@@ -15,7 +15,7 @@ from slicer.util import VTKObservationMixin
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED, ORDER, LevelSelection
 
-from . import points
+from . import points, sentences
 from .signal import Signal
 
 SAME_MM = 0.02
@@ -93,7 +93,7 @@ class SelectionController(VTKObservationMixin):
             self.selection = LevelSelection.from_json(text) if text else LevelSelection()
         except CTBMDError as error:
             self.selection = LevelSelection()
-            self.refused.emit(str(error))
+            self.refused.emit(sentences.of(error))
         node = self._parameterNode.levelPoints
         self._observePoints(node)
         if node is None:
@@ -141,7 +141,7 @@ class SelectionController(VTKObservationMixin):
         try:
             getattr(self.selection, name)(*arguments)
         except CTBMDError as error:
-            self.refused.emit(str(error))
+            self.refused.emit(sentences.of(error))
             return False
         if self.selection != before:
             self._remember(before)
@@ -315,7 +315,7 @@ class SelectionController(VTKObservationMixin):
         try:
             changed = self.selection.update_from_points(named.items())
         except CTBMDError as error:
-            changed, refused = False, str(error)
+            changed, refused = False, sentences.of(error)
         if changed:
             self._remember(before)
         if refused:

@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
 
-from . import pytorch, sample, views
+from . import pytorch, sample, sentences, views
 from .signal import Signal
 
 
@@ -42,7 +42,7 @@ class SettingsActions:
             with slicer.util.WaitCursor():
                 node = sample.load()
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         self.state.parameterNode.inputVolume = node
         views.showVolume(node)
@@ -63,7 +63,7 @@ class SettingsActions:
         try:
             self.logic.reference(path)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         self.state.parameterNode.referenceTable = path
 
@@ -82,6 +82,6 @@ class SettingsActions:
         try:
             pytorch.install()
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
         self.installed.emit()
         self.state.changed.emit()

@@ -587,6 +587,22 @@ def test_a_name_without_ending_never_overwrites(panel, model, tmp_path):
     assert (tmp_path / "mine.csv").read_text() == "keep"
 
 
+def test_a_folder_that_could_not_be_written_is_not_remembered(panel, model, tmp_path):
+    add_volume(panel)
+    three_levels(panel)
+    estimate(panel, model)
+    good = tmp_path / "good"
+    good.mkdir()
+    with gui.answering(str(good / "a.csv")):
+        gui.click(panel.ui.exportButton)
+    with gui.answering(str(tmp_path / "absent" / "b.csv"), "Ok") as shown:
+        gui.click(panel.ui.exportButton)
+    assert "absent" in shown[1].text
+    with gui.answering("") as shown:
+        gui.click(panel.ui.exportButton)
+    assert shown[0].folder == str(good)
+
+
 def test_results_go_stale_visibly_and_recover(panel, model):
     node = add_volume(panel)
     three_levels(panel)
