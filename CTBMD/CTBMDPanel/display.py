@@ -103,15 +103,18 @@ class Display:
         if node is not None:
             title = f"{title}: {shortened(node.GetName())}"
         ui.volumeSection.setText(title)
-        line, warning = _("Choose the CT to measure, or load the sample."), ""
+        line, warning, why = _("Choose the CT to measure, or load the sample."), "", ""
+        ui.boneWindowButton.setVisible(node is not None)
         if node is not None:
             try:
                 line = volumes.facts(self.logic.volume(node))
+                why = volumes.whyUnknown(node)
                 found = self.logic.checkVolume(node)
                 warning = "\n".join(x.text for x in found if x.severity == "warning")
             except CTBMDError as error:
                 line, warning = "", sentences.of(error)
         setText(ui.factsLabel, line)
+        setText(ui.unknownFactsLabel, why)
         setText(ui.volumeWarningLabel, warning)
 
     def _notes(self):
@@ -156,9 +159,18 @@ class Display:
             index = ui.referenceCombo.findData(wanted)
         if ui.referenceCombo.currentIndex != index:
             quietly(ui.referenceCombo, ui.referenceCombo.setCurrentIndex, index)
-        ui.settingsSection.setText(_("Settings: sex {sex}").format(sex=parameters.sex.label()))
+        self._settingsTitle(parameters)
         if ui.modelPathEdit.currentPath != parameters.modelFolder:
             quietly(ui.modelPathEdit, ui.modelPathEdit.setCurrentPath, parameters.modelFolder)
+
+    def _settingsTitle(self, parameters):
+        """The settings in brief, to be read where their section is folded."""
+        text = _("Settings: {sex}, {age}, {kvp}").format(
+            sex=parameters.sex.label() if parameters.sex.code else _("sex ?"),
+            age=_("{n} years").format(n=parameters.age) if parameters.age >= 0 else _("age ?"),
+            kvp=f"{parameters.kvp} kV" if parameters.kvp else _("kV ?"),
+        )
+        self.ui.settingsSection.setText(text)
 
     def _result(self):
         state = self.state
@@ -214,6 +226,11 @@ class Display:
             ui.levelTable,
             ui.levelCombo,
             ui.sexCombo,
+            ui.ageSpinBox,
+            ui.kvpSpinBox,
+            ui.dxaCombo,
+            ui.othersCheckBox,
+            ui.boneWindowButton,
             ui.referenceCombo,
             ui.referenceFileButton,
             ui.modelPathEdit,

@@ -7,6 +7,7 @@ from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR
 
 from . import segmentations, sentences, views
+from .planes import Planes
 
 
 class LevelActions:
@@ -26,6 +27,7 @@ class LevelActions:
         self.ui, self.state, self.logic = ui, state, logic
         self.runner, self.levelTable = runner, levelTable
         self.controller = state.controller
+        self.planes = Planes()
         ui.findButton.clicked.connect(self.onFind)
         ui.nameSegmentsButton.clicked.connect(self.onNameSegments)
         ui.useSliceButton.clicked.connect(self.onUseSlice)
@@ -81,14 +83,19 @@ class LevelActions:
         first = next((level for level in LUMBAR if level in names), names[0] if names else None)
         if first is not None:
             self._pick(first)
+        views.reset3D()
 
     def onSelectionChanged(self):
         """The levels are others than before."""
-        self.levelTable.show(self.controller.selection)
+        self._show()
+        self.planes.show(self.controller.selection)
         self.state.changed.emit()
 
+    def _show(self, level=None):
+        self.levelTable.show(self.controller.selection, level, self.controller.hidden())
+
     def _pick(self, level):
-        self.levelTable.show(self.controller.selection, level)
+        self._show(level)
         self.onLevelPicked(level)
 
     def show(self, level):

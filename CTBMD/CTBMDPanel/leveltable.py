@@ -94,8 +94,8 @@ class LevelTable:
         item = self.table.item(row, LEVEL)
         return "" if item is None else item.text().split(" ")[0]
 
-    def show(self, selection, level=None):
-        """Show a selection and select `level`, or stay where it was.
+    def show(self, selection, level=None, hidden=()):
+        """Show a selection but the levels `hidden`, and select `level`, or stay where it was.
 
         Where that level is gone, the one that was selected before it is taken,
         else the one in its row: the next edit must not be about a level that
@@ -105,9 +105,7 @@ class LevelTable:
         self._filling = True
         try:
             self._levels = [item.level for item in selection]
-            if self.table.rowCount != len(self._levels):
-                self.table.setRowCount(len(self._levels))
-                self._fitHeight()
+            self.table.setRowCount(len(self._levels))
             for number, item in enumerate(selection):
                 self._showUse(number, item)
                 if self._name(number) != item.level:
@@ -115,11 +113,15 @@ class LevelTable:
                 self._cell(number, S, millimetres(item.ras[2]))
                 self._cell(number, CONFIDENCE, confidence(item))
                 self._cell(number, SOURCE, source(item))
-            if level not in self._levels:
-                level = next((x for x in reversed(self._recent) if x in self._levels), None)
-            if level in self._levels:
-                row = self._levels.index(level)
-            self._select(row)
+                self.table.setRowHidden(number, item.level in hidden)
+            self._fitHeight(len(self._levels) - len(hidden))
+            seen = [x for x in self._levels if x not in hidden]
+            if level not in seen:
+                level = next((x for x in reversed(self._recent) if x in seen), None)
+            if level is None and seen:
+                level = seen[min(max(row, 0), len(seen) - 1)]
+            if level is not None:
+                self._select(self._levels.index(level))
         finally:
             self._filling = False
 
@@ -131,9 +133,9 @@ class LevelTable:
         use = self._cell(row, USE, "")
         use.setCheckState(qt.Qt.Checked if item.included else qt.Qt.Unchecked)
 
-    def _fitHeight(self):
+    def _fitHeight(self, rows=0):
         """Room for all vertebrae, so that nothing is hidden behind a scroll bar."""
-        rows = max(len(self._levels), MINIMUM_ROWS)
+        rows = max(rows, MINIMUM_ROWS)
         header = self.table.horizontalHeader().property("sizeHint").height()
         frame = 2 * self.table.property("frameWidth")
         self.table.setFixedHeight(header + rows * ROW_HEIGHT + frame)

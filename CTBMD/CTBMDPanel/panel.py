@@ -86,6 +86,7 @@ class Panel:
         self.runner.changed.disconnectAll()
         self.runner.failed.disconnectAll()
         self.display.close()
+        self.levels.planes.close()
         self.setParameterNode(None)
 
     # -- parameter node -------------------------------------------------------------
@@ -101,6 +102,7 @@ class Panel:
         """Show a parameter node's state; None while a scene is being closed."""
         self.disconnectGui()
         self.state.setParameterNode(parameterNode)
+        views.boneWindowOnce(self.volumeNode)
         if connectGui:
             self._connectGui()
 

@@ -47,6 +47,8 @@ class ResultActions:
                     modelFolder=parameters.modelFolder,
                     device=parameters.device.value,
                     dxa=parameters.dxa.code,
+                    kvp=self.state.statedKvp(),
+                    age=self.state.statedAge(),
                 )
         except CTBMDError as error:
             self.state.refused.emit(sentences.of(error))

@@ -165,7 +165,8 @@ def staleReason(inputs, now, imageChanged):
     Parameters
     ----------
     inputs, now : dict
-        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`, `dxa`; those of
+        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`, `dxa`,
+        `kvp`, `age`; those of
         the estimate and those of the panel.
     imageChanged : bool
         The voxels were changed after the estimate.
@@ -183,8 +184,9 @@ def staleReason(inputs, now, imageChanged):
         return _("Out of date: the slices have changed since this estimate; {again}.").format(
             again=again
         )
-    # Scenes of before have no DXA device in them: it was the automatic one.
-    if any(now[key] != inputs.get(key) for key in ("sex", "reference", "model", "dxa")):
+    # Scenes of before have not all of them: it was the automatic device, and the header's facts.
+    settings = ("sex", "reference", "model", "dxa", "kvp", "age")
+    if any(now[key] != inputs.get(key, now[key]) for key in settings):
         return _("Out of date: the settings have changed since this estimate; {again}.").format(
             again=again
         )

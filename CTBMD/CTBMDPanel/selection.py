@@ -54,6 +54,7 @@ class SelectionController(VTKObservationMixin):
         self._pointsNode = None
         self.said = ""
         self._past, self._future = [], []
+        self._hidden = ()
         self._ofVolumes = {}
         self._writing = False
         self._interacting = False
@@ -82,6 +83,8 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode.levels != self._kept():
             self._read()
             self.changed.emit()
+        elif self.hidden() != self._hidden:
+            self._commit(self.said)
 
     def _kept(self):
         empty = not self.selection.levels and not self.selection.findings
@@ -220,6 +223,12 @@ class SelectionController(VTKObservationMixin):
         t = (s_mm - low[2]) / (high[2] - low[2])
         return (low[0] + t * (high[0] - low[0]), low[1] + t * (high[1] - low[1]), s_mm)
 
+    def hidden(self):
+        """Names of the levels that are not to be seen: neither L1-L4 nor in use, where a person wants so."""
+        if self._parameterNode is None or self._parameterNode.showOthers:
+            return ()
+        return tuple(x.level for x in self.selection if not (x.included or x.level in MEASURED))
+
     def measurable(self):
         """Whether at least one included level of L1-L4 is there."""
         return any(item.included and item.level in MEASURED for item in self.selection)
@@ -240,12 +249,13 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode is None:
             return
         self._writing = True
+        self._hidden = self.hidden()
         try:
             node = self._parameterNode.levelPoints
             if node is None and self.selection.levels:
                 node = points.createNode()
             if node is not None:
-                points.write(node, self.selection)
+                points.write(node, self.selection, self._hidden)
             with slicer.util.NodeModify(self._parameterNode):
                 self._parameterNode.levelPoints = node
                 self._parameterNode.levels = self._kept()

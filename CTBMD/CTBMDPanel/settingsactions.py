@@ -29,6 +29,7 @@ class SettingsActions:
         self.ui, self.state, self.logic = ui, state, logic
         self.installed = Signal()
         ui.sampleButton.clicked.connect(self.onLoadSample)
+        ui.boneWindowButton.clicked.connect(self.onBoneWindow)
         ui.referenceCombo.currentIndexChanged.connect(self.onReference)
         ui.referenceFileButton.clicked.connect(self.onReferenceFile)
         ui.modelPathEdit.currentPathChanged.connect(self.onModelFolder)
@@ -46,6 +47,11 @@ class SettingsActions:
             return
         self.state.parameterNode.inputVolume = node
         views.showVolume(node)
+
+    def onBoneWindow(self):
+        """Show the CT with a bone window."""
+        if self.state.volumeNode is not None:
+            views.boneWindow(self.state.volumeNode)
 
     def onReference(self, index=None):
         """A reference table was chosen from the list."""

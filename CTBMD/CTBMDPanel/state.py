@@ -5,6 +5,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from CTBMDLib.bmd.quality import check_selection
+from CTBMDLib.volume import Acquisition
 
 from . import marks, results, segmentations, volumes
 from .parameters import Sex
@@ -79,7 +80,7 @@ class PanelState(VTKObservationMixin):
                 parameterNode.inputVolume = volumes.firstVolume()
             self._observeVolume(parameterNode.inputVolume)
             if not chosen:
-                self._adoptSex()
+                self._adoptFacts()
             node = parameterNode.parameterNode
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
         self.controller.setParameterNode(parameterNode)
@@ -123,14 +124,20 @@ class PanelState(VTKObservationMixin):
         self._observeVolume(node)
         # Another CT's segmentation is let go: its levels would lie anywhere in this one.
         self.parameterNode.segmentation = segmentations.remembered(node)
-        self._adoptSex()
+        self._adoptFacts()
         self.controller.switchVolume(old, self._volumeID)
         self.volumeChosen.emit(node)
         self.refresh()
 
-    def _adoptSex(self):
-        code = None if self.volumeNode is None else volumes.acquisition(self.volumeNode).sex
-        self.parameterNode.sex = Sex.fromCode(code)
+    def _adoptFacts(self):
+        """Sex, age and tube voltage of the header; unknown where it is silent."""
+        facts = Acquisition()
+        if self.volumeNode is not None:
+            facts = volumes.acquisition(self.volumeNode)
+        with slicer.util.NodeModify(self.parameterNode):
+            self.parameterNode.sex = Sex.fromCode(facts.sex)
+            self.parameterNode.age = -1 if facts.age_years is None else int(facts.age_years)
+            self.parameterNode.kvp = round(facts.kvp or 0)
 
     def _onVolumeModified(self, caller=None, event=None):
         """Voxels, name or attributes: a DICOM volume gets its identifiers after it is added."""
@@ -143,13 +150,33 @@ class PanelState(VTKObservationMixin):
                 self.parameterNode.imageChanged = True
         elif not renamed:
             return
-        if renamed and self.parameterNode.sex == Sex.UNKNOWN:
-            self._adoptSex()
+        if renamed and not self._facts():
+            self._adoptFacts()
         self.changed.emit()
 
     def _onPlaceChanged(self, caller=None, event=None):
         self.volumeChanged.emit()
         self.changed.emit()
+
+    def _facts(self):
+        """Whether anything is chosen or known of sex, age and tube voltage."""
+        parameters = self.parameterNode
+        return parameters.sex != Sex.UNKNOWN or parameters.age >= 0 or parameters.kvp > 0
+
+    def statedKvp(self):
+        """The tube voltage where a person states another than the header, kV, or None."""
+        stated = self.parameterNode.kvp
+        known = volumes.acquisition(self.volumeNode).kvp if self.volumeNode is not None else None
+        return None if not stated or (known and round(known) == stated) else float(stated)
+
+    def statedAge(self):
+        """The age in years where a person states another than the header, or None."""
+        stated = self.parameterNode.age
+        known = None
+        if self.volumeNode is not None:
+            known = volumes.acquisition(self.volumeNode).age_years
+        same = known is not None and int(known) == stated
+        return None if stated < 0 or same else float(stated)
 
     # -- result -----------------------------------------------------------------------
     def inputs(self):
@@ -164,6 +191,8 @@ class PanelState(VTKObservationMixin):
             "reference": parameters.referenceTable,
             "model": parameters.modelFolder,
             "dxa": parameters.dxa.code,
+            "kvp": parameters.kvp,
+            "age": parameters.age,
         }
 
     def setResult(self, result, inputs, table):

@@ -190,17 +190,32 @@ def facts(volume):
     return ", ".join(parts) + "."
 
 
+def whyUnknown(node):
+    """Why facts about a CT are unknown, and what to do; '' where nothing of use is unknown."""
+    known = acquisition(node)
+    if known.kvp and known.sex and known.age_years is not None:
+        return ""
+    fill = _("Enter what you know under '3. Bone density', Settings.")
+    if node.GetAttribute(ACQUISITION):
+        return _("What is unknown here is not in the file that was loaded.") + " " + fill
+    if not instanceUIDs(node):
+        return _(
+            "This CT was not loaded by the DICOM module (NIfTI, NRRD and plain volumes say nothing "
+            "of the scan): load its DICOM files there, or enter what you know under '3. Bone "
+            "density', Settings."
+        )
+    if headerOf(instanceUIDs(node)) is None:
+        return _(
+            "Slicer's DICOM database does not have the files of this CT any more: import them again, "
+            "or enter what you know under '3. Bone density', Settings."
+        )
+    return _("What is unknown here is not in the DICOM header.") + " " + fill
+
+
 def addVolumeNode(volume):
     """Put a CTVolume into the scene as a scalar volume; facts go with it."""
     node = slicer.util.addVolumeFromArray(
         np.ascontiguousarray(volume.hu), volume.ijk_to_ras, volume.name, "vtkMRMLScalarVolumeNode"
     )
     node.SetAttribute(ACQUISITION, json.dumps(dataclasses.asdict(volume.acquisition)))
-    display = node.GetDisplayNode()
-    if display is None:
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-    if display is not None:
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(700, 150)  # bone and soft tissue both to be seen
     return node

@@ -112,58 +112,68 @@ def test_an_empty_scene_shows_a_usable_panel(panel):
     assert not gui.raw(ui.resultView).isVisible()
 
 
-def test_the_panel_fits_the_width_that_slicer_gives_it(panel, widget):
+def panel_area(widget):
+    """The scroll area that Slicer shows the module in."""
+    area = gui.raw(widget.parent).parent().parent().parent()
+    assert area.inherits("QScrollArea") and area.window().width() > 1000
+    return area
+
+
+@pytest.fixture
+def panel_of_width(widget):
+    """Function that makes the module panel so many pixels wide; ends as it was."""
+    area = panel_area(widget)
+    old = area.minimumWidth(), area.maximumWidth()
+    yield area.setFixedWidth
+    area.setMinimumWidth(old[0])
+    area.setMaximumWidth(old[1])
+
+
+@pytest.mark.parametrize("width", [350, 379])
+def test_the_panel_fits_the_width_that_slicer_gives_it(panel, widget, model, panel_of_width, width):
     from PySide6 import QtCore, QtWidgets
 
-    add_volume(panel, sex="F")
+    panel_of_width(width)
+    add_volume(panel, name="a CT with a name that is longer than the panel is wide", sex="F")
     three_levels(panel)
-    gui.show(panel.ui.modelCardBrowser)
-    module = gui.raw(widget.parent)
-    area = module.parent().parent()  # the viewport of the scroll area
-    assert area.window().width() > 1000 and area.width() <= 379
+    estimate(panel, model)
+    area, module = panel_area(widget), gui.raw(widget.parent)
+    for child in module.findChildren(QtWidgets.QWidget):
+        if child.inherits("ctkCollapsibleButton"):
+            child.setChecked(True)
+    gui.process(10)
+    assert area.width() == width
     for child in module.findChildren(QtWidgets.QWidget):
         table = isinstance(child.parent(), QtWidgets.QAbstractScrollArea) or (
             child.parent() is not None and child.parent().objectName().startswith("qt_scrollarea")
         )
         if child.isVisible() and child.objectName() and not table:
             right = child.mapTo(module, QtCore.QPoint(child.width(), 0)).x()
-            assert right <= module.width() <= area.width(), child.objectName()
+            assert right <= module.width() <= area.viewport().width(), child.objectName()
 
 
 @pytest.mark.parametrize("width", [350, 379])
-def test_both_tables_fit_a_narrow_panel(panel, widget, model, width):
+def test_both_tables_fit_a_narrow_panel(panel, model, panel_of_width, width):
     """In the real Slicer the last column was cut and a scroll bar came."""
-    from PySide6 import QtWidgets
-
-    area = gui.raw(widget.parent).parent().parent().parent()
-    assert isinstance(area, QtWidgets.QScrollArea)
-    old = area.minimumWidth(), area.maximumWidth()
-    area.setFixedWidth(width)
-    try:
-        add_volume(panel, sex="F", kvp=70.0)  # outside 80-140 kV: a warning in the L1-L4 row
-        three_levels(panel)
-        panel.parameterNode.levelPoints.SetNthControlPointPositionWorld(0, L1[0], L1[1] + 60, L1[2])
-        gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
-        estimate(panel, model)
-        gui.process(10)
-        for name in ("levelTable", "resultView"):
-            table = gui.raw(getattr(panel.ui, name))
-            gui.show(table)
-            room = table.viewport()
-            assert table.horizontalHeader().length() <= room.width(), name
-            assert table.verticalHeader().length() <= room.height(), name
-            assert not table.horizontalScrollBar().isVisible(), name
-            for column in range(table.columnCount()):
-                header = table.horizontalHeader()
-                needed = header.sectionSizeHint(column)
-                assert header.sectionSize(column) >= needed, (name, column)
-                for row in range(table.rowCount()):
-                    index = table.model().index(row, column)
-                    hint = table.sizeHintForIndex(index).width()
-                    assert table.columnWidth(column) >= hint, (name, row, column)
-    finally:
-        area.setMinimumWidth(old[0])
-        area.setMaximumWidth(old[1])
+    panel_of_width(width)
+    add_volume(panel, sex="F", kvp=70.0)  # outside 80-140 kV: a warning in the L1-L4 row
+    three_levels(panel)
+    panel.parameterNode.levelPoints.SetNthControlPointPositionWorld(0, L1[0], L1[1] + 60, L1[2])
+    gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
+    estimate(panel, model)
+    gui.process(10)
+    for name in ("levelTable", "resultView"):
+        table = gui.raw(getattr(panel.ui, name))
+        gui.show(table)
+        room, header = table.viewport(), table.horizontalHeader()
+        assert header.length() <= room.width(), name
+        assert table.verticalHeader().length() <= room.height(), name
+        assert not table.horizontalScrollBar().isVisible(), name
+        for column in range(table.columnCount()):
+            assert header.sectionSize(column) >= header.sectionSizeHint(column), (name, column)
+            for row in range(table.rowCount()):
+                hint = table.sizeHintForIndex(table.model().index(row, column)).width()
+                assert table.columnWidth(column) >= hint, (name, row, column)
 
 
 def test_findings_stand_beside_their_level_with_a_sign(panel, model):
@@ -270,6 +280,62 @@ def test_what_is_no_ct_is_named_and_refused(panel):
         gui.click(panel.ui.findButton)
     assert "not Hounsfield units" in str(shown)
     assert not panel.runner.busy
+
+
+def test_unknown_facts_say_why_and_what_to_do(panel, monkeypatch):
+    said = panel.ui.unknownFactsLabel
+    add_volume(panel)
+    assert "not in the file that was loaded" in said.text and "Settings" in said.text
+    add_volume(panel, name="known", sex="F", kvp=120.0, age_years=63.0)
+    assert not gui.raw(said).isVisible()
+    plain = slicer.util.addVolumeFromArray(phantoms.phantom().hu, np.diag([2, 2, 3, 1]), "plain")
+    panel.parameterNode.inputVolume = plain
+    gui.process()
+    assert "not loaded by the DICOM module" in said.text and "Settings" in said.text
+    plain.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    gui.process()
+    assert "import them again" in said.text
+
+
+def test_a_bone_window_comes_once_and_by_its_button(panel):
+    node = slicer.util.addVolumeFromArray(phantoms.phantom().hu, np.diag([2, 2, 3, 1]), "plain")
+    panel.parameterNode.inputVolume = node
+    gui.process()
+    display = node.GetDisplayNode()
+    assert (display.GetWindow(), display.GetLevel()) == (700.0, 150.0)
+    display.SetWindowLevel(400.0, 40.0)  # a person's own stays
+    other = add_volume(panel, name="other")
+    assert other.GetDisplayNode().GetWindow() == 700.0
+    gui.choose(panel.ui.inputSelector, "plain")
+    assert display.GetWindow() == 400.0
+    gui.click(panel.ui.boneWindowButton)
+    assert (display.GetWindow(), display.GetLevel()) == (700.0, 150.0)
+
+
+def test_tube_voltage_and_age_come_from_the_header_and_can_be_given(panel, model):
+    add_volume(panel)
+    ui = panel.ui
+    assert gui.raw(ui.kvpSpinBox).text() == gui.raw(ui.ageSpinBox).text() == "unknown"
+    three_levels(panel)
+    estimate(panel, model)
+    assert any(x.code == "kvp-unknown" for x in panel.result.findings)
+    gui.type_into(ui.kvpSpinBox, "140")
+    assert "settings have changed" in ui.staleLabel.text
+    estimate(panel, model)
+    assert not any(x.code.startswith("kvp") for x in panel.result.findings)
+    gui.type_into(ui.ageSpinBox, "71")
+    estimate(panel, model)
+    assert panel.result.age == 71.0
+    gui.type_into(ui.kvpSpinBox, "20")
+    with gui.answering("Ok") as shown:
+        gui.click(ui.estimateButton)
+    assert "tube voltage of 20 kV is not possible" in shown[0].text
+
+    add_volume(panel, name="known", kvp=119.6, age_years=63.4)
+    assert ui.kvpSpinBox.value == 120 and ui.ageSpinBox.value == 63
+    assert panel.state.statedKvp() is None and panel.state.statedAge() is None
+    gui.type_into(ui.kvpSpinBox, "100")
+    assert panel.state.statedKvp() == 100.0
 
 
 # -- 2. levels ------------------------------------------------------------------------------
@@ -525,6 +591,108 @@ def test_only_lumbar_vertebrae_can_be_ticked(panel):
     assert not panel.controller.selection["T12"].included
     click_cell(panel, 1, 0)
     assert not panel.controller.selection["L1"].included
+
+
+def models():
+    """{name: (places of its planes, display)} of the planes in the scene."""
+    found = {}
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLModelNode")):
+        node = scene.GetNthNodeByClass(index, "vtkMRMLModelNode")
+        if node.GetName().startswith("Levels"):
+            points = node.GetPolyData().GetPoints()
+            count = points.GetNumberOfPoints() if points is not None else 0
+            heights = {round(points.GetPoint(i)[2], 1) for i in range(count)}
+            found[node.GetName()] = heights, node.GetDisplayNode()
+    return found
+
+
+def test_levels_left_out_look_different_in_the_lengthwise_views(panel):
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 1, 0)
+    drawn = models()
+    used, out = drawn["Levels in use"], drawn["Levels left out"]
+    assert used[0] == {L1[2], L3[2]} and out[0] == {L2[2]}
+    assert used[1].GetColor() != out[1].GetColor()
+    assert used[1].GetSliceIntersectionThickness() > out[1].GetSliceIntersectionThickness()
+    click_cell(panel, 1, 0)
+    assert models()["Levels left out"][0] == set()
+    slicer.mrmlScene.Clear()
+    gui.process()
+    assert models() == {}
+    add_volume(panel)
+    three_levels(panel)
+    assert models()["Levels in use"][0] == {L1[2], L2[2], L3[2]}
+
+
+def colours_near(view, ras, reach=6):
+    """Colours of the pixels on a vertical line through a place of a slice view."""
+    widget = gui.slice_view(view)
+    gui.process(10)
+    picture = widget.grab().toImage()
+    ratio = picture.devicePixelRatio()
+    place = gui.view_position(view, ras)
+    return [
+        picture.pixelColor(round(place.x() * ratio), round(place.y() * ratio) + step)
+        for step in range(-reach, reach + 1)
+    ]
+
+
+def test_the_planes_are_drawn_in_colour_where_a_level_is_used(panel):
+    add_volume(panel)
+    three_levels(panel)
+    click_cell(panel, 1, 0)
+
+    # Beside the body, where nothing else is drawn: HU 50, a dark grey.
+    def yellow(level):
+        r, a, s = phantoms.CENTRES[level]
+        spots = colours_near("Green", (r + 27.0, a, s))
+        return max(x.red() - x.blue() for x in spots)
+
+    assert yellow("L1") > 40 and yellow("L3") > 40
+    assert yellow("L2") < 10
+
+
+def test_levels_that_are_not_measured_can_be_hidden(panel):
+    from CTBMDLib.levels import LevelSelection, LevelSlice
+
+    add_volume(panel)
+    others = [
+        LevelSlice("T12", (3.0, -20.0, 85.0), 0.9, included=False),
+        LevelSlice("L5", (3.0, -20.0, -50.0), 0.9, included=False),
+    ]
+    panel.levels.onFound(LevelSelection((*others, *phantoms.chosen().levels)))
+    table, node = gui.raw(panel.ui.levelTable), panel.parameterNode.levelPoints
+    height = table.height()
+
+    def seen():
+        rows = {table.item(i, 1).text().split()[0] for i in range(5) if not table.isRowHidden(i)}
+        points = {
+            node.GetNthControlPointLabel(i)
+            for i in range(5)
+            if node.GetNthControlPointVisibility(i)
+        }
+        assert rows == points
+        return rows
+
+    assert seen() == {"T12", "L1", "L2", "L3", "L5"}
+    click_cell(panel, 0)
+    assert panel.ui.sliceLabel.text == "Slice of T12:"
+    gui.click(panel.ui.othersCheckBox)
+    assert seen() == {"L1", "L2", "L3"} and table.height() < height
+    assert panel.ui.sliceLabel.text == "Slice of L1:", "a hidden level is not the one to edit"
+    assert {item.level for item in panel.controller.selection} == {"T12", "L1", "L2", "L3", "L5"}
+    gui.click(panel.ui.othersCheckBox)
+    assert seen() == {"T12", "L1", "L2", "L3", "L5"}
+
+
+def test_columns_explain_themselves(panel):
+    for table in (panel.ui.levelTable, panel.ui.resultView):
+        raw = gui.raw(table)
+        for column in range(raw.columnCount()):
+            assert len(raw.horizontalHeaderItem(column).toolTip()) > 20
+    assert "head" in gui.raw(panel.ui.levelTable).horizontalHeaderItem(2).toolTip()
 
 
 def test_uncertain_numbering_is_said_in_plain_words(panel):
