@@ -91,12 +91,7 @@ class SelectionController(VTKObservationMixin):
         return "" if empty else self.selection.to_json()
 
     def _read(self):
-        text = self._parameterNode.levels
-        try:
-            self.selection = LevelSelection.from_json(text) if text else LevelSelection()
-        except CTBMDError as error:
-            self.selection = LevelSelection()
-            self.refused.emit(sentences.of(error))
+        self.selection = self._fromText(self._parameterNode.levels)
         node = self._parameterNode.levelPoints
         self._observePoints(node)
         if node is None:
@@ -122,18 +117,28 @@ class SelectionController(VTKObservationMixin):
         self.selection = selection
         self._commit()
 
-    def switchVolume(self, old, new):
+    def switchVolume(self, old, new, kept=""):
         """Another volume is chosen: its own levels, as they were when it was left.
 
         Parameters
         ----------
         old, new : str or None
             Node IDs.
+        kept : str
+            The levels of the new one as JSON, where it was left in another session.
         """
         self._ofVolumes[old] = self.selection, self._past, self._future
-        none = LevelSelection(), [], []
-        self.selection, self._past, self._future = self._ofVolumes.get(new, none)
+        if new not in self._ofVolumes:
+            self._ofVolumes[new] = self._fromText(kept), [], []
+        self.selection, self._past, self._future = self._ofVolumes[new]
         self._commit()
+
+    def _fromText(self, text):
+        try:
+            return LevelSelection.from_json(text) if text else LevelSelection()
+        except CTBMDError as error:
+            self.refused.emit(sentences.of(error))
+            return LevelSelection()
 
     def edit(self, name, *arguments, said=""):
         """Call an edit of LevelSelection by name; False where it is refused.

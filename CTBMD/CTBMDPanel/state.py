@@ -7,7 +7,7 @@ from slicer.util import VTKObservationMixin
 from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.volume import Acquisition
 
-from . import marks, results, segmentations, volumes
+from . import cases, marks, results, segmentations, volumes
 from .parameters import Sex
 from .selection import SelectionController
 from .signal import Signal
@@ -50,6 +50,7 @@ class PanelState(VTKObservationMixin):
         self.result = None
         self._inputs = self._resultText = None
         self._volumeID = self._voxelTime = self._identity = None
+        self._voxelTimes = {}
 
     def disconnectAll(self):
         """Nobody is told anything any more."""
@@ -71,6 +72,7 @@ class PanelState(VTKObservationMixin):
         self.removeObservers()
         self._volumeObserver.removeObservers()
         self.volumeNode = self._volumeID = None
+        self._voxelTimes = {}
         self.result = self._inputs = self._resultText = None
         self.parameterNode = parameterNode
         self.volumeChanged.emit()
@@ -116,18 +118,41 @@ class PanelState(VTKObservationMixin):
         observe(node, vtk.vtkCommand.ModifiedEvent, self._onVolumeModified)
 
     def _onOtherVolume(self, node):
-        """Another CT is chosen: its own sex, its own levels."""
+        """Another CT is chosen: its own facts, levels and results."""
         self.replaced.emit()
-        old = self._volumeID
+        old, parameters = self._volumeID, self.parameterNode
         if self.volumeNode is not None:
-            segmentations.remember(self.volumeNode, self.parameterNode.segmentation)
+            cases.keep(self.volumeNode, parameters)
+            self._voxelTimes[old] = self._voxelTime
+            segmentations.remember(self.volumeNode, parameters.segmentation)
         self._observeVolume(node)
-        # Another CT's segmentation is let go: its levels would lie anywhere in this one.
-        self.parameterNode.segmentation = segmentations.remembered(node)
-        self._adoptFacts()
-        self.controller.switchVolume(old, self._volumeID)
+        case = cases.kept(node)
+        with slicer.util.NodeModify(parameters):
+            # Another CT's segmentation is let go: its levels would lie anywhere in this one.
+            parameters.segmentation = segmentations.remembered(node)
+            if node is not None:
+                self._restore(node, case)
+        self.controller.switchVolume(old, self._volumeID, case["levels"] if case else "")
         self.volumeChosen.emit(node)
         self.refresh()
+
+    def _restore(self, node, case):
+        """Settings and results of a CT as they were when it was left, or the header's facts."""
+        parameters = self.parameterNode
+        if case is None:
+            parameters.result, parameters.imageChanged = "", False
+            self._adoptFacts()
+        else:
+            cases.restore(node, case, parameters)
+            if self._voxelTimes.get(self._volumeID, self._voxelTime) != self._voxelTime:
+                parameters.imageChanged = True
+        table = parameters.resultTable
+        if table is not None:
+            result, _inputs = results.fromText(parameters.result)
+            if result is None:
+                table.RemoveAllColumns()
+            else:
+                results.fillTable(table, result)
 
     def _adoptFacts(self):
         """Sex, age and tube voltage of the header; unknown where it is silent."""
