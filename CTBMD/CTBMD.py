@@ -101,7 +101,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self):
         """Another module is shown: the widgets no longer follow the parameter node."""
         if self.panel is not None:
-            self.panel.disconnectGui()
+            self.panel.exit()
 
     def onSceneStartClose(self, caller=None, event=None):
         """The scene is about to go: let go of it."""

@@ -83,6 +83,7 @@ class LevelActions:
         first = next((level for level in LUMBAR if level in names), names[0] if names else None)
         if first is not None:
             self._pick(first)
+            views.showMidline([item.ras for item in selection if item.level in LUMBAR])
         views.reset3D()
 
     def onSelectionChanged(self):

@@ -4,7 +4,9 @@ import qt
 import slicer
 
 from . import sentences, views
+from .chartactions import ChartActions
 from .display import Display
+from .layout import Layout
 from .levelactions import LevelActions
 from .leveltable import LevelTable
 from .resultactions import ResultActions
@@ -45,6 +47,8 @@ class Panel:
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
         self.results = ResultActions(ui, state, logic, runner)
         self.settings = SettingsActions(ui, state, logic)
+        self.layout = Layout()
+        self.charts = ChartActions(ui, state, logic, self.layout)
         display.resultView.picked.connect(self.levels.show)
         state.changed.connect(display.update)
         state.volumeChanged.connect(display.forget)
@@ -87,16 +91,24 @@ class Panel:
         self.runner.failed.disconnectAll()
         self.display.close()
         self.levels.planes.close()
+        self.charts.close()
+        self.layout.exit()
         self.setParameterNode(None)
 
     # -- parameter node -------------------------------------------------------------
     def enter(self, parameterNode):
         """The module is shown: widgets and parameter node follow each other."""
+        self.layout.enter()
         mine = self.parameterNode
         if mine is None or mine.parameterNode is not parameterNode.parameterNode:
             self.setParameterNode(parameterNode)
         else:
             self._connectGui()
+
+    def exit(self):
+        """The module is left: the user's layout comes back."""
+        self.disconnectGui()
+        self.layout.exit()
 
     def setParameterNode(self, parameterNode, connectGui=True):
         """Show a parameter node's state; None while a scene is being closed."""

@@ -46,6 +46,17 @@ def jumpTo(ras, axialOnly=False):
     )
 
 
+def showMidline(places):
+    """Sagittal and coronal views through the middle of some places in RAS mm; none changes nothing."""
+    if not places:
+        return
+    r, a, s = (sorted(axis)[len(axis) // 2] for axis in zip(*places, strict=True))
+    for name in ("Yellow", "Green"):
+        node = slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{name}")
+        if node is not None:
+            node.JumpSliceByOffsetting(r, a, s)
+
+
 def showVolume(node):
     """Show a volume in the slice views, the first time with a bone window; None changes nothing."""
     if node is not None:
