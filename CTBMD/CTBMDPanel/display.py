@@ -95,6 +95,8 @@ class Display:
     def _volume(self):
         node, ui = self.state.volumeNode, self.ui
         ui.sampleButton.setVisible(node is None)
+        if node is None:
+            ui.volumeSection.setProperty("collapsed", False)  # it is what to begin with
         identity = volumes.identity(node)
         if identity == self._volumeState and node is not None:
             return

@@ -6,6 +6,7 @@ import slicer
 from . import sentences, views
 from .chartactions import ChartActions
 from .display import Display
+from .imageactions import ImageActions
 from .layout import Layout
 from .levelactions import LevelActions
 from .leveltable import LevelTable
@@ -47,6 +48,7 @@ class Panel:
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
         self.results = ResultActions(ui, state, logic, runner)
         self.settings = SettingsActions(ui, state, logic)
+        self.images = ImageActions(ui, state, logic, levelTable)
         self.layout = Layout()
         self.charts = ChartActions(ui, state, logic, self.layout)
         display.resultView.picked.connect(self.levels.show)
@@ -92,6 +94,7 @@ class Panel:
         self.display.close()
         self.levels.planes.close()
         self.charts.close()
+        self.images.close()
         self.layout.exit()
         self.setParameterNode(None)
 

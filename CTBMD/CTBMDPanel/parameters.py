@@ -88,6 +88,7 @@ class CTBMDParameterNode:
     imageChanged : the voxels changed after the estimate.
     age, kvp : years and kV; -1 and 0 where unknown.
     showOthers : whether levels that are neither L1-L4 nor in use are seen.
+    showBone, showTrabecular : what is drawn over the images and the axial view.
     sex, referenceTable : for the T-score; '' is no table.
     modelFolder : a model bundle, '' for the one that comes with the module.
     device : where the network runs.
@@ -106,6 +107,8 @@ class CTBMDParameterNode:
     kvp: Annotated[int, Default(0), WithinRange(0, 200)]
     referenceTable: str = ""
     showOthers: bool = True
+    showBone: bool = False
+    showTrabecular: bool = False
     modelFolder: str = ""
     device: Annotated[Device, Default(Device.AUTO)]
     dxa: Annotated[Dxa, Default(Dxa.AUTO)]

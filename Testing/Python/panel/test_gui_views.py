@@ -190,3 +190,116 @@ def test_nothing_of_the_chart_is_saved_or_left(widget, model, tmp_path):
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
     gui.click(panel.ui.chartButton)
     assert series(shown_chart())["L1-L4"][0][1] == panel.result.total.bmd_g_cm2
+
+
+# -- the images that the network reads -------------------------------------------------
+def pictures(panel):
+    """The three pictures of the panel as arrays of RGB."""
+    import numpy as np
+    from PySide6 import QtGui
+
+    found = []
+    for label in (panel.ui.imageLabel1, panel.ui.imageLabel2, panel.ui.imageLabel3):
+        image = gui.raw(label).pixmap().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
+        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+        found.append(
+            rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).astype(int)
+        )
+    return found
+
+
+def with_levels(panel, **facts):
+    from CTBMDPanel import volumes
+
+    panel.parameterNode.inputVolume = volumes.addVolumeNode(phantoms.phantom(**facts))
+    panel.levels.onFound(phantoms.chosen())
+    gui.show(panel.ui.imageLabel1)
+    gui.process()
+
+
+def colourful(picture):
+    return picture.max(axis=2) - picture.min(axis=2) > 40
+
+
+def test_the_images_of_the_selected_level_are_shown(widget):
+    panel = widget.panel
+    with_levels(panel)
+    assert panel.ui.imagesLabel.text.startswith("L1: front is up")
+    first = pictures(panel)
+    for picture in first:
+        side = picture.shape[0]
+        assert picture.shape == (side, side, 3) and not colourful(picture).any()
+        # The body lies 44 mm below the upper edge of 128 mm, in the middle from left to right.
+        body = picture[round(side * 44 / 128), side // 2].mean()
+        assert body > picture[round(side * 90 / 128), side // 8].mean() + 30
+    node = panel.parameterNode.levelPoints
+    node.SetNthControlPointPositionWorld(0, 23.0, -20.0, 55.0)  # beside the body, to the right
+    gui.process()
+    moved = pictures(panel)[1]
+    assert (abs(moved - first[1]) > 30).mean() > 0.02
+    # The patient's right is left: with the middle moved to the right, the body moves right.
+    side = moved.shape[0]
+    row = moved[round(side * 44 / 128)].mean(axis=1)
+    assert row[side // 2 :].sum() > row[: side // 2].sum()
+
+
+def model_named(name):
+    nodes = slicer.util.getNodesByClass("vtkMRMLModelNode")
+    return next((node for node in nodes if node.GetName() == name), None)
+
+
+def test_bone_and_region_are_switched_on_over_images_and_view(widget):
+    panel = widget.panel
+    with_levels(panel)
+    composite = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceCompositeNode()
+    assert composite.GetLabelVolumeID() is None and model_named("Trabecular region") is None
+    gui.click(panel.ui.boneMapCheckBox)
+    bone = slicer.mrmlScene.GetNodeByID(composite.GetLabelVolumeID())
+    assert bone.GetName() == "Bone"
+    share = colourful(pictures(panel)[1]).mean()
+    assert 0.02 < share < 0.3, "the column and the bar behind it"
+    # What is coloured in the view is where the phantom has bone, and nowhere else.
+    labels, volume = slicer.util.arrayFromVolume(bone), phantoms.phantom()
+    import numpy as np
+    from CTBMDPanel import volumes
+
+    matrix = volumes.ijkToWorld(bone)
+    kji = np.argwhere(labels > 0)
+    ras = kji[:, ::-1] @ matrix[:3, :3].T + matrix[:3, 3]
+    assert len(kji) > 1000 and (volume.sample(ras, order=0) > 150).all()
+    gui.click(panel.ui.boneMapCheckBox)
+    assert composite.GetLabelVolumeID() is None and not colourful(pictures(panel)[1]).any()
+
+    gui.click(panel.ui.trabecularCheckBox)
+    region = model_named("Trabecular region")
+    bounds = [0.0] * 6
+    region.GetRASBounds(bounds)
+    assert -22 < bounds[0] < 3 < bounds[1] < 28 and bounds[4] < 55 < bounds[5]
+    share = colourful(pictures(panel)[1]).mean()
+    assert 0.005 < share < 0.1, "an outline"
+    panel.levels.show("L2")
+    gui.process()
+    model_named("Trabecular region").GetRASBounds(bounds)
+    assert bounds[4] < 20 < bounds[5] < 55
+    gui.click(panel.ui.trabecularCheckBox)
+    assert model_named("Trabecular region") is None
+
+
+def test_overlays_go_with_the_ct_and_are_not_saved(widget, tmp_path):
+    panel = widget.panel
+    with_levels(panel)
+    gui.click(panel.ui.boneMapCheckBox)
+    gui.click(panel.ui.trabecularCheckBox)
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    panel.parameterNode.inputVolume = None
+    gui.process()
+    assert model_named("Trabecular region") is None
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeNode") == 0
+    gui.clean_scene()
+    slicer.util.loadScene(path, {})
+    gui.process()
+    # What was switched on is drawn again, once.
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeNode") == 1
+    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLModelNode")]
+    assert names.count("Trabecular region") == 1
