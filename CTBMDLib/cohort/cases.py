@@ -105,7 +105,7 @@ def _from_segmentation(
             "labels-unknown",
         )
     uid = volume.acquisition.series_uid
-    return levels_from_labels(labels.hu, labels.ijk_to_ras, names, series_uid=uid)
+    return levels_from_labels(labels.hu, labels.ijk_to_ras, names, series_uid=uid, volume=volume)
 
 
 def load_levels(path: PathType) -> LevelSelection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,8 @@ from scipy import ndimage
 
 from ..errors import CTBMDError
 from ..levels import LUMBAR, MEASURED, ORDER, LevelSelection, LevelSlice
+from ..volume import CTVolume
+from .segment_checks import held_against
 from .settings import SEGMENTS, SegmentSettings
 from .vertebra_names import EXAMPLES, SCHEMES, SUPERNUMERARY, lumbar_values, vertebra_of_name
 
@@ -61,7 +64,10 @@ def guess_names(
         count = np.array([int(names[b][1]) - int(names[a][1]) for a, b in pairs])
         length = np.linalg.norm(steps, axis=1) / count
         likely = (length > settings.min_step_mm) & (length < settings.max_step_mm)
-        if (steps[:, 2] > 0).all() and likely.all():
+        vertebrae = not any(
+            too_large(_points(labels, boxes[v], v, ijk_to_ras), ijk_to_ras, settings) for v in order
+        )
+        if (steps[:, 2] > 0).all() and likely.all() and vertebrae:
             fits[scheme] = present
     if ijk_to_ras is not None and "totalsegmentator1" in fits and "totalsegmentator" in fits:
         # Version 1 has thoracic vertebrae where version 2 has lumbar ones.
@@ -75,6 +81,7 @@ def levels_from_labels(
     names: Mapping[int, str],
     *,
     series_uid: str | None = None,
+    volume: CTVolume | None = None,
     settings: SegmentSettings = SEGMENTS,
 ) -> LevelSelection:
     """Levels from labelled vertebrae.
@@ -87,6 +94,8 @@ def levels_from_labels(
     names : dict of int to str
         What each value is called; see `vertebra_of_name`.
     series_uid : str, optional
+    volume : CTVolume, optional
+        The CT that they are of: the labels are held against what is seen in it.
     settings : SegmentSettings
 
     Returns
@@ -94,12 +103,14 @@ def levels_from_labels(
     LevelSelection
         T11 to S1 as far as they are labelled and whole, source 'segment',
         the centre of the body (not of the vertebra with its processes),
-        axis and height. Vertebrae cut by the volume's edge are left out and named.
+        axis and height. Vertebrae whose body is cut by the volume's edge are left out and
+        named. Where the CT contradicts the names or places, `numbering` is 'neither'.
 
     Raises
     ------
     CTBMDError
-        Where no label is a lumbar vertebra.
+        Where no label is a lumbar vertebra, one is larger than any vertebra, or none lies
+        on bone.
     """
     labels = np.asarray(labels)
     matrix = np.asarray(ijk_to_ras, float)
@@ -123,64 +134,191 @@ def levels_from_labels(
     findings = []
     if any(name in SUPERNUMERARY and value in boxes for value, name in named.items()):
         findings.append(SIXTH_LUMBAR)
-    whole, cut = _whole_vertebrae(labels, boxes, wanted, matrix, settings)
-    if cut:
-        findings.append(
-            f"{', '.join(sorted(cut, key=ORDER.index))} cut by the edge of the volume: left out."
+    points, broken = _vertebrae(labels, boxes, wanted, matrix, settings)
+    strange = [n for n, at in points.items() if n in LUMBAR and too_large(at, matrix, settings)]
+    if strange:
+        raise CTBMDError(
+            f"What is labelled {strange[0]} is larger than any vertebra; the labels follow another "
+            "scheme, so name the segments or choose another segmentation.",
+            "label-no-vertebra",
         )
-    means = {name: points.mean(axis=0) for name, points in whole.items()}
-    findings += _order_findings(means, cut)
-    levels = _levels(whole, means, matrix, settings)
-    return LevelSelection(levels, series_uid, "segment", tuple(findings))
+    means = {name: at.mean(axis=0) for name, at in points.items()}
+    bodies = {
+        name: _body(at, _direction(name, means, settings), matrix, settings)
+        for name, at in points.items()
+    }
+    ends = {
+        name: _at_ends([boxes[value] for value in wanted[name]], labels.shape) for name in points
+    }
+    cut = _cut_bodies(bodies, ends, labels.shape, matrix, settings)
+    if cut:
+        findings.append(f"{', '.join(cut)} cut by the edge of the volume: left out.")
+        bodies = {name: body for name, body in bodies.items() if name not in cut}
+    findings += _order_findings({name: means[name] for name in bodies}, cut)
+    findings += _piece_findings([name for name in broken if name in bodies])
+    findings += _height_findings(bodies, settings)
+    selection = LevelSelection(_levels(bodies), series_uid, "segment", tuple(findings))
+    return selection if volume is None else held_against(volume, selection, points, settings)
 
 
-def _whole_vertebrae(
+def too_large(points: np.ndarray, matrix: np.ndarray, settings: SegmentSettings = SEGMENTS) -> bool:
+    """Whether a label is larger than any one vertebra with its processes.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 3)
+        RAS mm of its voxels.
+    matrix : ndarray, shape (4, 4)
+        IJK to RAS.
+    settings : SegmentSettings
+    """
+    millilitres = len(points) * abs(float(np.linalg.det(matrix[:3, :3]))) / 1000.0
+    return bool(
+        (np.ptp(points, axis=0) > settings.max_extent_mm).any() or millilitres > settings.max_ml
+    )
+
+
+@dataclass(frozen=True)
+class _Body:
+    """The body of one labelled vertebra.
+
+    Attributes
+    ----------
+    centre, axis : ndarray, shape (3,)
+        RAS mm and unit vector towards the head.
+    height_mm : float
+    points : ndarray, shape (n, 3)
+        RAS mm of its voxels.
+    """
+
+    centre: np.ndarray
+    axis: np.ndarray
+    height_mm: float
+    points: np.ndarray
+
+
+def _vertebrae(
     labels: np.ndarray,
     boxes: dict[int, Box],
     wanted: dict[str, list[int]],
     matrix: np.ndarray,
     settings: SegmentSettings,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """RAS mm of each vertebra's voxels, and the names of those that the volume's edge cuts."""
-    whole: dict[str, np.ndarray] = {}
-    cut = []
+    """RAS mm of each vertebra's voxels, and the names of those that come in several large pieces."""
+    found: dict[str, np.ndarray] = {}
+    broken = []
     for name, values in wanted.items():
         for value in values:
             points = _points(labels, boxes[value], value, matrix)
             if len(points) < settings.min_voxels:
                 continue
-            if _touches_end(boxes[value], labels.shape, matrix):
-                cut.append(name)
-            elif name not in whole or len(points) > len(whole[name]):
-                whole[name] = points
-    return whole, cut
+            if name not in found or len(points) > len(found[name]):
+                found[name] = points
+                all_of_it = int(np.count_nonzero(labels[boxes[value]] == value))
+                if len(points) < (1.0 - settings.piece_share) * all_of_it:
+                    broken.append(name)
+    return found, broken
 
 
-def _levels(
-    whole: dict[str, np.ndarray],
-    means: dict[str, np.ndarray],
+def _at_ends(boxes: list[Box], shape: tuple[int, ...]) -> tuple[bool, ...]:
+    """Whether any of the boxes reaches the volume's first or last voxel along i, j, k."""
+    return tuple(
+        any(box[axis].start == 0 or box[axis].stop == shape[axis] for box in boxes)
+        for axis in (2, 1, 0)
+    )
+
+
+def _cut_bodies(
+    bodies: dict[str, _Body],
+    ends: dict[str, tuple[bool, ...]],
+    shape: tuple[int, ...],
     matrix: np.ndarray,
     settings: SegmentSettings,
-) -> tuple[LevelSlice, ...]:
-    """A level for the body of each whole vertebra."""
+) -> list[str]:
+    """Names of those whose body the volume's first or last slice along S cuts, from the head down.
+
+    A process that touches the edge cuts nothing, nor does an endplate that ends with it:
+    what is cut meets the edge with a good part of its section and is lower than the others;
+    where only processes are left of a vertebra, what is taken for its body is small.
+    """
+    directions = np.abs(matrix[2, :3]) / np.linalg.norm(matrix[:3, :3], axis=0)
+    column = int(directions.argmax())
+    last = shape[2 - column] - 1
+    inverse = np.linalg.inv(matrix)[column]
+    touches, meets = {}, {}
+    for name, body in bodies.items():
+        touches[name] = ends[name][column]
+        at = np.rint(body.points @ inverse[:3] + inverse[3]).astype(int)
+        section = len(at) / (np.ptp(at) + 1)
+        met = max(np.count_nonzero(at <= 0), np.count_nonzero(at >= last))
+        meets[name] = bool(met >= settings.cut_share * section)
+    whole = [body for name, body in bodies.items() if not touches[name] and name != "S1"]
+    least_mm = least = np.inf
+    if whole:
+        least_mm = settings.cut_height * float(np.median([body.height_mm for body in whole]))
+        least = settings.cut_volume * float(np.median([len(body.points) for body in whole]))
+    cut = [
+        name
+        for name, body in bodies.items()
+        if (meets[name] and body.height_mm < least_mm)
+        or (touches[name] and len(body.points) < least)
+    ]
+    return sorted(cut, key=ORDER.index)
+
+
+def _levels(bodies: dict[str, _Body]) -> tuple[LevelSlice, ...]:
+    """A level for each body."""
     levels = []
-    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    voxel = abs(float(np.linalg.det(matrix[:3, :3])))
-    for name, points in whole.items():
-        up = _direction(name, means, settings)
-        centre, axis, height = _body(points, up, spacing, voxel, settings)
+    for name, body in bodies.items():
+        r, a, s = (float(x) for x in body.centre)
+        up = tuple(float(x) for x in body.axis)
         levels.append(
             LevelSlice(
                 name,
-                (float(centre[0]), float(centre[1]), float(centre[2])),
+                (r, a, s),
                 None,
                 "segment",
                 name in MEASURED,
-                (float(axis[0]), float(axis[1]), float(axis[2])),
-                height,
+                (up[0], up[1], up[2]),
+                body.height_mm,
             )
         )
     return tuple(levels)
+
+
+def _piece_findings(broken: list[str]) -> list[str]:
+    """A sentence about vertebrae in several large pieces."""
+    return [
+        f"{name} comes in several large pieces in the segmentation, of which the largest is taken; "
+        "check the segment."
+        for name in sorted(broken, key=ORDER.index)
+    ]
+
+
+def _height_findings(bodies: dict[str, _Body], settings: SegmentSettings) -> list[str]:
+    """Sentences about bodies that are much higher or lower than the rest of the spine's.
+
+    A vertebra may be pressed flat; none is much higher than the others, unless it holds a
+    part of its neighbour.
+    """
+    heights = {name: body.height_mm for name, body in bodies.items() if name != "S1"}
+    findings = []
+    for name in sorted(heights, key=ORDER.index):
+        others = [height for other, height in heights.items() if other != name]
+        if len(others) < settings.min_others:
+            continue
+        ratio = heights[name] / float(np.median(others))
+        if ratio > settings.too_high:
+            what = "higher than the others, as with a part of its neighbour"
+        elif ratio < settings.too_low:
+            what = "lower than the others, as pressed or with a part missing"
+        else:
+            continue
+        findings.append(
+            f"{name} is {heights[name]:.0f} mm high in the segmentation, much {what}; "
+            "check the segment."
+        )
+    return findings
 
 
 def _order_findings(means: dict[str, np.ndarray], cut: list[str]) -> list[str]:
@@ -225,13 +363,6 @@ def _points(labels: np.ndarray, box: Box, value: int, matrix: np.ndarray) -> np.
     return points
 
 
-def _touches_end(box: Box, shape: tuple[int, ...], matrix: np.ndarray) -> bool:
-    """Whether a box reaches the first or last slice along the axis closest to S."""
-    directions = np.abs(matrix[2, :3]) / np.linalg.norm(matrix[:3, :3], axis=0)
-    axis = 2 - int(directions.argmax())
-    return bool(box[axis].start == 0 or box[axis].stop == shape[axis])
-
-
 def _direction(name: str, means: dict[str, np.ndarray], settings: SegmentSettings) -> np.ndarray:
     """Unit vector to the head, from the neighbours' centres where there are any."""
     index = ORDER.index(name)
@@ -245,17 +376,15 @@ def _direction(name: str, means: dict[str, np.ndarray], settings: SegmentSetting
 
 
 def _body(
-    points: np.ndarray,
-    up: np.ndarray,
-    spacing: np.ndarray,
-    voxel: float,
-    settings: SegmentSettings,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Centre, axis and height of the body within a whole vertebra.
+    points: np.ndarray, up: np.ndarray, matrix: np.ndarray, settings: SegmentSettings
+) -> _Body:
+    """The body within a whole vertebra.
 
     Seen along the spine, the body is the wide region that is bone all the way
     from endplate to endplate; pedicles, arch and processes are lower or thin.
     """
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    voxel = abs(float(np.linalg.det(matrix[:3, :3])))
     size = max(settings.min_cell_mm, settings.cell_share * float(np.median(spacing)))
     for _ in range(2):
         right = np.cross([0.0, 1.0, 0.0], up)
@@ -275,7 +404,7 @@ def _body(
         # join the body's upper half, from pulling the centre up.
         centre = chosen.mean(axis=0)
         up = axis
-    return centre, axis, height
+    return _Body(centre, axis, height, chosen)
 
 
 def _outline(thickness: np.ndarray, size: float, given: SegmentSettings) -> np.ndarray:

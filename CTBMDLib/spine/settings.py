@@ -849,6 +849,36 @@ class SegmentSettings:
         Steeper against the column (31 degrees) are no endplates (anatomy).
     height_mm : tuple of float
         Limits of the height.
+    max_extent_mm : tuple of float
+        Along R, A and S; no vertebra with its processes is larger,
+    max_ml : float
+        nor has a larger volume (anatomy: 60 to 110 ml).
+    cut_share, cut_height, cut_volume : float
+        A body is cut by the volume's edge where it meets it with so much of its mean section
+        and is lower than this share of the others, or where the vertebra touches the edge and
+        has a body smaller than this share of theirs.
+    piece_share : float
+        Share of a label in other pieces than the largest that is told.
+    min_others : int
+        Other bodies without which nothing is said of a body's height.
+    too_high, too_low : float
+        Heights against the others' median that are told: a neighbour of L1 to L5 differs by
+        less than a fifth (anatomy), a body grade 3 by Genant has lost 40 % or more.
+    grid_mm : tuple of float
+        Steps of the search for the place where the labels lie on bone, coarse to fine.
+    reach_mm : float
+        How far it is searched.
+    hu_range : tuple of float
+        HU are cut to it.
+    samples : int
+        Points of the labels that are looked at.
+    min_bone_hu : float
+        Mean HU above soft tissue within the labels, below which they lie on no bone.
+    min_off_mm, min_gain : float
+        The labels lie beside the bone where they would have so much more of it, as a share,
+        at least so far away.
+    same_body_mm : float
+        A level and one that is seen lie in the same body.
     """
 
     min_voxels: int = 20
@@ -874,6 +904,23 @@ class SegmentSettings:
     off_plane_medians: float = 1.5
     max_tilt: float = 0.6
     height_mm: tuple[float, float] = (5.0, 80.0)
+    max_extent_mm: tuple[float, float, float] = (150.0, 140.0, 110.0)
+    max_ml: float = 200.0
+    cut_share: float = 0.25
+    cut_height: float = 0.85
+    cut_volume: float = 0.6
+    piece_share: float = 0.15
+    min_others: int = 2
+    too_high: float = 1.3
+    too_low: float = 0.65
+    grid_mm: tuple[float, ...] = (8.0, 4.0, 2.0)
+    reach_mm: float = 48.0
+    hu_range: tuple[float, float] = (-50.0, 400.0)
+    samples: int = 3000
+    min_bone_hu: float = 25.0
+    min_off_mm: float = 8.0
+    min_gain: float = 0.15
+    same_body_mm: float = 12.0
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,18 @@ def chest(seed: int = 0, lowest: int | None = None) -> CTVolume:
     return chest_and_truth(seed, lowest)[0]
 
 
-def chest_and_truth(seed: int = 0, lowest: int | None = None):
-    """A chest and its `truth`, as `virtual.volume.make_volume` gives it."""
+def chest_and_truth(seed: int = 0, lowest: int | None = None, width_mm: float = 0.0):
+    """A chest and its `truth`, as `virtual.volume.make_volume` gives it.
+
+    A `width_mm` other than 0 is the side of a field of view about the spine.
+    """
     rng = np.random.default_rng([seed, 61])
     lowest = int(rng.choice((9, 10))) if lowest is None else lowest
     options = {
         "population": "realistic",
         "top": float(rng.uniform(0.0, 1.5)),
         "bottom": lowest - 1.0,
+        "width_mm": width_mm,
         "spacing_mm": float(rng.uniform(0.8, 1.8)),
         "between_mm": float(rng.choice([1.5, 2.5, 3.0, 5.0])),
         "noise_hu": float(np.exp(rng.uniform(np.log(8), np.log(50)))),
