@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..errors import CTBMDError
+from ..errors import CTBMDError, shown
 from ..safefile import cannot_be_read
 
 FOLDER = Path(__file__).resolve().parents[1] / "References"
@@ -126,7 +126,9 @@ def _row(row: Any, number: int, path: Path) -> dict[str, Any]:
     if row.get("sex") not in ("F", "M"):
         raise CTBMDError(f"{where} must have the sex 'F' or 'M'.", "reference-row")
     if row.get("region") not in ("L1", "L2", "L3", "L4", "L5", "L1-L4", "L2-L4"):
-        raise CTBMDError(f"{where} has an unknown region '{row.get('region')}'.", "reference-row")
+        raise CTBMDError(
+            f"{where} has an unknown region '{shown(row.get('region'))}'.", "reference-row"
+        )
     for key, high in (("mean", 3.0), ("sd", 1.0)):
         value = row.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < high:
