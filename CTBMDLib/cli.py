@@ -339,17 +339,13 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
 
 def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .cohort.cases import not_found, open_case
-    from .safefile import write_text
+    from .safefile import check_writable, write_text
 
     output = Path(arguments.output) if arguments.output else None
     if output:
         if output.suffix.lower() != ".json":
             raise CTBMDError(f"'{output.name}' must end in .json.", "output-suffix")
-        if output.exists() and not arguments.overwrite:
-            raise CTBMDError(
-                f"'{output}' exists already; name another file or add --overwrite.",
-                "output-exists",
-            )
+        check_writable(output, arguments.overwrite)
     volume, selection = open_case(
         arguments.input,
         segmentation=arguments.segmentation,

@@ -136,6 +136,12 @@ def why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def cannot_be_read(path: str | os.PathLike[str], error: Exception, what: str = "") -> str:
+    """The sentence for a file or folder that the system does not give; `what` is 'The table' or so."""
+    name = f"{what} '{os.fspath(path)}'".lstrip()
+    return f"{name} cannot be read ({why(error)}); check the path and its rights."
+
+
 def not_written(path: Path, error: Exception) -> CTBMDError:
     """The sentence for a file that could not be written, with what to do."""
     number = getattr(error, "errno", None)

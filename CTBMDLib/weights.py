@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .errors import CTBMDError
+from .safefile import cannot_be_read
 
 CARD = "card.json"
 WEIGHTS = "weights.npz"
@@ -73,10 +74,7 @@ def read_card(folder: str | PathLike[str], kind: str) -> dict[str, Any]:
             f"'{path}' cannot be read as JSON; the bundle is damaged, copy it again.", "card-json"
         ) from None
     except OSError as error:
-        raise CTBMDError(
-            f"'{path}' cannot be read ({error.strerror or error}); check the file and its rights.",
-            "card-unreadable",
-        ) from None
+        raise CTBMDError(cannot_be_read(path, error), "card-unreadable") from None
     if not isinstance(card, dict) or card.get("format") != kind:
         raise CTBMDError(
             f"'{path}' is not the card of a CTBMD model this version can read.", "card-format"
@@ -145,10 +143,7 @@ def read_weights(
             )
         data = path.read_bytes()
     except OSError as error:
-        raise CTBMDError(
-            f"'{path}' cannot be read ({error.strerror or error}); check the file and its rights.",
-            "weights-unreadable",
-        ) from None
+        raise CTBMDError(cannot_be_read(path, error), "weights-unreadable") from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise CTBMDError(
             f"The weights in '{folder}' are not those its card describes (damaged or changed); "

@@ -19,7 +19,7 @@ from ..progress import Progress
 from ..reading.files import files_below, read_headers
 from ..reading.series import sort_into_series
 from ..reading.streams import stem
-from ..safefile import why
+from ..safefile import cannot_be_read
 from .tables import read_rows
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
@@ -86,10 +86,7 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
     except FileNotFoundError:
         raise CTBMDError(f"'{source}' does not exist; check the path.", "no-such-file") from None
     except OSError as error:
-        raise CTBMDError(
-            f"'{source}' cannot be read ({why(error)}); check the path and its rights.",
-            "unreadable-file",
-        ) from None
+        raise CTBMDError(cannot_be_read(source, error), "unreadable-file") from None
     except ValueError as error:
         if isinstance(error, CTBMDError):
             raise

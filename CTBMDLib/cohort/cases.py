@@ -12,7 +12,7 @@ from ..progress import Progress, Report, ShouldCancel
 from ..reading.reading import read_ct, read_labels
 from ..reading.series import NoSuchSeriesError
 from ..reading.temporary import clear_left_behind
-from ..safefile import why
+from ..safefile import cannot_be_read
 from ..volume import CTVolume
 from .further import NO_LEVEL, find_in_further_series, holds_several
 
@@ -65,10 +65,7 @@ def open_case(
             path, series_uid=wanted, progress=work.part(0.0, 0.6).step, should_cancel=should_cancel
         )
     except OSError as error:
-        raise CTBMDError(
-            f"'{path}' cannot be read ({why(error)}); check the path and its rights.",
-            "unreadable-file",
-        ) from None
+        raise CTBMDError(cannot_be_read(path, error), "unreadable-file") from None
     except NoSuchSeriesError:
         if chosen is None or series_uid:
             raise
@@ -135,10 +132,8 @@ def load_levels(path: PathType) -> LevelSelection:
             f"The levels file '{path}' is not a JSON text file.", "levels-not-text"
         ) from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
         raise CTBMDError(
-            f"The levels file '{path}' cannot be read ({why}); check the file and its rights.",
-            "levels-unreadable",
+            cannot_be_read(path, error, "The levels file"), "levels-unreadable"
         ) from None
     try:
         return LevelSelection.from_json(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CTBMDError
-from ..safefile import why
+from ..safefile import cannot_be_read
 
 MAX_BYTES = 64 << 20
 """A table of a million rows has less; what is larger is no table of cases."""
@@ -123,10 +123,7 @@ def _text(path: Path) -> str:
             )
         content = path.read_bytes()
     except OSError as error:
-        raise CTBMDError(
-            f"'{path}' cannot be read ({why(error)}); check the file and its rights.",
-            "table-unreadable",
-        ) from None
+        raise CTBMDError(cannot_be_read(path, error), "table-unreadable") from None
     if content.startswith(_UTF16):
         raise _not_text(path, "it is UTF-16 ('Unicode text')")
     if b"\0" in content:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import CTBMDError
 from ..progress import Progress
-from ..safefile import why
+from ..safefile import cannot_be_read, why
 from .streams import MAX_RATIO, cut
 from .temporary import temporary_folder
 
@@ -60,10 +60,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except OSError as error:
         if error.errno is None:
             raise
-        raise CTBMDError(
-            f"'{path}' cannot be read ({why(error)}); check its rights or copy it again.",
-            "unreadable-file",
-        ) from None
+        raise CTBMDError(cannot_be_read(path, error), "unreadable-file") from None
 
 
 def _no_room(path: Path, error: OSError) -> CTBMDError:

@@ -14,10 +14,12 @@ from scipy import ndimage
 from ..errors import CTBMDError
 from ..progress import Progress
 from ..volume import AIR_HU
+from .codestream import fits
 from .files import shown_name
-from .headers import Frame, Stored, pixel_facts
+from .headers import Frame, Stored, packed, pixel_facts
 from .hounsfield import compact
 from .quiet import no_stderr
+from .streams import cut
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _INT16 = np.iinfo(np.int16)
@@ -143,24 +145,26 @@ def _planes(
                 stream.seek(start + (frames[k].index or 0) * values.nbytes)
                 raw: Any = values.view(np.uint8).reshape(-1)
                 if stream.readinto(raw) < values.nbytes:
-                    raise _cut(name)
+                    raise cut(name)
                 yield k, _meaningful_bits(values, bits), padding
         return
     try:
         data = pydicom.dcmread(path, force=True)
     except Exception:
-        raise _cut(name) from None
+        raise cut(name) from None
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         if _PIXEL_DATA in path.read_bytes():  # begun, but cut off before its end
-            raise _cut(name)
+            raise cut(name)
         raise CTBMDError(
             f"The file '{name}' has no pixel data; export the images, not only their headers.",
             "no-pixel-data",
         )
+    if packed(data) and not fits(data.PixelData, *shape):
+        raise cut(name)
     pixels = _decoded(data, name)
     wanted = [frames[k].index or 0 for k in places]
     if pixels.shape[1:] != shape or max(wanted) >= len(pixels):
-        raise _cut(name)
+        raise cut(name)
     bits_stored, padding_value, _ = pixel_facts(data)
     bits = int(bits_stored or 8 * pixels.dtype.itemsize)
     padding = _padding(padding_value, pixels.dtype, bits)
@@ -175,7 +179,7 @@ def _plain_start(path: Path, stored: Stored, name: str) -> int | None:
             stream.seek(stored.offset)
             head = stream.read(12)
     except OSError:
-        raise _cut(name) from None
+        raise cut(name) from None
     if head[:4] != struct.pack(stored.dtype[0] + "HH", 0x7FE0, 0x0010):
         return None
     explicit = head[4:6] in (b"OW", b"OB")
@@ -193,7 +197,7 @@ def _decoded(data: Any, name: str) -> np.ndarray:
     except Exception as error:
         if isinstance(error, NotImplementedError) or "missing" in str(error):
             raise _missing_decoder(data) from None
-        raise _cut(name) from None
+        raise cut(name) from None
     return pixels.reshape((-1, *pixels.shape[-2:]))
 
 
@@ -215,13 +219,6 @@ def _padding(value: float | None, dtype: np.dtype[Any], stored: int) -> int | No
     if dtype.kind == "i" and padding >= 1 << (stored - 1):
         padding -= 1 << stored
     return padding
-
-
-def _cut(name: str) -> CTBMDError:
-    return CTBMDError(
-        f"The file '{name}' is cut off or damaged; copy it again from where it came.",
-        "damaged-file",
-    )
 
 
 def _missing_decoder(data: pydicom.Dataset) -> CTBMDError:

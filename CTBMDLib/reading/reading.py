@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import CTBMDError
 from ..progress import Progress, Report, ShouldCancel
+from ..safefile import cannot_be_read
 from ..volume import CTVolume
 from . import hounsfield
 from .archive import unpacked
@@ -143,7 +144,7 @@ def read_labels(
                 "not-labels",
             )
     except OSError as error:
-        raise _unreadable(where, error) from None
+        raise CTBMDError(cannot_be_read(where, error), "unreadable-file") from None
     if volume.hu.dtype != np.int16 or volume.hu.min() < 0:
         raise CTBMDError(
             f"'{where.name}' is no label volume: its values are not whole numbers from 0 up.",
@@ -171,10 +172,6 @@ def _is_file(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.is_file() and path.name.lower().endswith(suffixes)
 
 
-def _unreadable(path: Path, error: OSError) -> CTBMDError:
-    return CTBMDError(f"'{path}' cannot be read ({error.strerror or error}).", "unreadable-file")
-
-
 def _read(path: Path, series_uid: str | None, progress: Progress) -> CTVolume:
     if _is_file(path, (*NIFTI_SUFFIXES, *_PAIR_SUFFIXES, *NRRD_SUFFIXES)):
         return _read_volume_file(path, series_uid, progress)
@@ -197,7 +194,7 @@ def _read_volume_file(path: Path, series_uid: str | None, progress: Progress) ->
     try:
         volume = read_file(path, progress)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise CTBMDError(cannot_be_read(path, error), "unreadable-file") from None
     hounsfield.check(volume.hu)
     progress.step(1.0, "CT read")
     return volume
@@ -275,10 +272,7 @@ def _find_of(path: Path, progress: Progress) -> _Found:
             "not-an-image",
         )
     if headers.damaged:
-        raise CTBMDError(
-            f"The file '{path.name}' is cut off or damaged; copy it again from where it came.",
-            "damaged-file",
-        )
+        raise cut(path)
     alone = sort_into_series(headers.images)
     own = alone[0]
     if own.frames[0].index is not None or own.reason not in ("only one slice", None):

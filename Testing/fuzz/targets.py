@@ -326,12 +326,20 @@ def _texts() -> list[Target]:
 def _models() -> list[Target]:
     made = _written(lambda folder: bundle(folder, members=1, bmd_range_g_cm2=[0.2, 1.9]))
 
-    def read(folder: Path) -> Hashable:
+    def read(folder: Path, signed: bool = False) -> Hashable:
         model = ModelBundle.load(folder)
+        if signed and not model.signed:  # which 'model check' tells
+            raise CTBMDError("The card is not signed.", "not-signed")
         return _answer(chosen(), model) + card_text(model.card)
 
     return [
-        Target("model card", made, _one(damaged_json, "card.json"), read, sealed=True),
+        Target(
+            "model card",
+            made,
+            _one(damaged_json, "card.json"),
+            lambda folder: read(folder, True),
+            sealed=True,
+        ),
         Target("model card, not signed", _unsigned(made), _one(damaged_json, "card.json"), read),
         Target("weights", made, _one(damaged, "weights.npz"), read, sealed=True),
         Target("weights, signed anew", made, _resigned, read),

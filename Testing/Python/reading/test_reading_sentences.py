@@ -136,7 +136,7 @@ def test_a_zip_cut_short_is_damaged(tmp_path, kept, how):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     assert refused(path) == (
-        "'export.zip' is cut off or damaged; copy it again from where it came.",
+        "The file 'export.zip' is cut off or damaged; copy it again from where it came.",
         "damaged-file",
     )
     with pytest.raises(CTBMDError, match="cut off or damaged"):
