@@ -101,7 +101,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self):
         """Another module is shown: the widgets no longer follow the parameter node."""
         if self.panel is not None:
-            self.panel.disconnectGui()
+            self.panel.exit()
 
     def onSceneStartClose(self, caller=None, event=None):
         """The scene is about to go: let go of it."""
@@ -203,10 +203,20 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         """Estimate the BMD of a selection; returns a BMDResult. Options as `estimateWork`."""
         return self.estimateWork(volumeNode, selection, **options)(None, None)
 
-    def estimateWork(
-        self, volumeNode, selection, sex=None, reference="", modelFolder="", device="auto", dxa=None
-    ):
-        """The estimate as a function of (progress, should_cancel) that needs no MRML."""
+    def estimateWork(self, volumeNode, selection, reference="", modelFolder="", **options):
+        """The estimate as a function of (progress, should_cancel) that needs no MRML.
+
+        Parameters
+        ----------
+        volumeNode : vtkMRMLScalarVolumeNode
+        selection : LevelSelection
+        reference : str
+            Name or file of a reference table, '' for none.
+        modelFolder : str
+            Folder of a bundle, '' for the one that comes with the module.
+        **options
+            `sex`, `age`, `kvp`, `dxa`, `device` of `CTBMDLib.bmd.estimate.estimate`.
+        """
         from CTBMDLib.bmd.estimate import estimate
 
         volume = self.volume(volumeNode)
@@ -216,12 +226,10 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
             volume,
             selection,
             bundle,
-            sex=sex,
             reference=table,
-            dxa=dxa,
-            device=device,
             progress=progress,
             should_cancel=should_cancel,
+            **options,
         )
 
     def fillTable(self, tableNode, result):

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+MAX_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A value out of a file as a sentence may repeat it: one line, and not a page of it."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
 
 class CTBMDError(ValueError):
     """An input that cannot be used; the message is one sentence a user can act on.

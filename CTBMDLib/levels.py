@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from .errors import CTBMDError
+from .errors import CTBMDError, shown
 
 ORDER = ("T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2")
 """Vertebrae that can be named, from head to feet."""
@@ -56,18 +56,18 @@ class LevelSlice:
     def __post_init__(self) -> None:
         if self.level not in ORDER:
             raise CTBMDError(
-                f"'{self.level}' is not a vertebra CTBMD knows; use one of {', '.join(ORDER)}.",
+                f"'{shown(self.level)}' is not a vertebra CTBMD knows; use one of {', '.join(ORDER)}.",
                 "unknown-level",
             )
         if self.source not in SOURCES:
             raise CTBMDError(
-                f"'{self.source}' is not a source; use one of {', '.join(SOURCES)}.",
+                f"'{shown(self.source)}' is not a source; use one of {', '.join(SOURCES)}.",
                 "unknown-source",
             )
         ras = _three(self.ras)
         if ras is None or not all(map(math.isfinite, ras)):
             raise CTBMDError(
-                f"The position of {self.level} must be three numbers in mm (RAS).",
+                f"The position of {shown(self.level)} must be three numbers in mm (RAS).",
                 "level-position",
             )
         object.__setattr__(self, "ras", ras)
@@ -276,13 +276,13 @@ class LevelSelection:
                 or not 0 <= confidence <= 1
             ):
                 raise CTBMDError(
-                    f"The confidence of {entry['level']} must be a number from 0 to 1 or absent.",
+                    f"The confidence of {shown(entry['level'])} must be a number from 0 to 1 or absent.",
                     "level-confidence",
                 )
             included = entry.get("included", entry["level"] in MEASURED)
             if not isinstance(included, bool):
                 raise CTBMDError(
-                    f"The included mark of {entry['level']} must be true or false, or absent.",
+                    f"The included mark of {shown(entry['level'])} must be true or false, or absent.",
                     "level-included",
                 )
             ras = entry["ras"]
@@ -402,7 +402,7 @@ def _point(values: Any, level: str) -> Point:
     point = _three(values)
     if point is None:
         raise CTBMDError(
-            f"The position of {level} must be three numbers in mm (RAS).", "level-position"
+            f"The position of {shown(level)} must be three numbers in mm (RAS).", "level-position"
         )
     return point
 
@@ -412,7 +412,9 @@ def _vector(value: Any, level: str) -> Point | None:
         return None
     vector = _three(value)
     if vector is None:
-        raise CTBMDError(f"The axis of {level} must be three numbers or absent.", "level-axis")
+        raise CTBMDError(
+            f"The axis of {shown(level)} must be three numbers or absent.", "level-axis"
+        )
     return vector
 
 
@@ -421,6 +423,6 @@ def _height(value: Any, level: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 5 <= value <= 80:
         raise CTBMDError(
-            f"The body height of {level} must be 5 to 80 mm or absent.", "level-height"
+            f"The body height of {shown(level)} must be 5 to 80 mm or absent.", "level-height"
         )
     return float(value)

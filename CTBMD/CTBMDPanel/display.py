@@ -1,16 +1,19 @@
 """Makes the widgets of CTBMD.ui show the panel's state; writes nothing to the scene."""
 
+import html
 import logging
 import math
 
 import qt
 from slicer.i18n import tr as _
 
+from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import ORDER
 
-from . import leveltable, modelcard, pytorch, results, views, volumes
-from .words import setText
+from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
+from .resultview import ResultView
+from .words import setText, shortened
 
 
 class Display:
@@ -33,6 +36,7 @@ class Display:
     def __init__(self, ui, state, logic, runner, levelTable):
         self.ui, self.state, self.logic = ui, state, logic
         self.runner, self.levelTable = runner, levelTable
+        self.resultView = ResultView(ui)
         self._updating = False
         self._closed = False
         self._model = None
@@ -91,25 +95,39 @@ class Display:
     def _volume(self):
         node, ui = self.state.volumeNode, self.ui
         ui.sampleButton.setVisible(node is None)
+        if node is None:
+            ui.volumeSection.setProperty("collapsed", False)  # it is what to begin with
         identity = volumes.identity(node)
         if identity == self._volumeState and node is not None:
             return
         self._volumeState = identity
-        line, warning = _("Choose the CT to measure, or load the sample."), ""
+        title = _("1. CT volume")
+        if node is not None:
+            title = f"{title}: {shortened(node.GetName())}"
+        ui.volumeSection.setText(title)
+        line, warning, why = _("Choose the CT to measure, or load the sample."), "", ""
+        ui.boneWindowButton.setVisible(node is not None)
         if node is not None:
             try:
                 line = volumes.facts(self.logic.volume(node))
+                why = volumes.whyUnknown(node)
                 found = self.logic.checkVolume(node)
                 warning = "\n".join(x.text for x in found if x.severity == "warning")
             except CTBMDError as error:
-                line, warning = "", str(error)
+                line, warning = "", sentences.of(error)
         setText(ui.factsLabel, line)
+        setText(ui.unknownFactsLabel, why)
         setText(ui.volumeWarningLabel, warning)
 
     def _notes(self):
-        selection = self.state.controller.selection
-        lines = [leveltable.numbering(selection), *selection.findings]
-        setText(self.ui.levelNotesLabel, "\n".join(line for line in lines if line))
+        """How the levels were numbered, and what is wrong with their places."""
+        selection, colour = self.state.controller.selection, marks.colour(self.ui.levelTable)
+        lines = [html.escape(self.state.controller.said)]
+        lines.append(html.escape(leveltable.numbering(selection)))
+        said = check_selection(selection)
+        lines += [marks.signed(x, colour) for x in said if x.code != "numbering"]
+        setText(self.ui.levelNotesLabel, "<br>".join(line for line in lines if line))
+        self.levelTable.mark(self.state.findings())
 
     def _slider(self):
         """The slider of the selected level."""
@@ -143,41 +161,22 @@ class Display:
             index = ui.referenceCombo.findData(wanted)
         if ui.referenceCombo.currentIndex != index:
             quietly(ui.referenceCombo, ui.referenceCombo.setCurrentIndex, index)
+        self._settingsTitle(parameters)
         if ui.modelPathEdit.currentPath != parameters.modelFolder:
             quietly(ui.modelPathEdit, ui.modelPathEdit.setCurrentPath, parameters.modelFolder)
 
-    def _result(self):
-        ui, result, parameters = self.ui, self.state.result, self.state.parameterNode
-        table = parameters.resultTable if parameters is not None else None
-        shown = result is not None
-        if ui.resultView.mrmlTableNode() is not table:
-            ui.resultView.setMRMLTableNode(table)
-            header = ui.resultView.horizontalHeader()
-            header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-            header.setStretchLastSection(True)
-            ui.resultView.verticalHeader().setDefaultSectionSize(leveltable.ROW_HEIGHT)
-        if shown and table is not None:
-            self._fitTable(table)
-        stale = self.state.staleReason()
-        ui.resultView.setVisible(shown)
-        ui.resultView.setEnabled(not stale)
-        ui.summaryLabel.setEnabled(not stale)
-        setText(ui.staleLabel, stale)
-        text = results.summary(result) if shown else _("There are no results yet.")
-        setText(ui.summaryLabel, text)
-        setText(ui.findingsLabel, results.findings(result) if shown else "")
+    def _settingsTitle(self, parameters):
+        """The settings in brief, to be read where their section is folded."""
+        text = _("Settings: {sex}, {age}, {kvp}").format(
+            sex=parameters.sex.label() if parameters.sex.code else _("sex ?"),
+            age=_("{n} years").format(n=parameters.age) if parameters.age >= 0 else _("age ?"),
+            kvp=f"{parameters.kvp} kV" if parameters.kvp else _("kV ?"),
+        )
+        self.ui.settingsSection.setText(text)
 
-    def _fitTable(self, table):
-        """Show the columns to read, and all rows; the other columns are for whoever saves the table."""
-        view = self.ui.resultView
-        shown = results.shownColumns(table)
-        for column in range(1, table.GetNumberOfColumns()):  # the first is the row's name
-            view.setColumnHidden(column - 1, column not in shown)
-        header, names = view.horizontalHeader(), view.verticalHeader()
-        height = header.property("sizeHint").height() + 2 * view.property("frameWidth")
-        if header.length() + names.property("sizeHint").width() > view.property("width"):
-            height += leveltable.ROW_HEIGHT  # for the scroll bar
-        view.setFixedHeight(height + leveltable.ROW_HEIGHT * table.GetNumberOfRows())
+    def _result(self):
+        state = self.state
+        self.resultView.show(state.result, state.staleReason())
 
     def _modelCard(self):
         parameters = self.state.parameterNode
@@ -190,7 +189,7 @@ class Display:
             self.ui.modelCardBrowser.setPlainText(modelcard.cardText(card))
         except CTBMDError as error:
             card = None
-            self.ui.modelCardBrowser.setPlainText(str(error))
+            self.ui.modelCardBrowser.setPlainText(sentences.of(error))
         setText(self.ui.researchUseLabel, modelcard.researchUse(card))
 
     def _buttons(self):
@@ -214,11 +213,14 @@ class Display:
             button.setText(_("Cancel") if mine else text)
             button.setEnabled(mine or (idle and possible))
 
+        ui.nameSegmentsButton.setVisible(ready and segmentations.canBeNamed(segmentation))
+        ui.nameSegmentsButton.setEnabled(idle)
         for widget in (ui.useSliceButton, ui.shiftUpButton, ui.shiftDownButton, ui.removeButton):
             widget.setEnabled(chosen)
         ui.renameButton.setEnabled(chosen and name != level)
         ui.addButton.setEnabled(ready and idle and name not in selection)
         ui.undoButton.setEnabled(ready and idle and state.controller.canUndo)
+        ui.redoButton.setEnabled(ready and idle and state.controller.canRedo)
         for widget in (
             ui.inputSelector,
             ui.sampleButton,
@@ -226,6 +228,11 @@ class Display:
             ui.levelTable,
             ui.levelCombo,
             ui.sexCombo,
+            ui.ageSpinBox,
+            ui.kvpSpinBox,
+            ui.dxaCombo,
+            ui.othersCheckBox,
+            ui.boneWindowButton,
             ui.referenceCombo,
             ui.referenceFileButton,
             ui.modelPathEdit,

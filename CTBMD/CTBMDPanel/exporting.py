@@ -45,11 +45,15 @@ def askPath(result):
     if not chosen:
         return None
     path = Path(chosen)
-    qt.QSettings().setValue(FOLDER_SETTING, str(path.parent))
     if path.suffix:
         return path, True
     # The dialog asked about the name as typed, not about the one with the ending.
     return path.with_suffix(".csv"), False
+
+
+def remember(path):
+    """The next dialog opens where this file could be written."""
+    qt.QSettings().setValue(FOLDER_SETTING, str(Path(path).parent))
 
 
 def write(result, path, overwrite=False):

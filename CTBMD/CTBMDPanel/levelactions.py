@@ -6,7 +6,8 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR
 
-from . import views
+from . import segmentations, sentences, views
+from .planes import Planes
 
 
 class LevelActions:
@@ -26,9 +27,12 @@ class LevelActions:
         self.ui, self.state, self.logic = ui, state, logic
         self.runner, self.levelTable = runner, levelTable
         self.controller = state.controller
+        self.planes = Planes()
         ui.findButton.clicked.connect(self.onFind)
+        ui.nameSegmentsButton.clicked.connect(self.onNameSegments)
         ui.useSliceButton.clicked.connect(self.onUseSlice)
         ui.undoButton.clicked.connect(self.onUndo)
+        ui.redoButton.clicked.connect(self.onRedo)
         ui.shiftUpButton.clicked.connect(self.onShiftUp)
         ui.shiftDownButton.clicked.connect(self.onShiftDown)
         ui.renameButton.clicked.connect(self.onRename)
@@ -52,10 +56,23 @@ class LevelActions:
             with slicer.util.WaitCursor():
                 work = self.logic.findWork(parameters.inputVolume, parameters.segmentation)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         ui = self.ui
         self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
+
+    def onNameSegments(self):
+        """Name the segments that are known by their numbers."""
+        parameters = self.state.parameterNode
+        try:
+            with slicer.util.WaitCursor():
+                names = segmentations.nameSegments(parameters.segmentation, parameters.inputVolume)
+        except CTBMDError as error:
+            self.state.refused.emit(sentences.of(error))
+            return
+        self.state.changed.emit()
+        said = _("Named the segments of {names}.").format(names=", ".join(sorted(names)))
+        slicer.util.showStatusMessage(said, 5000)
 
     def onFound(self, selection):
         """Take the levels that were found and show the first lumbar one."""
@@ -66,15 +83,26 @@ class LevelActions:
         first = next((level for level in LUMBAR if level in names), names[0] if names else None)
         if first is not None:
             self._pick(first)
+            views.showMidline([item.ras for item in selection if item.level in LUMBAR])
+        views.reset3D()
 
     def onSelectionChanged(self):
         """The levels are others than before."""
-        self.levelTable.show(self.controller.selection)
+        self._show()
+        self.planes.show(self.controller.selection)
         self.state.changed.emit()
 
+    def _show(self, level=None):
+        self.levelTable.show(self.controller.selection, level, self.controller.hidden())
+
     def _pick(self, level):
-        self.levelTable.show(self.controller.selection, level)
+        self._show(level)
         self.onLevelPicked(level)
+
+    def show(self, level):
+        """Select a level and show its slice; one that is no longer there changes nothing."""
+        if level in self.controller.selection:
+            self._pick(level)
 
     def onLevelPicked(self, level):
         """Show the slice of a level."""
@@ -104,7 +132,7 @@ class LevelActions:
         level = self.levelTable.level
         if level is None:
             return
-        if self.controller.edit("use_slice", level, float(s_mm)):
+        if self.controller.useSlice(level, float(s_mm)):
             views.jumpTo(self.controller.selection[level].ras)
 
     def onSliderMoving(self, value):
@@ -118,7 +146,7 @@ class LevelActions:
         """Take the slice that is shown for the selected level."""
         s_mm, level = self._shownS(), self.levelTable.level
         if s_mm is not None and level is not None:
-            self.controller.edit("use_slice", level, s_mm)
+            self.controller.useSlice(level, s_mm)
 
     def _shownS(self):
         s_mm = views.axialS()
@@ -130,6 +158,10 @@ class LevelActions:
         """Take the last change back."""
         self.controller.undo()
 
+    def onRedo(self):
+        """Make the change again that was taken back last."""
+        self.controller.redo()
+
     def onShiftUp(self):
         """Every level takes the name above its own."""
         self._shift(-1)
@@ -140,14 +172,14 @@ class LevelActions:
 
     def _shift(self, steps):
         row = self.levelTable.row
-        if self.controller.edit("shift", steps):
+        if self.controller.shift(steps):
             self.levelTable.selectRow(row)
             self.state.changed.emit()
 
     def onRename(self):
         """Give the selected level the name in the list."""
         level, name = self.levelTable.level, self.ui.levelCombo.currentText
-        if level is not None and level != name and self.controller.edit("relabel", level, name):
+        if level is not None and level != name and self.controller.rename(level, name):
             self._pick(name)
 
     def onAdd(self):

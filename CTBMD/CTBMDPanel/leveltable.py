@@ -5,11 +5,12 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.levels import LUMBAR
 
+from . import marks
 from .signal import Signal
 
 USE, LEVEL, S, CONFIDENCE, SOURCE = range(5)
-ROW_HEIGHT = 24
-MINIMUM_ROWS, MAXIMUM_ROWS = 5, 9
+ROW_HEIGHT = 22
+MINIMUM_ROWS = 4
 
 
 class LevelTable:
@@ -27,13 +28,16 @@ class LevelTable:
         self.included = Signal()
         self._filling = False
         self._levels = []
+        self._recent = []
         table.setColumnCount(5)
-        table.setHorizontalHeaderLabels(
-            [_("Use"), _("Vertebra"), _("S (mm)"), _("Confidence"), _("Chosen by")]
-        )
+        for column, (title, hint) in enumerate(headings()):
+            item = qt.QTableWidgetItem(title)
+            item.setToolTip(hint)
+            table.setHorizontalHeaderItem(column, item)
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         header = table.horizontalHeader()
+        header.setMinimumSectionSize(24)
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setStretchLastSection(True)
         self._fitHeight()
@@ -56,29 +60,68 @@ class LevelTable:
         """Select a row without showing its slice."""
         self._filling = True
         try:
-            self.table.setCurrentCell(row, LEVEL)
+            self._select(row)
         finally:
             self._filling = False
 
-    def show(self, selection, level=None):
-        """Show a selection and select `level`, or stay where it was."""
-        level = level or self.level
+    def _select(self, row):
+        if not self._levels:
+            return
+        row = min(max(row, 0), len(self._levels) - 1)
+        self.table.setCurrentCell(row, LEVEL)
+        self._remember(self._levels[row])
+
+    def _remember(self, level):
+        self._recent = [*(x for x in self._recent if x != level), level]
+
+    def mark(self, findings):
+        """Mark the levels that have something to be read; `findings` is {level: [finding]}."""
+        colour = marks.colour(self.table)
+        plain = self.table.property("palette").color(qt.QPalette.Text)
+        self._filling = True
+        try:
+            for row, level in enumerate(self._levels):
+                about = findings.get(level, [])
+                warned = marks.warned(about)
+                cell = self._cell(row, LEVEL, f"{level} {marks.WARNING}" if warned else level)
+                cell.setToolTip(marks.hint(about))
+                cell.setForeground(qt.QBrush(qt.QColor(colour) if warned else plain))
+        finally:
+            self._filling = False
+
+    def _name(self, row):
+        """The vertebra that a row's cell names, without its mark."""
+        item = self.table.item(row, LEVEL)
+        return "" if item is None else item.text().split(" ")[0]
+
+    def show(self, selection, level=None, hidden=()):
+        """Show a selection but the levels `hidden`, and select `level`, or stay where it was.
+
+        Where that level is gone, the one that was selected before it is taken,
+        else the one in its row: the next edit must not be about a level that
+        nobody looked at.
+        """
+        row, level = self.row, level or self.level
         self._filling = True
         try:
             self._levels = [item.level for item in selection]
-            if self.table.rowCount != len(self._levels):
-                self.table.setRowCount(len(self._levels))
-                self._fitHeight()
-            for row, item in enumerate(selection):
-                self._showUse(row, item)
-                self._cell(row, LEVEL, item.level)
-                self._cell(row, S, millimetres(item.ras[2]))
-                self._cell(row, CONFIDENCE, confidence(item))
-                self._cell(row, SOURCE, source(item))
-            if level in self._levels:
-                self.table.setCurrentCell(self._levels.index(level), LEVEL)
-            elif self._levels:
-                self.table.setCurrentCell(0, LEVEL)
+            self.table.setRowCount(len(self._levels))
+            for number, item in enumerate(selection):
+                self._showUse(number, item)
+                if self._name(number) != item.level:
+                    self._cell(number, LEVEL, item.level)
+                self._cell(number, S, millimetres(item.ras[2]))
+                self._cell(number, CONFIDENCE, confidence(item))
+                self._cell(number, SOURCE, source(item))
+                self.table.setRowHidden(number, item.level in hidden)
+            self._fitHeight(len(self._levels) - len(hidden))
+            seen = [x for x in self._levels if x not in hidden]
+            if level not in seen:
+                level = next((x for x in reversed(self._recent) if x in seen), None)
+            if level is None and seen:
+                level = seen[min(max(row, 0), len(seen) - 1)]
+            if level is not None:
+                self._select(self._levels.index(level))
         finally:
             self._filling = False
 
@@ -90,9 +133,9 @@ class LevelTable:
         use = self._cell(row, USE, "")
         use.setCheckState(qt.Qt.Checked if item.included else qt.Qt.Unchecked)
 
-    def _fitHeight(self):
+    def _fitHeight(self, rows=0):
         """Room for all vertebrae, so that nothing is hidden behind a scroll bar."""
-        rows = min(max(len(self._levels), MINIMUM_ROWS), MAXIMUM_ROWS)
+        rows = max(rows, MINIMUM_ROWS)
         header = self.table.horizontalHeader().property("sizeHint").height()
         frame = 2 * self.table.property("frameWidth")
         self.table.setFixedHeight(header + rows * ROW_HEIGHT + frame)
@@ -125,11 +168,41 @@ class LevelTable:
 
     def _onCellClicked(self, row, column):
         if not self._filling and 0 <= row < len(self._levels):
+            self._remember(self._levels[row])
             self.picked.emit(self._levels[row])
 
     def _onCurrentCellChanged(self, row, column, previousRow, previousColumn):
-        if not self._filling and row != previousRow and 0 <= row < len(self._levels):
-            self.picked.emit(self._levels[row])
+        if row != previousRow:
+            self._onCellClicked(row, column)
+
+
+def headings():
+    """(title, tooltip) of each column."""
+    return [
+        (
+            _("Use"),
+            _("Ticked: the vertebra counts in the L1-L4 mean. Vertebrae of L1-L5 can be ticked."),
+        ),
+        (_("Level"), _("The vertebra; a triangle marks a warning, which is said below.")),
+        (
+            _("S (mm)"),
+            _(
+                "Position of the middle slice along the patient in mm, as Slicer shows it: it counts "
+                "up towards the head (S is superior)."
+            ),
+        ),
+        (
+            _("Sure"),
+            _(
+                "Confidence of the search that this is the middle of that vertebra, from 0 to 100 %; "
+                "'-' where a person or a segmentation chose. Look at those below 50 %."
+            ),
+        ),
+        (
+            _("Chosen by"),
+            _("Who chose the slice: found by the search, moved or added by hand, a segmentation."),
+        ),
+    ]
 
 
 def millimetres(value):

@@ -3,8 +3,11 @@
 import qt
 import slicer
 
-from . import views
+from . import sentences, views
+from .chartactions import ChartActions
 from .display import Display
+from .imageactions import ImageActions
+from .layout import Layout
 from .levelactions import LevelActions
 from .leveltable import LevelTable
 from .resultactions import ResultActions
@@ -45,6 +48,10 @@ class Panel:
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
         self.results = ResultActions(ui, state, logic, runner)
         self.settings = SettingsActions(ui, state, logic)
+        self.images = ImageActions(ui, state, logic, levelTable)
+        self.layout = Layout()
+        self.charts = ChartActions(ui, state, logic, self.layout)
+        display.resultView.picked.connect(self.levels.show)
         state.changed.connect(display.update)
         state.volumeChanged.connect(display.forget)
         state.volumeChosen.connect(views.showVolume)
@@ -85,21 +92,32 @@ class Panel:
         self.runner.changed.disconnectAll()
         self.runner.failed.disconnectAll()
         self.display.close()
+        self.levels.planes.close()
+        self.charts.close()
+        self.images.close()
+        self.layout.exit()
         self.setParameterNode(None)
 
     # -- parameter node -------------------------------------------------------------
     def enter(self, parameterNode):
         """The module is shown: widgets and parameter node follow each other."""
+        self.layout.enter()
         mine = self.parameterNode
         if mine is None or mine.parameterNode is not parameterNode.parameterNode:
             self.setParameterNode(parameterNode)
         else:
             self._connectGui()
 
+    def exit(self):
+        """The module is left: the user's layout comes back."""
+        self.disconnectGui()
+        self.layout.exit()
+
     def setParameterNode(self, parameterNode, connectGui=True):
         """Show a parameter node's state; None while a scene is being closed."""
         self.disconnectGui()
         self.state.setParameterNode(parameterNode)
+        views.boneWindowOnce(self.volumeNode)
         if connectGui:
             self._connectGui()
 
@@ -130,5 +148,6 @@ class Panel:
 
     def showError(self, sentence):
         """One sentence, in a dialog where there is a window."""
+        sentence = sentences.inPanel(sentence)
         self.lastError = sentence
         slicer.util.errorDisplay(sentence)

@@ -11,7 +11,7 @@ from slicer import (
     vtkMRMLTableNode,
 )
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import Default, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 
 
 class Sex(enum.Enum):
@@ -86,6 +86,9 @@ class CTBMDParameterNode:
     levels : the LevelSelection as JSON (source, confidence, included, axis, height).
     result : the BMDResult as JSON with what it was made from, '' when there is none.
     imageChanged : the voxels changed after the estimate.
+    age, kvp : years and kV; -1 and 0 where unknown.
+    showOthers : whether levels that are neither L1-L4 nor in use are seen.
+    showBone, showTrabecular : what is drawn over the images and the axial view.
     sex, referenceTable : for the T-score; '' is no table.
     modelFolder : a model bundle, '' for the one that comes with the module.
     device : where the network runs.
@@ -100,7 +103,12 @@ class CTBMDParameterNode:
     result: str = ""
     imageChanged: bool = False
     sex: Annotated[Sex, Default(Sex.UNKNOWN)]
+    age: Annotated[int, Default(-1), WithinRange(-1, 130)]
+    kvp: Annotated[int, Default(0), WithinRange(0, 200)]
     referenceTable: str = ""
+    showOthers: bool = True
+    showBone: bool = False
+    showTrabecular: bool = False
     modelFolder: str = ""
     device: Annotated[Device, Default(Device.AUTO)]
     dxa: Annotated[Dxa, Default(Dxa.AUTO)]

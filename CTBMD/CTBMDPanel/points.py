@@ -7,6 +7,8 @@ from CTBMDLib.levels import LUMBAR, ORDER
 
 COLOR = (1.0, 0.8, 0.2)
 LEFT_OUT_COLOR = (0.6, 0.6, 0.6)
+LENGTHWISE_COLOR = (0.95, 0.95, 0.95)
+"""Of projected points, which Slicer draws all alike; the planes tell which are in use."""
 
 
 def createNode():
@@ -21,7 +23,7 @@ def createNode():
     _setUp(lengthwise)
     lengthwise.SetSliceProjection(True)
     # Slicer draws all projected points in the one colour of those that are not selected.
-    lengthwise.SetColor(*COLOR)
+    lengthwise.SetColor(*LENGTHWISE_COLOR)
     lengthwise.SetSliceProjectionOpacity(1.0)
     lengthwise.SetVisibility3D(False)
     for name in ("Yellow", "Green"):
@@ -52,10 +54,11 @@ def defined(node):
     return result
 
 
-def write(node, selection):
+def write(node, selection, hidden=()):
     """Make the placed control points those of the selection, touching only what differs.
 
-    A point that is just being placed with the mouse is left alone.
+    A point that is just being placed with the mouse is left alone. Those of the
+    levels named in `hidden` are there and not seen.
     """
     wanted = {item.level: item for item in selection}
     with slicer.util.NodeModify(node):
@@ -74,6 +77,8 @@ def write(node, selection):
                 node.SetNthControlPointPositionWorld(index, *item.ras)
             if node.GetNthControlPointSelected(index) != item.included:
                 node.SetNthControlPointSelected(index, item.included)
+            if node.GetNthControlPointVisibility(index) != (label not in hidden):
+                node.SetNthControlPointVisibility(index, label not in hidden)
 
 
 def freeName(taken, wished=None):

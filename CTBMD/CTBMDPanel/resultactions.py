@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LevelSelection
 
-from . import exporting
+from . import exporting, sentences
 from .words import reveal
 
 
@@ -47,9 +47,11 @@ class ResultActions:
                     modelFolder=parameters.modelFolder,
                     device=parameters.device.value,
                     dxa=parameters.dxa.code,
+                    kvp=self.state.statedKvp(),
+                    age=self.state.statedAge(),
                 )
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
 
         def onDone(result):
@@ -66,8 +68,13 @@ class ResultActions:
         if table is None:
             table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Bone density"))
         self.logic.fillTable(table, result)
+        first = self.state.result is None
         self.state.setResult(result, inputs, table)
         self.ui.resultsSection.setProperty("collapsed", False)
+        if first:
+            # Levels and results are seen together where what is done with makes room.
+            for section in (self.ui.volumeSection, self.ui.settingsSection):
+                section.setProperty("collapsed", True)
         # The widgets get their new places when the event loop has run.
         qt.QTimer.singleShot(0, self._reveal)
 
@@ -85,8 +92,9 @@ class ResultActions:
         try:
             self.logic.export(result, path, overwrite)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
+        exporting.remember(path)
         say(_("Saved '{path}'.").format(path=path))
 
     def onCopy(self):

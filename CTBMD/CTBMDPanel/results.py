@@ -53,9 +53,6 @@ def columns():
     ]
 
 
-READ = ("bmd_g_cm2", "interval", "t_score", "trabecular_hu")
-"""Columns that the panel shows beside the vertebra's name; findings are in words below."""
-
 _DECIMALS = {
     "bmd_g_cm2": 3,
     "bmd_low": 3,
@@ -112,18 +109,6 @@ def _words(name, value):
     return words.get(name, {}).get(value, value)
 
 
-def shownColumns(node):
-    """Indices of the columns of a table node that the panel shows: those to read, not empty."""
-    names = [column[0] for column in columns()]
-    table = node.GetTable()
-    return [
-        index
-        for index in map(names.index, READ)
-        if index < node.GetNumberOfColumns()
-        and any(table.GetValue(row, index).ToString() for row in range(node.GetNumberOfRows()))
-    ]
-
-
 def summary(result):
     """The L1-L4 value in one sentence, or why there is none."""
     total = result.total
@@ -153,16 +138,6 @@ def summary(result):
     return text
 
 
-def findings(result):
-    """The findings in words, warnings first, and the disclaimer."""
-    ordered = sorted(result.findings, key=lambda item: item.severity != "warning")
-    texts = []
-    for item in ordered:
-        if item.text not in texts:
-            texts.append(item.text)
-    return "\n".join([*(f"• {text}" for text in texts), result.disclaimer])
-
-
 def report(result):
     """A text report to file or to paste."""
     return export.report_text(result)
@@ -190,7 +165,8 @@ def staleReason(inputs, now, imageChanged):
     Parameters
     ----------
     inputs, now : dict
-        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`, `dxa`; those of
+        `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`, `dxa`,
+        `kvp`, `age`; those of
         the estimate and those of the panel.
     imageChanged : bool
         The voxels were changed after the estimate.
@@ -208,8 +184,10 @@ def staleReason(inputs, now, imageChanged):
         return _("Out of date: the slices have changed since this estimate; {again}.").format(
             again=again
         )
-    # Scenes of before have no DXA device in them: it was the automatic one.
-    if any(now[key] != inputs.get(key) for key in ("sex", "reference", "model", "dxa")):
+    # Scenes of before have not all of them: it was the automatic device, and the header's facts.
+    settings = ("sex", "reference", "model", "dxa", "kvp", "age")
+    inputs = {"dxa": None, **inputs}
+    if any(now[key] != inputs.get(key, now[key]) for key in settings):
         return _("Out of date: the settings have changed since this estimate; {again}.").format(
             again=again
         )

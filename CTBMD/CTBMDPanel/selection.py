@@ -5,19 +5,23 @@ parameter node is what a saved scene keeps, and the control points are what a
 person sees and drags.
 """
 
+import copy
+
 import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import MEASURED, LevelSelection
+from CTBMDLib.levels import MEASURED, ORDER, LevelSelection
 
-from . import points
+from . import points, sentences
 from .signal import Signal
 
 SAME_MM = 0.02
 """Positions closer than this are equal: the JSON keeps 0.01 mm."""
+USUAL_HEIGHT_MM = 27.0
+"""Height of a lumbar body whose own is not known."""
 
 
 class SelectionController(VTKObservationMixin):
@@ -28,6 +32,14 @@ class SelectionController(VTKObservationMixin):
     changed() : the selection is another one than before.
     dragging(level, ras) : a point is being dragged; the edit follows on release.
     refused(sentence) : an edit was not possible.
+
+    Attributes
+    ----------
+    selection : LevelSelection
+    said : str
+        What the last edit did where it is not plain to see, or ''.
+    wishedName : str or None
+        What a point is called that is placed without a name.
     """
 
     def __init__(self):
@@ -40,7 +52,9 @@ class SelectionController(VTKObservationMixin):
         self._refused = None
         self._parameterNode = None
         self._pointsNode = None
-        self._earlier = []
+        self.said = ""
+        self._past, self._future = [], []
+        self._hidden = ()
         self._ofVolumes = {}
         self._writing = False
         self._interacting = False
@@ -50,7 +64,8 @@ class SelectionController(VTKObservationMixin):
         """Show the state of a parameter node; None lets go of the scene."""
         self._observePoints(None)
         self._parameterNode = parameterNode
-        self._earlier = []
+        self.said = ""
+        self._past, self._future = [], []
         self._ofVolumes = {}
         self._interacting = False
         self.selection = LevelSelection()
@@ -68,18 +83,15 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode.levels != self._kept():
             self._read()
             self.changed.emit()
+        elif self.hidden() != self._hidden:
+            self._commit(self.said)
 
     def _kept(self):
         empty = not self.selection.levels and not self.selection.findings
         return "" if empty else self.selection.to_json()
 
     def _read(self):
-        text = self._parameterNode.levels
-        try:
-            self.selection = LevelSelection.from_json(text) if text else LevelSelection()
-        except CTBMDError as error:
-            self.selection = LevelSelection()
-            self.refused.emit(str(error))
+        self.selection = self._fromText(self._parameterNode.levels)
         node = self._parameterNode.levelPoints
         self._observePoints(node)
         if node is None:
@@ -101,46 +113,99 @@ class SelectionController(VTKObservationMixin):
     def replace(self, selection):
         """Take another selection; undo brings the present one back."""
         if self.selection.levels:
-            self._earlier.append(self.selection)
+            self._remember(self.selection)
         self.selection = selection
         self._commit()
 
-    def switchVolume(self, old, new):
+    def switchVolume(self, old, new, kept=""):
         """Another volume is chosen: its own levels, as they were when it was left.
 
         Parameters
         ----------
         old, new : str or None
             Node IDs.
+        kept : str
+            The levels of the new one as JSON, where it was left in another session.
         """
-        self._ofVolumes[old] = self.selection, self._earlier
-        self.selection, self._earlier = self._ofVolumes.get(new, (LevelSelection(), []))
+        self._ofVolumes[old] = self.selection, self._past, self._future
+        if new not in self._ofVolumes:
+            self._ofVolumes[new] = self._fromText(kept), [], []
+        self.selection, self._past, self._future = self._ofVolumes[new]
         self._commit()
 
-    def edit(self, name, *arguments):
-        """Call an edit of LevelSelection by name; False where it is refused."""
+    def _fromText(self, text):
+        try:
+            return LevelSelection.from_json(text) if text else LevelSelection()
+        except CTBMDError as error:
+            self.refused.emit(sentences.of(error))
+            return LevelSelection()
+
+    def edit(self, name, *arguments, said=""):
+        """Call an edit of LevelSelection by name; False where it is refused.
+
+        `said` is what to tell of it where it is not plain to see.
+        """
+        before = copy.copy(self.selection)
         try:
             getattr(self.selection, name)(*arguments)
         except CTBMDError as error:
-            self.refused.emit(str(error))
+            self.refused.emit(sentences.of(error))
             return False
-        self._commit()
+        if self.selection != before:
+            self._remember(before)
+            self._commit(said)
         return True
+
+    def useSlice(self, level, s_mm):
+        """Take a level at S = `s_mm`: along its body's axis inside the body, beyond along the spine.
+
+        The axis of one body says nothing of where its neighbours are: followed
+        over two vertebrae it leaves the spine.
+        """
+        item = self.selection[level]
+        reach = 0.5 * (item.height_mm or USUAL_HEIGHT_MM)
+        if abs(s_mm - item.ras[2]) <= reach:
+            return self.edit("use_slice", level, s_mm)
+        return self.edit("move", level, self.positionAt(s_mm, item.ras))
+
+    def shift(self, steps):
+        """Every level takes another name; what was renamed is said."""
+        old = [item.level for item in self.selection]
+        indices = [ORDER.index(level) + steps for level in old]
+        new = [ORDER[i] if 0 <= i < len(ORDER) else "" for i in indices]
+        return self.edit("shift", steps, said=renamed(old, new))
+
+    def rename(self, level, name):
+        """A level takes another name."""
+        return self.edit("relabel", level, name, said=renamed([level], [name]))
 
     def undo(self):
         """Take the last edit back, or the last selection that was replaced."""
-        if self.selection.can_undo:
-            self.selection.undo()
-        elif self._earlier:
-            self.selection = self._earlier.pop()
-        else:
-            return
-        self._commit()
+        self._step(self._past, self._future)
+
+    def redo(self):
+        """Make the edit again that was taken back last."""
+        self._step(self._future, self._past)
+
+    def _step(self, source, target):
+        if source:
+            target.append(self.selection)
+            self.selection = source.pop()
+            self._commit()
+
+    def _remember(self, selection):
+        self._past.append(copy.copy(selection))
+        self._future = []
 
     @property
     def canUndo(self):
         """Whether there is something to take back."""
-        return self.selection.can_undo or bool(self._earlier)
+        return bool(self._past)
+
+    @property
+    def canRedo(self):
+        """Whether there is something that was taken back."""
+        return bool(self._future)
 
     def positionAt(self, s_mm, fallback):
         """RAS for a new level at S = `s_mm`: on the line of its neighbours.
@@ -163,6 +228,12 @@ class SelectionController(VTKObservationMixin):
         t = (s_mm - low[2]) / (high[2] - low[2])
         return (low[0] + t * (high[0] - low[0]), low[1] + t * (high[1] - low[1]), s_mm)
 
+    def hidden(self):
+        """Names of the levels that are not to be seen: neither L1-L4 nor in use, where a person wants so."""
+        if self._parameterNode is None or self._parameterNode.showOthers:
+            return ()
+        return tuple(x.level for x in self.selection if not (x.included or x.level in MEASURED))
+
     def measurable(self):
         """Whether at least one included level of L1-L4 is there."""
         return any(item.included and item.level in MEASURED for item in self.selection)
@@ -174,7 +245,8 @@ class SelectionController(VTKObservationMixin):
         ]
 
     # -- to the scene ------------------------------------------------------------
-    def _commit(self):
+    def _commit(self, said=""):
+        self.said = said
         self._write()
         self.changed.emit()
 
@@ -182,12 +254,13 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode is None:
             return
         self._writing = True
+        self._hidden = self.hidden()
         try:
             node = self._parameterNode.levelPoints
             if node is None and self.selection.levels:
                 node = points.createNode()
             if node is not None:
-                points.write(node, self.selection)
+                points.write(node, self.selection, self._hidden)
             with slicer.util.NodeModify(self._parameterNode):
                 self._parameterNode.levelPoints = node
                 self._parameterNode.levels = self._kept()
@@ -253,10 +326,13 @@ class SelectionController(VTKObservationMixin):
                 node.SetNthControlPointLabel(index, name)
             finally:
                 self._writing = False
+        before = copy.copy(self.selection)
         try:
             changed = self.selection.update_from_points(named.items())
         except CTBMDError as error:
-            changed, refused = False, str(error)
+            changed, refused = False, sentences.of(error)
+        if changed:
+            self._remember(before)
         if refused:
             if not self._refused:
                 qt.QTimer.singleShot(0, self._takeBack)
@@ -270,3 +346,9 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode is not None:
             self._commit()
             self.refused.emit(sentence)
+
+
+def renamed(old, new):
+    """What was renamed, from head to feet, as a sentence."""
+    pairs = [_("{old} is now {new}").format(old=a, new=b) for a, b in zip(old, new, strict=True)]
+    return _("Renamed: {what}.").format(what=", ".join(pairs))

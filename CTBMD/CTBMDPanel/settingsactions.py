@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
 
-from . import pytorch, sample, views
+from . import pytorch, sample, sentences, views
 from .signal import Signal
 
 
@@ -29,6 +29,7 @@ class SettingsActions:
         self.ui, self.state, self.logic = ui, state, logic
         self.installed = Signal()
         ui.sampleButton.clicked.connect(self.onLoadSample)
+        ui.boneWindowButton.clicked.connect(self.onBoneWindow)
         ui.referenceCombo.currentIndexChanged.connect(self.onReference)
         ui.referenceFileButton.clicked.connect(self.onReferenceFile)
         ui.modelPathEdit.currentPathChanged.connect(self.onModelFolder)
@@ -42,10 +43,15 @@ class SettingsActions:
             with slicer.util.WaitCursor():
                 node = sample.load()
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         self.state.parameterNode.inputVolume = node
         views.showVolume(node)
+
+    def onBoneWindow(self):
+        """Show the CT with a bone window."""
+        if self.state.volumeNode is not None:
+            views.boneWindow(self.state.volumeNode)
 
     def onReference(self, index=None):
         """A reference table was chosen from the list."""
@@ -63,7 +69,7 @@ class SettingsActions:
         try:
             self.logic.reference(path)
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
             return
         self.state.parameterNode.referenceTable = path
 
@@ -82,6 +88,6 @@ class SettingsActions:
         try:
             pytorch.install()
         except CTBMDError as error:
-            self.state.refused.emit(str(error))
+            self.state.refused.emit(sentences.of(error))
         self.installed.emit()
         self.state.changed.emit()

@@ -4,7 +4,10 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from . import results, volumes
+from CTBMDLib.bmd.quality import check_selection
+from CTBMDLib.volume import Acquisition
+
+from . import cases, marks, results, segmentations, volumes
 from .parameters import Sex
 from .selection import SelectionController
 from .signal import Signal
@@ -47,6 +50,7 @@ class PanelState(VTKObservationMixin):
         self.result = None
         self._inputs = self._resultText = None
         self._volumeID = self._voxelTime = self._identity = None
+        self._voxelTimes = {}
 
     def disconnectAll(self):
         """Nobody is told anything any more."""
@@ -68,6 +72,7 @@ class PanelState(VTKObservationMixin):
         self.removeObservers()
         self._volumeObserver.removeObservers()
         self.volumeNode = self._volumeID = None
+        self._voxelTimes = {}
         self.result = self._inputs = self._resultText = None
         self.parameterNode = parameterNode
         self.volumeChanged.emit()
@@ -77,7 +82,7 @@ class PanelState(VTKObservationMixin):
                 parameterNode.inputVolume = volumes.firstVolume()
             self._observeVolume(parameterNode.inputVolume)
             if not chosen:
-                self._adoptSex()
+                self._adoptFacts()
             node = parameterNode.parameterNode
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
         self.controller.setParameterNode(parameterNode)
@@ -113,18 +118,51 @@ class PanelState(VTKObservationMixin):
         observe(node, vtk.vtkCommand.ModifiedEvent, self._onVolumeModified)
 
     def _onOtherVolume(self, node):
-        """Another CT is chosen: its own sex, its own levels."""
+        """Another CT is chosen: its own facts, levels and results."""
         self.replaced.emit()
-        old = self._volumeID
+        old, parameters = self._volumeID, self.parameterNode
+        if self.volumeNode is not None:
+            cases.keep(self.volumeNode, parameters)
+            self._voxelTimes[old] = self._voxelTime
+            segmentations.remember(self.volumeNode, parameters.segmentation)
         self._observeVolume(node)
-        self._adoptSex()
-        self.controller.switchVolume(old, self._volumeID)
+        case = cases.kept(node)
+        with slicer.util.NodeModify(parameters):
+            # Another CT's segmentation is let go: its levels would lie anywhere in this one.
+            parameters.segmentation = segmentations.remembered(node)
+            if node is not None:
+                self._restore(node, case)
+        self.controller.switchVolume(old, self._volumeID, case["levels"] if case else "")
         self.volumeChosen.emit(node)
         self.refresh()
 
-    def _adoptSex(self):
-        code = None if self.volumeNode is None else volumes.acquisition(self.volumeNode).sex
-        self.parameterNode.sex = Sex.fromCode(code)
+    def _restore(self, node, case):
+        """Settings and results of a CT as they were when it was left, or the header's facts."""
+        parameters = self.parameterNode
+        if case is None:
+            parameters.result, parameters.imageChanged = "", False
+            self._adoptFacts()
+        else:
+            cases.restore(node, case, parameters)
+            if self._voxelTimes.get(self._volumeID, self._voxelTime) != self._voxelTime:
+                parameters.imageChanged = True
+        table = parameters.resultTable
+        if table is not None:
+            result, _inputs = results.fromText(parameters.result)
+            if result is None:
+                table.RemoveAllColumns()
+            else:
+                results.fillTable(table, result)
+
+    def _adoptFacts(self):
+        """Sex, age and tube voltage of the header; unknown where it is silent."""
+        facts = Acquisition()
+        if self.volumeNode is not None:
+            facts = volumes.acquisition(self.volumeNode)
+        with slicer.util.NodeModify(self.parameterNode):
+            self.parameterNode.sex = Sex.fromCode(facts.sex)
+            self.parameterNode.age = -1 if facts.age_years is None else int(facts.age_years)
+            self.parameterNode.kvp = round(facts.kvp or 0)
 
     def _onVolumeModified(self, caller=None, event=None):
         """Voxels, name or attributes: a DICOM volume gets its identifiers after it is added."""
@@ -137,13 +175,33 @@ class PanelState(VTKObservationMixin):
                 self.parameterNode.imageChanged = True
         elif not renamed:
             return
-        if renamed and self.parameterNode.sex == Sex.UNKNOWN:
-            self._adoptSex()
+        if renamed and not self._facts():
+            self._adoptFacts()
         self.changed.emit()
 
     def _onPlaceChanged(self, caller=None, event=None):
         self.volumeChanged.emit()
         self.changed.emit()
+
+    def _facts(self):
+        """Whether anything is chosen or known of sex, age and tube voltage."""
+        parameters = self.parameterNode
+        return parameters.sex != Sex.UNKNOWN or parameters.age >= 0 or parameters.kvp > 0
+
+    def statedKvp(self):
+        """The tube voltage where a person states another than the header, kV, or None."""
+        stated = self.parameterNode.kvp
+        known = volumes.acquisition(self.volumeNode).kvp if self.volumeNode is not None else None
+        return None if not stated or (known and round(known) == stated) else float(stated)
+
+    def statedAge(self):
+        """The age in years where a person states another than the header, or None."""
+        stated = self.parameterNode.age
+        known = None
+        if self.volumeNode is not None:
+            known = volumes.acquisition(self.volumeNode).age_years
+        same = known is not None and int(known) == stated
+        return None if stated < 0 or same else float(stated)
 
     # -- result -----------------------------------------------------------------------
     def inputs(self):
@@ -158,6 +216,8 @@ class PanelState(VTKObservationMixin):
             "reference": parameters.referenceTable,
             "model": parameters.modelFolder,
             "dxa": parameters.dxa.code,
+            "kvp": parameters.kvp,
+            "age": parameters.age,
         }
 
     def setResult(self, result, inputs, table):
@@ -179,6 +239,16 @@ class PanelState(VTKObservationMixin):
         if all(now[key] == self._inputs[key] for key in ("name", "geometry", "levels")):
             self._inputs = {**self._inputs, "volume": now["volume"]}
             self.parameterNode.result = results.toText(self.result, self._inputs)
+
+    def findings(self):
+        """What is to be said of the levels as they are now: {level or None: [finding]}.
+
+        What the estimate said of the images is among it while its results are not out of date.
+        """
+        found = check_selection(self.controller.selection)
+        if self.result is not None and not self.staleReason():
+            found = self.result.findings
+        return marks.byLevel(found)
 
     def staleReason(self):
         """Why the results no longer fit what is chosen, or ''."""

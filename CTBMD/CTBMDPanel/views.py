@@ -3,6 +3,10 @@
 import slicer
 import vtk
 
+BONE_WINDOW = (700.0, 150.0)
+"""Window and level in HU."""
+WINDOWED = "CTBMD.BoneWindow"
+"""Attribute of a CT that has had its bone window."""
 STEPS_PER_MM = 10
 """Steps of the panel's slice slider, which counts in whole numbers."""
 
@@ -42,10 +46,46 @@ def jumpTo(ras, axialOnly=False):
     )
 
 
+def showMidline(places):
+    """Sagittal and coronal views through the middle of some places in RAS mm; none changes nothing."""
+    if not places:
+        return
+    r, a, s = (sorted(axis)[len(axis) // 2] for axis in zip(*places, strict=True))
+    for name in ("Yellow", "Green"):
+        node = slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{name}")
+        if node is not None:
+            node.JumpSliceByOffsetting(r, a, s)
+
+
 def showVolume(node):
-    """Show a volume in the slice views; None changes nothing."""
+    """Show a volume in the slice views, the first time with a bone window; None changes nothing."""
     if node is not None:
+        boneWindowOnce(node)
         slicer.util.setSliceViewerLayers(background=node, fit=True)
+        reset3D()
+
+
+def reset3D():
+    """Let the 3-D views look at what is there: after another CT they may look past it."""
+    manager = slicer.app.layoutManager()
+    if manager is not None:
+        manager.resetThreeDViews()
+
+
+def boneWindow(node):
+    """Show a CT with bone and soft tissue both to be told, as window 700 and level 150."""
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(*BONE_WINDOW)
+    node.SetAttribute(WINDOWED, "yes")
+
+
+def boneWindowOnce(node):
+    """The bone window for a CT that has not had it: what a person sets afterwards stays."""
+    if node is not None and node.GetAttribute(WINDOWED) is None and node.GetImageData() is not None:
+        boneWindow(node)
 
 
 def sRange(volumeNode):

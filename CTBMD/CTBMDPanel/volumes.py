@@ -140,17 +140,8 @@ def acquisition(node):
             return Acquisition(**{k: v for k, v in json.loads(kept).items() if k in known})
         except (ValueError, TypeError, AttributeError):
             logging.warning("CTBMD: the scan facts kept with %s are not readable", node.GetName())
-    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or not database:
-        return Acquisition()
-    path = database.fileForInstance(uids[0])
-    if not path:
-        return Acquisition()
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception:  # moved, deleted or damaged since it was imported: then it is unknown
-        logging.warning("CTBMD: the DICOM file of %s cannot be read", node.GetName())
+    header = headerOf(instanceUIDs(node))
+    if header is None:
         return Acquisition()
     groups = [
         item
@@ -158,6 +149,24 @@ def acquisition(node):
         for item in (headers.get(header, name) or [])[:1]
     ]
     return headers.acquisition(header, groups)
+
+
+def instanceUIDs(node):
+    """SOP Instance UIDs of the DICOM files that a node was loaded from, [] where it was not."""
+    return (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+
+
+def headerOf(uids):
+    """Header of the first of some instances, from Slicer's DICOM database; None without it."""
+    database = getattr(slicer, "dicomDatabase", None)
+    path = database.fileForInstance(uids[0]) if uids and database else ""
+    if not path:
+        return None
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except Exception:  # moved, deleted or damaged since it was imported: then it is unknown
+        logging.warning("CTBMD: the DICOM file '%s' cannot be read", path)
+        return None
 
 
 def facts(volume):
@@ -181,17 +190,32 @@ def facts(volume):
     return ", ".join(parts) + "."
 
 
+def whyUnknown(node):
+    """Why facts about a CT are unknown, and what to do; '' where nothing of use is unknown."""
+    known = acquisition(node)
+    if known.kvp and known.sex and known.age_years is not None:
+        return ""
+    fill = _("Enter what you know under '3. Bone density', Settings.")
+    if node.GetAttribute(ACQUISITION):
+        return _("What is unknown here is not in the file that was loaded.") + " " + fill
+    if not instanceUIDs(node):
+        return _(
+            "This CT was not loaded by the DICOM module (NIfTI, NRRD and plain volumes say nothing "
+            "of the scan): load its DICOM files there, or enter what you know under '3. Bone "
+            "density', Settings."
+        )
+    if headerOf(instanceUIDs(node)) is None:
+        return _(
+            "Slicer's DICOM database does not have the files of this CT any more: import them again, "
+            "or enter what you know under '3. Bone density', Settings."
+        )
+    return _("What is unknown here is not in the DICOM header.") + " " + fill
+
+
 def addVolumeNode(volume):
     """Put a CTVolume into the scene as a scalar volume; facts go with it."""
     node = slicer.util.addVolumeFromArray(
         np.ascontiguousarray(volume.hu), volume.ijk_to_ras, volume.name, "vtkMRMLScalarVolumeNode"
     )
     node.SetAttribute(ACQUISITION, json.dumps(dataclasses.asdict(volume.acquisition)))
-    display = node.GetDisplayNode()
-    if display is None:
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-    if display is not None:
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(700, 150)  # bone and soft tissue both to be seen
     return node

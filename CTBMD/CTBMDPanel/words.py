@@ -8,6 +8,11 @@ def setText(label, text):
     label.setVisible(bool(text))
 
 
+def shortened(text, most=26):
+    """A name that fits the title of a section, which would else widen the panel."""
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
+
+
 def reveal(*widgets):
     """Scroll the module panel so that the widgets are seen, the last one for certain."""
     area = widgets[0].parent()

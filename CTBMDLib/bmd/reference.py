@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dxa import device_named, maker
-from ..errors import CTBMDError
+from ..errors import CTBMDError, shown
 from ..safefile import cannot_be_read
 
 FOLDER = Path(__file__).resolve().parents[1] / "References"
@@ -127,7 +127,7 @@ class ReferenceTable:
             )
         if device_named(self.device) != name:
             raise CTBMDError(
-                f"The reference table '{self.name}' is of DXA by {self.device} and the values are those "
+                f"The reference table '{self.name}' is of DXA by {shown(self.device)} and the values are those "
                 f"of a {maker(name)}; choose a table of a {maker(name)}, or none.",
                 "reference-device",
             )
@@ -158,7 +158,9 @@ def _row(row: Any, number: int, path: Path) -> dict[str, Any]:
     if row.get("sex") not in ("F", "M"):
         raise CTBMDError(f"{where} must have the sex 'F' or 'M'.", "reference-row")
     if row.get("region") not in ("L1", "L2", "L3", "L4", "L5", "L1-L4", "L2-L4"):
-        raise CTBMDError(f"{where} has an unknown region '{row.get('region')}'.", "reference-row")
+        raise CTBMDError(
+            f"{where} has an unknown region '{shown(row.get('region'))}'.", "reference-row"
+        )
     for key, high in (("mean", 3.0), ("sd", 1.0)):
         value = row.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < high:

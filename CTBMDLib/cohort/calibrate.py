@@ -20,7 +20,7 @@ from ..bmd.estimate import estimate
 from ..bmd.interval import conformal_quantile, interval_for, rescaled_half_widths, scaled_quantiles
 from ..bmd.result import BMDResult
 from ..dxa import common_device, device_named, maker
-from ..errors import CTBMDError
+from ..errors import CTBMDError, shown
 from ..model.bundle import ModelBundle, save_bundle
 from ..progress import Progress, Report, ShouldCancel
 from .like import like_dxa
@@ -257,7 +257,7 @@ def site_device(pairs: Sequence[Pair], dxa: str | None) -> str | None:
     for pair in pairs:
         if device_named(pair.dxa_device) not in (None, dxa):
             raise CTBMDError(
-                f"The DXA is said to be of a {maker(dxa)}, and the table names '{pair.dxa_device}' for "
+                f"The DXA is said to be of a {maker(dxa)}, and the table names '{shown(pair.dxa_device)}' for "
                 f"{pair.case}; correct one of the two.",
                 "dxa-contradicts",
             )

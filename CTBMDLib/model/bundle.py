@@ -16,7 +16,7 @@ import numpy as np
 
 from ..dxa import DEVICES as DXA_DEVICES
 from ..dxa import device_of
-from ..errors import CTBMDError
+from ..errors import CTBMDError, shown
 from ..resources import resource_folder
 from ..safefile import not_written, write_bytes
 from ..weights import CARD, MAX_BYTES, SIGNATURE, WEIGHTS, card_digest, read_weights
@@ -300,19 +300,19 @@ def _check(card: dict[str, Any], path: Path) -> None:
             )
     if card["architecture"] != ARCHITECTURE:
         raise CTBMDError(
-            f"The model in '{folder}' is a network of type '{card['architecture']}', which this "
+            f"The model in '{folder}' is a network of type '{shown(card['architecture'])}', which this "
             f"version does not know; it runs '{ARCHITECTURE}'.",
             "card-architecture",
         )
     if card["population"] not in POPULATIONS:
         raise CTBMDError(
-            f"The model card '{path}' names the population '{card['population']}'; it must be one "
+            f"The model card '{path}' names the population '{shown(card['population'])}'; it must be one "
             f"of {', '.join(POPULATIONS)}.",
             "card-population",
         )
     if not 1 <= card["members"] <= MAX_MEMBERS:
         raise CTBMDError(
-            f"The model card '{path}' names {card['members']} members; 1 to {MAX_MEMBERS} can be.",
+            f"The model card '{path}' names {shown(card['members'])} members; 1 to {MAX_MEMBERS} can be.",
             "card-members",
         )
     _check_texts(card, path)
@@ -344,7 +344,7 @@ def _check_dxa(card: dict[str, Any], path: Path) -> None:
     unsaid = "dxa_device" not in card or (device is None and of_a_site)
     if not unsaid and not (isinstance(device, str) and device in DXA_DEVICES):
         raise CTBMDError(
-            f"The model card '{path}' names the DXA device '{device}'; it must be one of "
+            f"The model card '{path}' names the DXA device '{shown(device)}'; it must be one of "
             f"{', '.join(DXA_DEVICES)}.",
             "card-dxa-device",
         )

@@ -303,6 +303,12 @@ def read_image(path: Path) -> DicomImage:
     )
 
 
+def packed(data: pydicom.Dataset) -> bool:
+    """Whether the pixels of a whole DICOM file are compressed."""
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    return syntax is not None and syntax not in _PLAIN and isinstance(get(data, "PixelData"), bytes)
+
+
 def pixel_facts(data: pydicom.Dataset) -> tuple[float | None, float | None, str | None]:
     """BitsStored, PixelPaddingValue and the name of the compression of a whole DICOM file."""
     syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)

@@ -14,8 +14,9 @@ from scipy import ndimage
 from ..errors import CTBMDError
 from ..progress import Progress
 from ..volume import AIR_HU
+from .codestream import fits
 from .files import shown_name
-from .headers import Frame, Stored, pixel_facts
+from .headers import Frame, Stored, packed, pixel_facts
 from .hounsfield import compact
 from .quiet import no_stderr
 from .streams import cut
@@ -158,6 +159,8 @@ def _planes(
             f"The file '{name}' has no pixel data; export the images, not only their headers.",
             "no-pixel-data",
         )
+    if packed(data) and not fits(data.PixelData, *shape):
+        raise cut(name)
     pixels = _decoded(data, name)
     wanted = [frames[k].index or 0 for k in places]
     if pixels.shape[1:] != shape or max(wanted) >= len(pixels):

@@ -17,6 +17,7 @@ MIN_SLICES = 3
 MAX_GANTRY_TILT = 35.0  # degrees; gantries tilt by up to 30
 MIN_DRIFT = 0.005  # sideways drift over distance: 0.3 degrees, 2 mm over 40 cm
 MAX_PIXEL_MM = 20
+MAX_POSITION_MM = 1e5  # no table reaches there
 
 
 class Problem(NamedTuple):
@@ -165,6 +166,12 @@ def _header_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
             "The images do not say where they lie in the patient (position, orientation or pixel spacing is missing); export the original CT series.",
             "no position in the patient",
             "no-position",
+        )
+    if any(abs(x) > MAX_POSITION_MM for f in frames for x in f.position or ()):
+        yield Problem(
+            "The positions in the header cannot be right; export the original CT series.",
+            "broken positions",
+            "broken-position",
         )
     row, column = row_and_column(first)
     if (

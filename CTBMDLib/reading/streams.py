@@ -17,6 +17,9 @@ from ..progress import Progress
 MAX_RATIO = 1200
 """No deflate stream grows by more (its limit is 1032); a header that asks for more is false."""
 
+MAX_POSITION_MM = 1e5
+"""No scan lies farther from the origin; a header that says so is damaged."""
+
 _CHUNK = 8 << 20
 _BROKEN = (OSError, EOFError, zlib.error, ValueError)
 
@@ -132,6 +135,7 @@ def checked_matrix(matrix: np.ndarray, path: Path) -> np.ndarray:
     with np.errstate(all="ignore"):
         spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
+        fine = fine and np.abs(matrix[:3, 3]).max() < MAX_POSITION_MM
     if not fine:
         raise CTBMDError(
             f"The voxel size or position in the header of '{path.name}' cannot be right; export it again.",

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.safefile import write_text, write_with
 from CTBMDLib.spine import evidence as ev
 
 from .features import UNKNOWN, features, is_transitional
@@ -265,7 +266,9 @@ def main(arguments=None) -> int:
     for name in ev.DILATIONS:
         weights.update(train(rows, name, options.steps))
     options.output.mkdir(parents=True, exist_ok=True)
-    np.savez(options.output / "weights.npz", **weights)
+    write_with(
+        options.output / "weights.npz", lambda file: np.savez(file, **weights), overwrite=True
+    )
     strange = sum(map(is_transitional, [*seeds, *steep]))
     told = [f"seeds {' and '.join(map(_span, ranges))}"]
     if steep:
@@ -284,7 +287,7 @@ def main(arguments=None) -> int:
     }
     content = (options.output / "weights.npz").read_bytes()
     card["weights_sha256"] = hashlib.sha256(content).hexdigest()
-    (options.output / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_text(options.output / "card.json", json.dumps(card, indent=1) + "\n", overwrite=True)
     return 0
 
 

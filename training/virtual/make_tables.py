@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.safefile import write_text
+
 TABLES = Path(__file__).parent / "tables"
 ENERGIES_KEV = np.arange(20, 142, 2)
 KVP = (80, 90, 100, 110, 120, 130, 140)
@@ -74,8 +76,8 @@ def main() -> None:
     """The command line."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     TABLES.mkdir(exist_ok=True)
-    (TABLES / "attenuation.csv").write_text("\n".join(attenuation_rows()) + "\n")
-    (TABLES / "spectra.csv").write_text("\n".join(spectrum_rows()) + "\n")
+    write_text(TABLES / "attenuation.csv", "\n".join(attenuation_rows()) + "\n", overwrite=True)
+    write_text(TABLES / "spectra.csv", "\n".join(spectrum_rows()) + "\n", overwrite=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.safefile import write_text
+
 from .anatomy import LEVELS, make_scene
 from .dicom import Header, dicom_bytes
 from .dxa import measure
@@ -138,7 +140,7 @@ def write_sample(folder=OUTPUT, progress=None) -> Path:
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data, compresslevel=9)
     facts["zip_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / f"{NAME}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_text(folder / f"{NAME}.json", json.dumps(facts, indent=1) + "\n", overwrite=True)
     return path
 
 

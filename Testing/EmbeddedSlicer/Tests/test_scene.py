@@ -492,3 +492,51 @@ def test_modules_by_name(slicer, example):
 
 def test_resource_path(example):
     assert example.resourcePath("UI/Example.ui").endswith("Example/Resources/UI/Example.ui")
+
+
+# -- layouts and plots ---------------------------------------------------------------
+SLICES = "".join(
+    f'<item><view class="vtkMRMLSliceNode" singletontag="{name}"/></item>'
+    for name in ("Yellow", "Red")
+)
+PLOT = '<item><view class="vtkMRMLPlotViewNode" singletontag="PlotView1"/></item>'
+
+
+def test_a_described_layout_shows_its_views_and_no_others(slicer):
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    node.AddLayoutDescription(
+        777, f'<layout type="horizontal" split="true">{SLICES}{PLOT}</layout>'
+    )
+    changed = []
+    manager.layoutChanged.connect(changed.append)
+    manager.setLayout(777)
+    try:
+        assert manager.layout == 777 and changed == [777]
+        shown = [
+            testing.raw(manager.sliceWidget(x)).isVisible() for x in ("Yellow", "Red", "Green")
+        ]
+        assert shown == [True, True, False]
+        places = [testing.raw(manager.sliceWidget(x)).x() for x in ("Yellow", "Red")]
+        assert places == sorted(places)
+        assert testing.raw(manager.plotWidget(0)).isVisible() and manager.plotWidget(7) is None
+    finally:
+        manager.setLayout(3)
+    assert testing.raw(manager.sliceWidget("Green")).isVisible()
+    assert not testing.raw(manager.plotWidget(0)).isVisible()
+
+
+@pytest.mark.parametrize("view", ["vtkMRMLViewNode", "vtkMRMLTableViewNode"])
+def test_a_layout_with_views_that_are_not_made_raises(slicer, view):
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    number = 778 if view == "vtkMRMLViewNode" else 779
+    text = f'<layout type="vertical"><item><view class="{view}" singletontag="1"/></item></layout>'
+    node.AddLayoutDescription(number, text)
+    before = manager.layout
+    with pytest.raises(NotImplementedError, match=view):
+        manager.setLayout(number)
+    assert manager.layout == before
+    assert testing.raw(manager.sliceWidget("Red")).isVisible()
+    with pytest.raises(NotImplementedError, match="layout 780"):
+        manager.setLayout(780)

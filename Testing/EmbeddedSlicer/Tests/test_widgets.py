@@ -4,7 +4,6 @@ import enum
 import pathlib
 from typing import Annotated, Optional, Union
 
-import numpy as np
 import pytest
 
 testing = pytest.importorskip("EmbeddedSlicer.testing", exc_type=ImportError)
@@ -170,41 +169,6 @@ def test_cpp_only_methods_are_not_there(slicer, ctk):
             getattr(widget, name)
 
 
-# -- qMRMLTableView ----------------------------------------------------------------
-def test_table_view(slicer):
-    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Results")
-    slicer.util.updateTableFromArray(table, np.array([[1.5, 2.5], [3.5, 4.5]]), ["bmd", "hu"])
-    table.SetUseColumnTitleAsColumnHeader(True)
-    table.SetColumnTitle("bmd", "BMD")
-    table.SetColumnUnitLabel("bmd", "g/cm2")
-    table.SetLocked(True)
-    view = slicer.qMRMLTableView()
-    view.setMRMLScene(slicer.mrmlScene)
-    view.setMRMLTableNode(table)
-    model = view.tableModel()
-    assert view.mrmlTableNode() is table
-    assert (model.rowCount(), model.columnCount()) == (2, 2)
-    assert model.headerData(0, 1) == "BMD [g/cm2]" and model.headerData(1, 1) == "hu"
-    assert float(model.item(1, 0).text()) == 3.5
-    assert not model.item(0, 0).isEditable()
-    slicer.util.updateTableFromArray(table, np.array([[1.0, 2.0]]), ["bmd", "hu"])
-    assert model.rowCount() == 1
-    slicer.mrmlScene.Clear()
-    view.setMRMLTableNode(None)
-    assert model.rowCount() == 0
-
-
-@pytest.mark.parametrize("setter", ["SetLocked", "SetUseColumnTitleAsColumnHeader"])
-def test_table_view_refuses_what_it_does_not_show(slicer, setter):
-    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
-    slicer.util.updateTableFromArray(table, np.array([[1.0, 2.0]]), ["a", "b"])
-    table.SetLocked(True)
-    table.SetUseColumnTitleAsColumnHeader(True)
-    getattr(table, setter)(False)
-    with pytest.raises(NotImplementedError, match=setter):
-        slicer.qMRMLTableView().setMRMLTableNode(table)
-
-
 # -- CTK -----------------------------------------------------------------------
 def test_collapsible_button(qt, ctk):
     top = qt.QWidget()
@@ -280,7 +244,6 @@ MADE = [
     "ctkCollapsibleButton",
     "ctkPathLineEdit",
     "qMRMLNodeComboBox",
-    "qMRMLTableView",
     "QTableWidget",
     "QTreeWidget",
     "QTabWidget",
@@ -324,7 +287,7 @@ def test_ui_connections_pass_the_scene_on(slicer, tmp_path):
     link = CONNECTION.format(
         signal="mrmlSceneChanged(vtkMRMLScene*)", slot="setMRMLScene(vtkMRMLScene*)"
     )
-    form = load(slicer, tmp_path, ["qMRMLTableView"], link)
+    form = load(slicer, tmp_path, ["qMRMLWidget"], link)
     assert form.w0.mrmlScene() is None
     form.setMRMLScene(slicer.mrmlScene)
     assert form.w0.mrmlScene() is slicer.mrmlScene
@@ -424,7 +387,7 @@ def test_a_union_of_nodes_needs_none(slicer):
         Parameters(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
 
 
-@pytest.mark.parametrize("kind", [int, float, list[str], pathlib.Path, Annotated[str, "short"]])
+@pytest.mark.parametrize("kind", [float, list[str], pathlib.Path, Annotated[str, "short"]])
 def test_types_that_are_not_made_raise(slicer, kind):
     from slicer.parameterNodeWrapper import parameterNodeWrapper
 
@@ -468,6 +431,34 @@ def test_parameters_are_bound_to_widgets(slicer, wrapper, qt, ctk):
     p.colour = Colour.RED
     assert (p.invert, widgets["colour"].currentText) == (False, "blue")
     top.hide()
+
+
+def test_numbers_keep_their_range_and_a_spin_box_takes_it_over(slicer, qt):
+    """As in Slicer: without a range of the parameter, the spin box's own is lost."""
+    from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
+
+    @parameterNodeWrapper
+    class Parameters:
+        age: Annotated[int, Default(-1), WithinRange(-1, 130)]
+        count: int = 3
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    p = Parameters(node)
+    assert (p.age, p.count) == (-1, 3) and node.GetParameter("age") == "-1"
+    for value in (131, -2):
+        with pytest.raises(ValueError, match="within range"):
+            p.age = value
+    for value in (1.5, True, "4"):
+        with pytest.raises(TypeError):
+            p.count = value
+    ages, counts = qt.QSpinBox(), qt.QSpinBox()
+    p.connectParametersToGui({"age": ages, "count": counts})
+    assert (ages.minimum, ages.maximum) == (-1, 130)
+    assert (counts.minimum, counts.maximum) == (-(2**31), 2**31 - 1)
+    ages.setValue(63)
+    assert p.age == 63 and Parameters(node).age == 63
+    p.count = 7
+    assert counts.value == 7
 
 
 def test_what_slicer_does_not_bind_raises(slicer, wrapper, qt):

@@ -1,11 +1,18 @@
-"""The trabecular region: where it lies, how large it is, and when there is none."""
+"""The trabecular region where no walls can be told: an elliptic disc about the chosen point."""
 
 import numpy as np
 import pytest
 
+from CTBMDLib.bmd import roi
 from CTBMDLib.bmd.roi import trabecular_hu
 from CTBMDLib.levels import LevelSlice
 from CTBMDLib.volume import CTVolume
+
+
+@pytest.fixture(autouse=True)
+def no_walls(monkeypatch):
+    monkeypatch.setattr(roi, "find_body", lambda volume, item: None)
+
 
 CENTRE = (4.0, -30.0, 12.0)
 LEVEL = LevelSlice("L1", CENTRE)

@@ -93,7 +93,7 @@ def test_reload_reads_library_and_panel_again(tmp_path):
     assert "reloaded" in out
 
 
-@pytest.mark.parametrize("name", ["qMRMLWidget", "qMRMLTableView", "ctkPathLineEdit"])
+@pytest.mark.parametrize("name", ["qMRMLWidget", "qMRMLNodeComboBox", "ctkPathLineEdit"])
 def test_a_missing_widget_plugin_is_one_sentence(monkeypatch, name):
     """A .ui class without a plugin is a plain QWidget in Slicer; neither setup nor enter may fail."""
     gui.start()

@@ -2,9 +2,9 @@
 
 Parameters are written to the node as Slicer writes them (names, references,
 enum names, 'True' and 'False'), so that scenes pass between the two. Made are
-str, bool, enums, MRML nodes, unions and None, with Default; other types,
-validators and parameter packs are not, and raise when a class asks for them.
-Bound are node selectors, combo boxes of an enum and check boxes.
+str, bool, int, enums, MRML nodes, unions and None, with Default and WithinRange;
+other types, validators and parameter packs are not, and raise when a class asks
+for them. Bound are node selectors, combo boxes of an enum, check boxes and spin boxes.
 """
 
 import enum
@@ -16,7 +16,7 @@ import qt
 import slicer
 import vtk
 
-__all__ = ["Default", "SlicerParameterNamePropertyName", "parameterNodeWrapper"]
+__all__ = ["Default", "SlicerParameterNamePropertyName", "WithinRange", "parameterNodeWrapper"]
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
 
@@ -26,6 +26,19 @@ class Default:
 
     def __init__(self, value):
         self.value = value
+
+
+class WithinRange:
+    """The lowest and the highest value of a number; its spin box takes them over."""
+
+    def __init__(self, minimum, maximum):
+        self.minimum, self.maximum = minimum, maximum
+
+    def validate(self, value):
+        if not self.minimum <= value <= self.maximum:
+            raise ValueError(
+                f"Value must be within range [{self.minimum}, {self.maximum}], is {value}"
+            )
 
 
 # -- values in the node ------------------------------------------------------------
@@ -68,6 +81,21 @@ class Serializer:
 class Bool(Serializer):
     def value(self, text):
         return text == "True"
+
+
+class Int(Serializer):
+    validators = ()
+
+    def takes(self, value):
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def put(self, node, name, value):
+        for validator in self.validators:
+            validator.validate(value)
+        super().put(node, name, value)
+
+    def value(self, text):
+        return int(text)
 
 
 class EnumByName(Serializer):
@@ -183,12 +211,15 @@ def createSerializer(annotated):
         made = Node(kind)
     else:
         raise TypeError(f"Unable to create serializer for type: {kind} (not made here)")
-    if not all(isinstance(item, Default) for item in annotations):
-        raise TypeError(f"Only Default is made here, not {annotations}")
+    if isinstance(made, Int):
+        made.validators = [item for item in annotations if isinstance(item, WithinRange)]
+    known = (Default, WithinRange) if isinstance(made, Int) else Default
+    if not all(isinstance(item, known) for item in annotations):
+        raise TypeError(f"Only Default, and WithinRange of an int, is made here, not {annotations}")
     return made
 
 
-_SIMPLE = {str: Serializer, bool: Bool, type(None): Nothing}
+_SIMPLE = {str: Serializer, bool: Bool, int: Int, type(None): Nothing}
 
 
 # -- values in widgets -------------------------------------------------------------
@@ -219,8 +250,14 @@ def createGuiConnector(widget, datatype):
     RuntimeError
         Where no such pair is bound here.
     """
-    kind, _annotations = _split(datatype)
+    kind, annotations = _split(datatype)
     name = type(widget).__name__
+    if kind is int and name == "QSpinBox":
+        # As in Slicer: without a range of the parameter, the widget's own is lost.
+        limits = [item for item in annotations if isinstance(item, WithinRange)]
+        limits = limits[0] if limits else WithinRange(-(2**31), 2**31 - 1)
+        widget.setRange(limits.minimum, limits.maximum)
+        return GuiConnector(widget.valueChanged, lambda: widget.value, widget.setValue)
     if kind is bool and name == "QCheckBox":
         return GuiConnector(widget.stateChanged, lambda: widget.checked, widget.setChecked)
     if name == "QComboBox" and isinstance(kind, type) and issubclass(kind, enum.Enum):

@@ -1,0 +1,96 @@
+"""CTBMD's own view layout while its module is open; the user's comes back on leaving."""
+
+import qt
+import slicer
+
+SETTING = "CTBMD/OwnLayout"
+"""Setting of the application: 'false' where a person wants to keep the own layout."""
+VIEWS, WITH_CHART = 1041, 1042
+"""Numbers of the layouts; Slicer's own end below 100, and others choose theirs above."""
+
+_SLICE = (
+    '<item><view class="vtkMRMLSliceNode" singletontag="{tag}">'
+    '<property name="orientation" action="default">{orientation}</property>'
+    '<property name="viewlabel" action="default">{label}</property>'
+    '<property name="viewcolor" action="default">{color}</property></view></item>'
+)
+_AXIAL = _SLICE.format(tag="Red", orientation="Axial", label="R", color="#F34A33")
+_SAGITTAL = _SLICE.format(tag="Yellow", orientation="Sagittal", label="Y", color="#EDD54C")
+_CORONAL = _SLICE.format(tag="Green", orientation="Coronal", label="G", color="#6EB04B")
+_CHART = (
+    '<item><view class="vtkMRMLPlotViewNode" singletontag="PlotView1">'
+    '<property name="viewlabel" action="default">P</property></view></item>'
+)
+
+
+def description(chart):
+    """A layout as Slicer's XML: axial over coronal, sagittal beside them; below it the chart."""
+    right = f'<item><layout type="vertical" split="true">{_SAGITTAL}{_CHART}</layout></item>'
+    return (
+        '<layout type="horizontal" split="true">'
+        f'<item><layout type="vertical" split="true">{_AXIAL}{_CORONAL}</layout></item>'
+        f"{right if chart else _SAGITTAL}</layout>"
+    )
+
+
+class Layout:
+    """Changes the layout of the application's views and brings the user's back.
+
+    Attributes
+    ----------
+    chart : bool
+        Whether the chart is among the views.
+    """
+
+    def __init__(self):
+        self.chart = False
+        self._open = False
+        self._users = None
+
+    @property
+    def wanted(self):
+        """Whether a person wants CTBMD's own layout; kept in the application's settings."""
+        return str(qt.QSettings().value(SETTING) or "true").lower() != "false"
+
+    def setWanted(self, wanted):
+        """Keep whether the own layout is wanted, and show it or the user's."""
+        qt.QSettings().setValue(SETTING, "true" if wanted else "false")
+        self._show()
+
+    def setChart(self, chart):
+        """Show the views with or without the chart."""
+        self.chart = bool(chart)
+        self._show()
+
+    def enter(self):
+        """The module is shown."""
+        self._open = True
+        self._show()
+
+    def exit(self):
+        """The module is left, or thrown away."""
+        self._open = False
+        self._show()
+
+    def _show(self):
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        mine = manager.layout in (VIEWS, WITH_CHART)
+        if self._open and (self.wanted or self.chart):
+            if not mine:
+                self._users = manager.layout
+            number = WITH_CHART if self.chart else VIEWS
+            self._describe(manager, number)
+            manager.setLayout(number)
+        elif mine and self._users is not None:
+            # Where the user has chosen another meanwhile, it stays.
+            manager.setLayout(self._users)
+
+    def _describe(self, manager, number):
+        node = manager.layoutLogic().GetLayoutNode()
+        text = description(number == WITH_CHART)
+        if node.IsLayoutDescription(number):
+            node.SetLayoutDescription(number, text)
+        else:
+            node.AddLayoutDescription(number, text)

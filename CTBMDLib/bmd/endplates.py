@@ -1,0 +1,212 @@
+"""The endplates of a vertebral body, found along columns inside its outline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import product
+
+import numpy as np
+
+from .fitting import INNER_MM, OUTER_MM, climb, steps, uneven
+from .shape import plate_mm
+
+INSIDE = 0.82
+"""Share of the outline within which columns are looked along: the rim is bent and has spurs."""
+UNEVEN_WEIGHT = 2.0
+PLATE_CLEAR_MM = 3
+"""Beside the plates, where the inside is not looked at."""
+DEEP_MM, BEYOND_MM = (-8.0, -6.5, -5.0), (2.0, 3.5, 5.0)
+"""Places well inside and outside an endplate: the bone's own core and the disc."""
+_BANDS = (len(INNER_MM), len(OUTER_MM), len(DEEP_MM), len(BEYOND_MM))
+WIDE_WEIGHT = 0.5
+USUAL_HEIGHT_MM, HEIGHT_SD_MM, HEIGHT_WEIGHT = 27.0, 5.0, 0.03
+"""Of lumbar bodies, where the finder knows no better; a gentle pull that a pressed body withstands."""
+PLATE_STARTS, STARTS_APART_MM = 6, 3.0
+PLATE_MM = (5.0, 26.0)
+"""Distance of an endplate from the point, which may lie off the middle."""
+PLATE_THICK_MM = 0.7
+"""Of an endplate's dense bone; about 1.65 times a wall of 0.44 mm."""
+ALONG_MM = np.arange(-7.0, 5.1, 0.5)
+SHIFTS_MM = np.arange(-3.0, 2.01, 0.1)
+BLURS_MM = (0.7, 1.0, 1.4, 1.8, 2.3, 2.8)
+"""Places, edges and blurs (sigma) that a profile across an endplate is explained by."""
+THIRDS = ((-0.82, -0.4), (-0.4, 0.4), (0.4, 0.82))
+MAX_THIRD_MM = 1.0
+"""How far a third may lie off the whole plate's fitted surface."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """HU along the axis at places well inside an outline.
+
+    Attributes
+    ----------
+    u, v : ndarray, shape (n,)
+        Shares of half width and half depth.
+    hu : ndarray, shape (n, w)
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    hu: np.ndarray
+
+    @property
+    def middle(self) -> int:
+        """Index along w that lies at height 0."""
+        return int(self.hu.shape[1] // 2)
+
+    def along(self, at: np.ndarray, way: int, offsets: tuple[float, ...]) -> np.ndarray:
+        """HU at distances beyond heights `at`, shape (m, n) -> (offsets, m, n)."""
+        place = at + way * np.array(offsets)[:, None, None] + self.middle
+        place = np.clip(place, 0, self.hu.shape[1] - 1.001)
+        k = place.astype(np.intp)
+        f = (place - k).astype(np.float32)
+        k += np.arange(len(self.u)) * self.hu.shape[1]
+        flat = self.hu.reshape(-1)
+        return np.asarray(flat[k] * (1 - f) + flat[k + 1] * f)
+
+
+def columns_inside(hu: np.ndarray, across: np.ndarray) -> Columns:
+    """The columns inside an outline, each the mean of its neighbours within 1 mm.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (w, v, u)
+        1 mm apart, the point looked from in its middle.
+    across : ndarray, shape (4,)
+        Middle to the right and front, half width and half depth, mm.
+    """
+    u0, v0, half_width, half_depth = across
+    mid_v, mid_u = hu.shape[1] // 2, hu.shape[2] // 2
+    j, i = np.mgrid[1 : hu.shape[1] - 1 : 2, 1 : hu.shape[2] - 1 : 2]
+    x, y = (i - mid_u - u0) / half_width, (j - mid_v - v0) / half_depth
+    inside = np.hypot(x, y) < INSIDE
+    j, i = j[inside], i[inside]
+    part = np.zeros((len(hu), len(j)), np.float32)
+    for a in (-1, 0, 1):
+        for b in (-1, 0, 1):
+            part += hu[:, j + b, i + a]
+    return Columns(x[inside], y[inside], np.ascontiguousarray(part.T / 9.0))
+
+
+def fit_plates(
+    columns: Columns, height: float | None, start: np.ndarray | None
+) -> tuple[np.ndarray, float]:
+    """Both endplates, shape (2, 4): upper and lower; and how clear the less clear one is."""
+    found: list[list[tuple[np.ndarray, float]]] = []
+    for number, way in enumerate((1, -1)):
+        bounds = np.array([[PLATE_MM[0], -7.0, -9.0, -1.0], [PLATE_MM[1], 7.0, 9.0, 9.0]])
+        if way < 0:
+            bounds[:, 0] = -bounds[::-1, 0]
+            bounds[:, 3] = -bounds[::-1, 3]
+        starts = _plate_starts(columns, way) if start is None else start[number : number + 1]
+        fit = partial(_plate_score, columns, way=way)
+        found.append([climb(fit, s, 1.6, *bounds) for s in starts])
+    usual = height or USUAL_HEIGHT_MM
+
+    profile = columns.hu.mean(axis=0)
+
+    def score(top: tuple[np.ndarray, float], bottom: tuple[np.ndarray, float]) -> float:
+        far = abs(top[0][0] - bottom[0][0] - usual) / HEIGHT_SD_MM
+        low, high = (columns.middle + round(float(x[0][0])) for x in (bottom, top))
+        within = profile[low + PLATE_CLEAR_MM : high + 1 - PLATE_CLEAR_MM]
+        strange = float(uneven(within[None])[0]) if len(within) else 0.0
+        pull = HEIGHT_WEIGHT * min(far, 3.0) ** 2
+        return float(top[1] + bottom[1] - pull - UNEVEN_WEIGHT * strange)
+
+    top, bottom = max(product(*found), key=lambda pair: score(*pair))
+    clear = min(_plate_step(columns, top[0], 1), _plate_step(columns, bottom[0], -1))
+    return np.stack([top[0], bottom[0]]), clear
+
+
+def _plate_starts(columns: Columns, way: int) -> list[np.ndarray]:
+    """The most promising endplates of one side, each 4 mm from the others."""
+    height = way * np.arange(PLATE_MM[0], PLATE_MM[1] + 0.1, 1.0)
+    grid = np.meshgrid(
+        height,
+        [-2.0, 0.0, 2.0],
+        np.arange(-6.0, 6.1, 2.0),
+        way * np.array([0.5, 2.5]),
+        indexing="ij",
+    )
+    shapes = np.stack(grid, axis=-1).reshape(-1, 4)
+    scores = _plate_score(columns, shapes, way)
+    starts: list[np.ndarray] = []
+    for index in np.argsort(-scores):
+        if all(abs(shapes[index, 0] - x[0]) >= STARTS_APART_MM for x in starts):
+            starts.append(shapes[index])
+        if len(starts) == PLATE_STARTS:
+            break
+    return starts
+
+
+def _plate_score(columns: Columns, plates: np.ndarray, way: int) -> np.ndarray:
+    """How well endplates fit, shape (n, 4) -> (n,); `way` is 1 for the upper one.
+
+    The step at the plate itself, and that from the bone to the disc: the neighbour's plate
+    has a step of the first kind, but bone beyond it.
+    """
+    at = plate_mm(plates, columns.u, columns.v)
+    values = columns.along(at, way, INNER_MM + OUTER_MM + DEEP_MM + BEYOND_MM)
+    inner, outer, deep, beyond = np.split(values, np.cumsum(_BANDS)[:-1])
+    step = steps(inner.mean(axis=0), outer.mean(axis=0))
+    wide = steps(deep.mean(axis=0), beyond.mean(axis=0))
+    return np.asarray((step + WIDE_WEIGHT * wide).mean(axis=1))
+
+
+def _plate_step(columns: Columns, plate: np.ndarray, way: int) -> float:
+    """Mean step across one endplate, of `FULL_EDGE_HU`."""
+    values = columns.along(plate_mm(plate[None], columns.u, columns.v), way, INNER_MM + OUTER_MM)
+    inner, outer = np.split(values, [len(INNER_MM)])
+    return float(steps(inner.mean(axis=0), outer.mean(axis=0)).mean())
+
+
+def refine_plates(columns: Columns, plates: np.ndarray) -> None:
+    """Move endplates, shape (2, 4), to where their bone ends, in place.
+
+    The back, middle and front thirds of the body's midline are looked at by themselves, so
+    that a wedge and a sunken middle keep their depth.
+    """
+    for number, way in enumerate((1, -1)):
+        plate = plates[number]
+        values = columns.along(plate_mm(plate[None], columns.u, columns.v), way, tuple(ALONG_MM))
+        whole = _edge(values.mean(axis=(1, 2)))
+        rise, shifts = [], []
+        for low, high in THIRDS:
+            part = (columns.v >= low) & (columns.v < high) & (np.abs(columns.u) < 0.6)
+            v = columns.v[part]
+            shift = _edge(values[:, 0, part].mean(axis=1), whole)
+            shifts.append(way * shift)
+            # What a plate with a rise to the front and a rim adds there.
+            rise.append([1.0, v.mean(), (columns.u[part] ** 2 + v**2).mean()])
+        plate[[0, 2, 3]] += np.linalg.solve(np.array(rise), np.array(shifts))
+
+
+def _edge(profile: np.ndarray, about: float | None = None) -> float:
+    """Where bone ends in a profile over `ALONG_MM`, mm; `about` limits where it is looked for."""
+    told = np.square(_edges() @ profile).sum(axis=-1)
+    if about is not None:
+        told = np.where(np.abs(SHIFTS_MM - about)[:, None] <= MAX_THIRD_MM, told, -1.0)
+    best = int(np.argmax(told.max(axis=1)))
+    return float(SHIFTS_MM[best])
+
+
+@lru_cache(maxsize=1)
+def _edges() -> np.ndarray:
+    """Profiles of an edge, orthonormal: shape (shifts, blurs, 3, places).
+
+    Bone that ends in a thin dense plate, blurred: a constant, a step and a line. The
+    place of a blurred plate alone would say too little: in thick slices its half height
+    lies millimetres away.
+    """
+    from scipy.special import erf
+
+    bases = np.empty((len(SHIFTS_MM), len(BLURS_MM), 3, len(ALONG_MM)))
+    for m, shift in enumerate(SHIFTS_MM):
+        for n, blur in enumerate(BLURS_MM):
+            x = (ALONG_MM - shift) / (blur * np.sqrt(2))
+            y = (ALONG_MM - shift + PLATE_THICK_MM) / (blur * np.sqrt(2))
+            columns = np.stack([np.ones_like(x), 0.5 * (1 - erf(x)), 0.5 * (erf(y) - erf(x))])
+            bases[m, n] = np.linalg.qr(columns.T)[0].T
+    return bases

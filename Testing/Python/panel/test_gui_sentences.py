@@ -1,0 +1,84 @@
+"""Every sentence that the panel shows is in the panel's words, and dialogs open where writing works."""
+
+import ast
+import re
+
+import gui_helpers as gui
+import pytest
+
+gui.start()
+
+import EmbeddedSlicer  # noqa: E402
+
+EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
+
+from CTBMDPanel import sentences  # noqa: E402
+
+from CTBMDLib.errors import CTBMDError  # noqa: E402
+
+SHELL = re.compile(r"--[a-z]|\\bctbmd [a-z]|levels file", re.I)
+"""Words of the shell, which the panel has no use for."""
+ELSEWHERE = ("cli.py", "cohort/")
+"""Parts of the library that the panel does not call."""
+
+
+def said():
+    """(place, code, text) of every error and finding that the library can give the panel."""
+    for path in sorted((gui.ROOT / "CTBMDLib").rglob("*.py")):
+        name = path.relative_to(gui.ROOT / "CTBMDLib").as_posix()
+        if name.startswith(ELSEWHERE):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = getattr(node, "func", None)
+            called = getattr(called, "id", getattr(called, "attr", ""))
+            if called in ("CTBMDError", "Finding", "add"):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else "X"
+                    for argument in node.args
+                    for part in (
+                        argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+                    )
+                ]
+                words = [str(x) for x in parts if isinstance(x, str)]
+                code = next((x for x in words[::-1] if re.fullmatch(r"[a-z]+(-[a-z]+)*", x)), "")
+                yield f"{name}:{node.lineno}", code, "".join(words)
+
+
+def test_the_panel_says_nothing_in_the_words_of_the_shell():
+    everything = list(said())
+    assert len(everything) > 80
+    in_shell = [x for x in everything if SHELL.search(x[2])]
+    assert len(in_shell) > 5, "what is looked for is there"
+    for place, code, text in in_shell:
+        shown = sentences.of(CTBMDError(text, code))
+        assert not SHELL.search(shown), f"{place}: {shown}"
+
+
+@pytest.fixture
+def panel():
+    gui.clean_scene()
+    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
+    with gui.no_slot_errors():
+        yield widget.panel
+        gui.process()
+
+
+def test_what_is_shown_is_in_the_panels_words(panel, tmp_path):
+    """By way of the dialog itself."""
+    path = tmp_path / "there.csv"
+    path.write_text("keep")
+    with gui.answering("Ok") as shown:
+        try:
+            from CTBMDLib.safefile import write_text
+
+            write_text(path, "new", False)
+        except CTBMDError as error:
+            panel.showError(str(error))
+    assert "exists already; choose another name." in shown[0].text
+
+
+def test_a_damaged_scene_says_what_to_do(panel):
+    with gui.answering("Ok") as shown:
+        panel.parameterNode.levels = "{"
+        gui.process()
+    assert "kept in the scene cannot be read; find them again" in shown[0].text
