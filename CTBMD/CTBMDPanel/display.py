@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import ORDER
+from CTBMDLib.levels import MEASURED, ORDER, REASONS
 
 from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
 from .resultview import ResultView
@@ -56,6 +56,8 @@ class Display:
         for name in ORDER:
             ui.levelCombo.addItem(name)
         ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
+        for reason in (None, *REASONS):
+            ui.reasonCombo.addItem(leveltable.reasonWords(reason))
         self.torch()
         ui.referenceCombo.addItem(_("none (no T-score)"), "")
         for table in self._installedTables():
@@ -81,6 +83,7 @@ class Display:
             self._modelCard()
             self._buttons()
             self._slider()
+            self._reason()
         finally:
             self._updating = False
 
@@ -128,6 +131,20 @@ class Display:
         lines += [marks.signed(x, colour) for x in said if x.code != "numbering"]
         setText(self.ui.levelNotesLabel, "<br>".join(line for line in lines if line))
         self.levelTable.mark(self.state.findings())
+
+    def _reason(self):
+        """Why the selected level is left out, where it is."""
+        ui, level = self.ui, self.levelTable.level
+        selection = self.state.controller.selection
+        item = next((x for x in selection if x.level == level), None)
+        out = item is not None and level in MEASURED and not item.included
+        for widget in (ui.reasonLabel, ui.reasonCombo):
+            widget.setVisible(out)
+        ui.reasonCombo.setEnabled(not self.runner.busy)
+        if out:
+            setText(ui.reasonLabel, _("{level} is left out:").format(level=level))
+            index = (None, *REASONS).index(item.reason)
+            quietly(ui.reasonCombo, ui.reasonCombo.setCurrentIndex, index)
 
     def _slider(self):
         """The slider of the selected level."""

@@ -179,6 +179,11 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
         for item in selection
         if item.confidence is not None and item.confidence < MIN_CONFIDENCE
     ]
+    found += [
+        Finding("left-out", item.level, f"{item.level}: left out by hand ({item.reason}).", "note")
+        for item in selection
+        if item.reason is not None
+    ]
     found += check_places(selection)
     found += [Finding("selection", None, note, "note") for note in selection.findings]
     return found

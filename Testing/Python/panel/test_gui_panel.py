@@ -524,6 +524,38 @@ def test_the_check_box_leaves_a_level_out(panel):
     assert not panel.ui.estimateButton.enabled
 
 
+def test_a_vertebra_is_left_out_for_a_reason_that_goes_into_the_exports(panel, model, tmp_path):
+    add_volume(panel)
+    three_levels(panel)
+    box = gui.raw(panel.ui.reasonCombo)
+    click_cell(panel, 1)
+    assert not box.isVisible()
+    click_cell(panel, 1, 0)
+    assert box.isVisible() and panel.ui.reasonLabel.text == "L2 is left out:"
+    estimate(panel, model)
+    gui.choose(panel.ui.reasonCombo, "fracture")
+    assert panel.controller.selection["L2"].reason == "fracture"
+    assert cell(panel, 1, 4) == "out: fracture" and "slices have changed" in panel.staleReason()
+    estimate(panel, model)
+    path = tmp_path / "out.csv"
+    with gui.answering(str(path)):
+        gui.click(panel.ui.exportButton)
+    rows = {row["level"]: row for row in csv.DictReader(path.open(newline=""))}
+    assert (
+        rows["L2"]["included"] == "no" and "left out by hand (fracture)" in rows["L2"]["findings"]
+    )
+    assert rows["L1-L4"]["levels"] == "L1 L3"
+    gui.click(panel.ui.undoButton)
+    assert (
+        panel.controller.selection["L2"].reason is None and box.currentText() == "no reason given"
+    )
+    gui.click(panel.ui.redoButton)
+    click_cell(panel, 1, 0)  # in use again: without a reason
+    assert panel.controller.selection["L2"].reason is None and not box.isVisible()
+    click_cell(panel, 0)
+    assert not box.isVisible()
+
+
 def test_points_made_and_deleted_in_the_scene_are_followed(panel):
     add_volume(panel)
     three_levels(panel)
