@@ -157,11 +157,13 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
 
     def bundle(self, folder=""):
         """The model bundle in a folder, '' for the one that comes with the module."""
+        from CTBMDPanel.reuse import ReusedBundle
+
         from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 
         folder = Path(folder or default_bundle_folder()).absolute()
         if self._bundle is None or Path(self._bundle.folder) != folder:
-            self._bundle = ModelBundle.load(folder)
+            self._bundle = ReusedBundle(ModelBundle.load(folder))
         return self._bundle
 
     def reference(self, name=""):

@@ -776,6 +776,49 @@ def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_pa
     assert QtWidgets.QApplication.clipboard().text().startswith("case\tseries_uid\tlevel")
 
 
+def test_only_what_has_changed_is_computed_anew(panel, model):
+    node = add_volume(panel, kvp=120.0)
+    array = slicer.util.arrayFromVolume(node)
+    array += np.random.default_rng(0).normal(0, 5, array.shape).astype(array.dtype)
+    slicer.util.arrayFromVolumeModified(node)
+    three_levels(panel)
+    estimate(panel, model)
+    bundle = panel.logic.bundle(model)
+    images, before = bundle.standard.images_per_level, bundle.computed
+    first = {row.level: row.bmd_g_cm2 for row in panel.result.levels}
+    click_cell(panel, 1)
+    gui.type_into(panel.ui.sliceSpinBox, "24.0")
+    estimate(panel, model)
+    assert bundle.computed - before == images, "those of L2"
+    click_cell(panel, 0, 0)
+    estimate(panel, model)
+    assert bundle.computed - before == images, "another mean of the same answers"
+    again = {row.level: row.bmd_g_cm2 for row in panel.result.levels}
+    assert again["L1"] == first["L1"] and again["L3"] == first["L3"]
+    gui.type_into(panel.ui.kvpSpinBox, "100")
+    estimate(panel, model)
+    assert bundle.computed - before == 4 * images, "another voltage is another answer"
+
+
+def test_the_memory_of_a_bundle_answers_as_the_bundle(model):
+    from CTBMDPanel.reuse import ReusedBundle
+
+    from CTBMDLib.model.bundle import ModelBundle
+
+    plain = ModelBundle.load(model)
+    rng = np.random.default_rng(0)
+    hu = rng.normal(50, 100, (5, plain.standard.size_px, plain.standard.size_px))
+    hu[3] = hu[0]
+    for kvp in (None, 120.0, np.array([100.0, 120.0, np.nan, 120.0, 100.0])):
+        reused = ReusedBundle(plain)
+        expected = plain.predict(hu, kvp=kvp)
+        reused.predict(hu[1:3], kvp=kvp if np.ndim(kvp) == 0 else kvp[1:3])
+        for _ in range(2):
+            assert np.allclose(reused.predict(hu, kvp=kvp), expected, atol=1e-5)
+        assert reused.computed == (4 if np.ndim(kvp) == 0 else 5)
+    assert reused.name == plain.name and reused.card is plain.card
+
+
 def test_a_name_without_ending_never_overwrites(panel, model, tmp_path):
     add_volume(panel)
     three_levels(panel)
