@@ -740,6 +740,51 @@ def test_uncertain_numbering_is_said_in_plain_words(panel):
     assert cell(panel, 0, 3) == "40 %"
 
 
+def test_every_button_that_is_off_says_why(panel, model, monkeypatch):
+    from PySide6 import QtWidgets
+
+    module = gui.raw(panel.ui.findButton).window()
+
+    def off():
+        """{name: tooltip} of the buttons of the panel that are shown and off."""
+        names = {name for name in vars(panel.ui) if name.endswith("Button")}
+        buttons = module.findChildren(QtWidgets.QPushButton)
+        return {
+            x.objectName(): x.toolTip()
+            for x in buttons
+            if x.objectName() in names and not x.isEnabled() and not x.isHidden()
+        }
+
+    def check(**reasons):
+        found = off()
+        for name, tip in found.items():
+            assert tip.startswith("Off: ") or name == "chartButton", (name, tip)
+        for name, reason in reasons.items():
+            assert reason in found[name], (name, found.get(name))
+
+    check(findButton="Choose a CT", exportButton="no results yet", undoButton="Choose a CT")
+    add_volume(panel)
+    check(
+        estimateButton="No vertebra of L1-L4",
+        useSliceButton="Find the slices",
+        redoButton="Nothing",
+    )
+    three_levels(panel)
+    panel.ui.levelCombo.setCurrentText("L1")
+    gui.process()
+    check(addButton="L1 is there already")
+    assert (
+        "Off" not in panel.ui.findButton.toolTip
+        and "Find the lumbar" in panel.ui.findButton.toolTip
+    )
+    slowed(panel, monkeypatch)
+    panel.parameterNode.modelFolder = model
+    gui.click(panel.ui.estimateButton)
+    check(findButton="Wait for the work", exportButton="Wait for the work")
+    gui.click(panel.ui.estimateButton)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S)
+
+
 # -- 3. and 4. estimate, results, export ------------------------------------------------------
 def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_path):
     add_volume(panel, sex="F")
