@@ -128,7 +128,7 @@ class Display:
         selection, colour = self.state.controller.selection, marks.colour(self.ui.levelTable)
         lines = [html.escape(self.state.controller.said)]
         lines.append(html.escape(leveltable.numbering(selection)))
-        said = check_selection(selection)
+        said = sorted(check_selection(selection), key=lambda x: x.severity != "warning")
         lines += [marks.signed(x, colour) for x in said if x.code != "numbering"]
         setText(self.ui.levelNotesLabel, "<br>".join(line for line in lines if line))
         self.levelTable.mark(self.state.findings())
