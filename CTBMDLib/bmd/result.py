@@ -40,6 +40,9 @@ class LevelResult:
     findings : str
         Sentences, joined by '; '.
     model, model_version, model_population : str
+    left_out : str or None
+        Why a level that was to count is left out of the mean; no column of its own, tables
+        say it in `included`.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class LevelResult:
     model: str
     model_version: str
     model_population: str
+    left_out: str | None = None
 
     def __post_init__(self) -> None:
         if self.selection not in SELECTIONS:
