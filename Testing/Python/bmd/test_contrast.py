@@ -6,7 +6,7 @@ import pytest
 from phantoms import phantom
 
 from CTBMDLib.bmd import quality
-from CTBMDLib.bmd.contrast import check_contrast, described, says_none, stated_agent
+from CTBMDLib.bmd.contrast import check_contrast, described, phase_of, says_none, stated_agent
 from CTBMDLib.volume import Acquisition
 
 NONE = (
@@ -113,3 +113,16 @@ def test_descriptions_that_say_nothing(description):
     assert described(description) == (None, False)
     assert codes(series_description=description) == []
     assert codes(series_description=description, contrast_agent="Iohexol") == ["contrast"]
+
+
+@pytest.mark.parametrize(
+    ("hu", "phase"),
+    [(130, "portal"), (160, "portal"), (219, "portal"), (220, "arterial"), (330, "arterial")],
+)
+def test_the_phase_is_told_by_the_vessels(hu, phase):
+    assert phase in phase_of(hu)
+
+
+def test_how_much_contrast_adds_is_said():
+    (found,) = check_contrast(Acquisition(contrast_agent="Iohexol"))
+    assert "11 to 26" in found.text
