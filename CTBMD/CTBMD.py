@@ -157,11 +157,13 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
 
     def bundle(self, folder=""):
         """The model bundle in a folder, '' for the one that comes with the module."""
+        from CTBMDPanel.reuse import ReusedBundle
+
         from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 
         folder = Path(folder or default_bundle_folder()).absolute()
         if self._bundle is None or Path(self._bundle.folder) != folder:
-            self._bundle = ModelBundle.load(folder)
+            self._bundle = ReusedBundle(ModelBundle.load(folder))
         return self._bundle
 
     def reference(self, name=""):
@@ -254,9 +256,9 @@ class CTBMDTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         """All of it, in order."""
-        for name in ("test_nothingLoaded", "test_transform", "test_wholePath", "test_panel"):
+        for name in ("nothingLoaded", "transform", "wholePath", "panel", "views", "twoVolumes"):
             self.setUp()
-            getattr(self, name)()
+            getattr(self, f"test_{name}")()
 
     def test_nothingLoaded(self):
         """An empty scene gives sentences, not tracebacks."""
@@ -281,3 +283,15 @@ class CTBMDTest(ScriptedLoadableModuleTest):
         from CTBMDPanel import selftest
 
         selftest.panelPath(self)
+
+    def test_views(self):
+        """The own layout, the images and the chart."""
+        from CTBMDPanel import selftest
+
+        selftest.views(self)
+
+    def test_twoVolumes(self):
+        """Two CTs and a segmentation with numbers for names."""
+        from CTBMDPanel import selftest
+
+        selftest.twoVolumes(self)

@@ -130,6 +130,14 @@ def _add_estimate(commands: Any) -> None:
         metavar="N",
         help="tube voltage in kV, where the header is silent or wrong",
     )
+    estimate.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="LEVEL",
+        type=str.upper,
+        help="count a level that a finding leaves out of the mean, such as L2; may be repeated",
+    )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
     _add_identity(estimate)
     _add_model(estimate)
@@ -323,6 +331,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         reference=reference,
         dxa=arguments.dxa,
         device=arguments.device,
+        include=[x for text in arguments.include for x in text.replace(",", " ").split()],
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
     for finding in volume.reading_findings:

@@ -18,6 +18,8 @@ MEASURED = ("L1", "L2", "L3", "L4")
 """Vertebrae whose mean is the L1-L4 value; L5 is measured only when asked for."""
 
 SOURCES = ("found", "moved", "added", "segment")
+REASONS = ("fracture", "hardware", "cement", "degeneration", "other")
+"""Why a person leaves a vertebra out of the mean."""
 Point: TypeAlias = tuple[float, float, float]
 
 NUMBERINGS = ("sacrum", "rib", "both", "neither", "segment", "user")
@@ -43,6 +45,9 @@ class LevelSlice:
         Unit vector along the body from feet to head, if known.
     height_mm : float or None
         Height of the body along `axis` (endplate to endplate), if known.
+    reason : str or None
+        Why a person has left it out, one of `REASONS`; None where it is included or
+        no reason was given.
     """
 
     level: str
@@ -52,8 +57,17 @@ class LevelSlice:
     included: bool = True
     axis: tuple[float, float, float] | None = None
     height_mm: float | None = None
+    reason: str | None = None
 
     def __post_init__(self) -> None:
+        if self.included:
+            object.__setattr__(self, "reason", None)
+        if self.reason is not None and self.reason not in REASONS:
+            raise CTBMDError(
+                f"'{self.reason}' is no reason to leave a vertebra out; use one of "
+                f"{', '.join(REASONS)}.",
+                "unknown-reason",
+            )
         if self.level not in ORDER:
             raise CTBMDError(
                 f"'{shown(self.level)}' is not a vertebra CTBMD knows; use one of {', '.join(ORDER)}.",
@@ -190,10 +204,10 @@ class LevelSelection:
         old = self._get(level)
         self._change([item for item in self.levels if item is not old])
 
-    def include(self, level: str, included: bool) -> None:
-        """Count a level in the L1-L4 mean or leave it out."""
+    def include(self, level: str, included: bool, reason: str | None = None) -> None:
+        """Count a level in the L1-L4 mean or leave it out, for one of `REASONS` or none."""
         old = self._get(level)
-        self._replace(old, replace(old, included=bool(included)))
+        self._replace(old, replace(old, included=bool(included), reason=reason))
 
     def undo(self) -> bool:
         """Take the last edit back; False when there is none."""
@@ -235,6 +249,8 @@ class LevelSelection:
                 entry["axis"] = [round(float(x), 4) for x in item.axis]
             if item.height_mm is not None:
                 entry["height_mm"] = round(float(item.height_mm), 1)
+            if item.reason is not None:
+                entry["reason"] = item.reason
             levels.append(entry)
         return {
             "series_uid": self.series_uid,
@@ -295,6 +311,7 @@ class LevelSelection:
                     included=included,
                     axis=_vector(entry.get("axis"), entry["level"]),
                     height_mm=_height(entry.get("height_mm"), entry["level"]),
+                    reason=None if entry.get("reason") is None else str(entry["reason"]),
                 )
             )
         numbering = data.get("numbering")

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.bmd.quality import check_selection
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import ORDER
+from CTBMDLib.levels import MEASURED, ORDER, REASONS
 
 from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
 from .resultview import ResultView
@@ -40,6 +40,7 @@ class Display:
         self._updating = False
         self._closed = False
         self._model = None
+        self._hints = {}
         self._volumeState = None
         self._prepare()
 
@@ -56,6 +57,8 @@ class Display:
         for name in ORDER:
             ui.levelCombo.addItem(name)
         ui.levelCombo.setCurrentIndex(ORDER.index("L1"))
+        for reason in (None, *REASONS):
+            ui.reasonCombo.addItem(leveltable.reasonWords(reason))
         self.torch()
         ui.referenceCombo.addItem(_("none (no T-score)"), "")
         for table in self._installedTables():
@@ -81,6 +84,7 @@ class Display:
             self._modelCard()
             self._buttons()
             self._slider()
+            self._reason()
         finally:
             self._updating = False
 
@@ -124,10 +128,24 @@ class Display:
         selection, colour = self.state.controller.selection, marks.colour(self.ui.levelTable)
         lines = [html.escape(self.state.controller.said)]
         lines.append(html.escape(leveltable.numbering(selection)))
-        said = check_selection(selection)
+        said = sorted(check_selection(selection), key=lambda x: x.severity != "warning")
         lines += [marks.signed(x, colour) for x in said if x.code != "numbering"]
         setText(self.ui.levelNotesLabel, "<br>".join(line for line in lines if line))
         self.levelTable.mark(self.state.findings())
+
+    def _reason(self):
+        """Why the selected level is left out, where it is."""
+        ui, level = self.ui, self.levelTable.level
+        selection = self.state.controller.selection
+        item = next((x for x in selection if x.level == level), None)
+        out = item is not None and level in MEASURED and not item.included
+        for widget in (ui.reasonLabel, ui.reasonCombo):
+            widget.setVisible(out)
+        ui.reasonCombo.setEnabled(not self.runner.busy)
+        if out:
+            setText(ui.reasonLabel, _("{level} is left out:").format(level=level))
+            index = (None, *REASONS).index(item.reason)
+            quietly(ui.reasonCombo, ui.reasonCombo.setCurrentIndex, index)
 
     def _slider(self):
         """The slider of the selected level."""
@@ -193,35 +211,27 @@ class Display:
         setText(self.ui.researchUseLabel, modelcard.researchUse(card))
 
     def _buttons(self):
-        """Texts and enabled states of everything that can be pressed."""
+        """Texts and enabled states of everything that can be pressed; what is off says why."""
         ui, state, runner = self.ui, self.state, self.runner
         parameters = state.parameterNode
         there = parameters is not None
-        idle = there and not runner.busy
-        ready = there and state.volumeNode is not None
-        selection, level = state.controller.selection, self.levelTable.level
-        chosen = ready and idle and level is not None
-        name = ui.levelCombo.currentText
-
         segmentation = parameters.segmentation if there else None
         find = _("Take slices from the segmentation") if segmentation else _("Find lumbar slices")
-        for button, text, possible in (
-            (ui.findButton, find, ready),
-            (ui.estimateButton, _("Estimate BMD"), ready and state.controller.measurable()),
+        measurable = state.controller.measurable()
+        no_level = "" if measurable else _("No vertebra of L1-L4 is in use.")
+        for button, text, why in (
+            (ui.findButton, find, self._whyNot()),
+            (ui.estimateButton, _("Estimate BMD"), self._whyNot() or no_level),
         ):
             mine = runner.busy and button is runner.button
             button.setText(_("Cancel") if mine else text)
-            button.setEnabled(mine or (idle and possible))
-
-        ui.nameSegmentsButton.setVisible(ready and segmentations.canBeNamed(segmentation))
-        ui.nameSegmentsButton.setEnabled(idle)
-        for widget in (ui.useSliceButton, ui.shiftUpButton, ui.shiftDownButton, ui.removeButton):
-            widget.setEnabled(chosen)
-        ui.renameButton.setEnabled(chosen and name != level)
-        ui.addButton.setEnabled(ready and idle and name not in selection)
-        ui.undoButton.setEnabled(ready and idle and state.controller.canUndo)
-        ui.redoButton.setEnabled(ready and idle and state.controller.canRedo)
+            self._switch(button, "" if mine else why)
+        named = there and segmentations.canBeNamed(segmentation)
+        ui.nameSegmentsButton.setVisible(named and state.volumeNode is not None)
+        self._editButtons()
+        busy = _("Wait for the work that is under way, or cancel it.") if runner.busy else ""
         for widget in (
+            ui.nameSegmentsButton,
             ui.inputSelector,
             ui.sampleButton,
             ui.segmentationSelector,
@@ -239,9 +249,45 @@ class Display:
             ui.deviceCombo,
             ui.installTorchButton,
         ):
-            widget.setEnabled(idle)
+            self._switch(widget, busy or ("" if there else _("The scene is being closed.")))
         for widget in (ui.exportButton, ui.copyButton):
-            widget.setEnabled(idle and state.result is not None)
+            none = "" if state.result is not None else _("There are no results yet.")
+            self._switch(widget, busy or none)
+
+    def _editButtons(self):
+        """The buttons that change the selection."""
+        ui, controller = self.ui, self.state.controller
+        name, level, common = ui.levelCombo.currentText, self.levelTable.level, self._whyNot()
+        none = "" if level is not None else _("Find the slices or add a level first.")
+        for widget in (ui.useSliceButton, ui.shiftUpButton, ui.shiftDownButton, ui.removeButton):
+            self._switch(widget, common or none)
+        same = _("It is called {name} already; choose another name on the left.")
+        self._switch(
+            ui.renameButton, common or none or (same.format(name=name) if name == level else "")
+        )
+        taken = _("{name} is there already; choose another name on the left.").format(name=name)
+        self._switch(ui.addButton, common or (taken if name in controller.selection else ""))
+        nothing = _("There is nothing to take back.")
+        self._switch(ui.undoButton, common or ("" if controller.canUndo else nothing))
+        nothing = _("Nothing was taken back.")
+        self._switch(ui.redoButton, common or ("" if controller.canRedo else nothing))
+
+    def _whyNot(self):
+        """Why nothing can be done at the moment, or ''."""
+        if self.state.parameterNode is None or self.state.volumeNode is None:
+            return _("Choose a CT under '1. CT volume' first.")
+        if self.runner.busy:
+            return _("Wait for the work that is under way, or cancel it.")
+        return ""
+
+    def _switch(self, widget, why):
+        """A button on, or off with the reason in its tooltip."""
+        name = widget.property("objectName")
+        hint = self._hints.setdefault(name, widget.toolTip)
+        widget.setEnabled(not why)
+        text = _("Off: {why}").format(why=why) + f"\n{hint}" if why else hint
+        if widget.toolTip != text:
+            widget.setToolTip(text)
 
     def _installedTables(self):
         """The reference tables that come with the module; a damaged one is left out and logged."""

@@ -105,7 +105,7 @@ class ImageActions:
         return self._regions[item]
 
     def _labels(self):
-        return self.ui.imageLabel1, self.ui.imageLabel2, self.ui.imageLabel3
+        return self.ui.imageLabelUpper, self.ui.imageLabelMiddle, self.ui.imageLabelLower
 
     def _empty(self, sentence, again=None):
         """No pictures, for a reason or for none."""

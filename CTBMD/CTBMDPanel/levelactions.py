@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import LUMBAR
+from CTBMDLib.levels import LUMBAR, REASONS
 
 from . import segmentations, sentences, views
 from .planes import Planes
@@ -39,6 +39,7 @@ class LevelActions:
         ui.addButton.clicked.connect(self.onAdd)
         ui.removeButton.clicked.connect(self.onRemove)
         ui.levelCombo.currentIndexChanged.connect(self.onNameChosen)
+        ui.reasonCombo.currentIndexChanged.connect(self.onReason)
         ui.sliceSlider.valueChanged.connect(self.onSlider)
         ui.sliceSlider.sliderMoved.connect(self.onSliderMoving)
         ui.sliceSpinBox.valueChanged.connect(self.onSpinBox)
@@ -112,6 +113,13 @@ class LevelActions:
     def onIncluded(self, level, included):
         """A level's check box was changed."""
         self.controller.edit("include", level, included)
+
+    def onReason(self, index=None):
+        """A reason for leaving the selected level out was chosen."""
+        level = self.levelTable.level
+        if level in self.controller.selection and not self.controller.selection[level].included:
+            reason = (None, *REASONS)[self.ui.reasonCombo.currentIndex]
+            self.controller.edit("include", level, False, reason)
 
     def onDragging(self, level, ras):
         """Follow a point that is being dragged."""

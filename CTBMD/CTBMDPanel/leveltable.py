@@ -216,8 +216,22 @@ def confidence(item):
 
 
 def source(item):
-    """How a level was chosen, in words."""
+    """How a level was chosen, or why it is left out, in words."""
+    if item.reason is not None:
+        return _("out: {reason}").format(reason=reasonWords(item.reason))
     return sourceWords(item.source)
+
+
+def reasonWords(reason):
+    """One of `levels.REASONS`, or None, in words."""
+    return {
+        None: _("no reason given"),
+        "fracture": _("fracture"),
+        "hardware": _("hardware"),
+        "cement": _("cement"),
+        "degeneration": _("degeneration"),
+        "other": _("other"),
+    }[reason]
 
 
 def sourceWords(source):

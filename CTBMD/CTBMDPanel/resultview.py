@@ -68,7 +68,7 @@ class ResultView:
             for row, item in enumerate(result.rows):
                 about = groups.get(None if item.level == TOTAL else item.level, [])
                 for column, text in enumerate(cells(item)):
-                    self._cell(row, column, text, item.level == TOTAL)
+                    self._cell(row, column, text, item.level == TOTAL, not item.included)
                 cell = self.table.item(row, LEVEL)
                 warned = marks.warned(about)
                 cell.setText(f"{item.level} {marks.WARNING}" if warned else item.level)
@@ -79,15 +79,15 @@ class ResultView:
             self._filling = False
         self._fitHeight(len(result.rows))
 
-    def _cell(self, row, column, text, bold):
+    def _cell(self, row, column, text, bold, italic):
         cell = qt.QTableWidgetItem(text)
         if column > LEVEL:
             right = int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter)
             cell.setData(qt.Qt.TextAlignmentRole, right)
-        if bold:
-            font = cell.font()
-            font.setBold(True)
-            cell.setFont(font)
+        font = cell.font()
+        font.setBold(bold)
+        font.setItalic(italic)  # left out of the mean
+        cell.setFont(font)
         self.table.setItem(row, column, cell)
 
     def _fitHeight(self, rows):
@@ -108,7 +108,7 @@ class ResultView:
 def headings():
     """(title, tooltip) of each column."""
     return [
-        (_("Level"), _("Vertebra, or L1-L4 for the mean of the vertebrae in use.")),
+        (_("Level"), _("Vertebra (in italics: left out), or L1-L4 for the mean of those in use.")),
         (_("BMD\ng/cm²"), _("Areal bone mineral density, estimated from the CT.")),
         (
             _("90 %\ninterval"),

@@ -241,7 +241,13 @@ class SelectionController(VTKObservationMixin):
     def fingerprint(self):
         """What of the selection decides the result, JSON-ready."""
         return [
-            [item.level, [round(x, 2) for x in item.ras], item.included] for item in self.selection
+            [
+                item.level,
+                [round(x, 2) for x in item.ras],
+                item.included,
+                *([item.reason] if item.reason else []),
+            ]
+            for item in self.selection
         ]
 
     # -- to the scene ------------------------------------------------------------

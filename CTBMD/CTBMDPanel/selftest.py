@@ -4,6 +4,7 @@ import csv
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import slicer
 import vtk
 
@@ -15,6 +16,8 @@ from . import sample, volumes
 from .job import waitFor
 
 PATIENCE_S = 300
+BLOCK_MM = (20.0, 14.0, 12.0)
+"""Half widths of a segment: about those of a vertebral body."""
 
 
 def nothingLoaded(test, logic):
@@ -87,12 +90,19 @@ def panelPath(test):
     test.assertAlmostEqual(panel.controller.selection["L2"].ras[2], before[2] + 3.0, places=3)
     ui.undoButton.click()
     test.assertAlmostEqual(points.GetNthControlPointPositionWorld(index)[2], before[2], places=3)
+    ui.redoButton.click()
+    test.assertAlmostEqual(
+        points.GetNthControlPointPositionWorld(index)[2], before[2] + 3.0, places=3
+    )
+    ui.undoButton.click()
 
     ui.estimateButton.click()
     test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
     test.assertIsNotNone(panel.result)
     test.assertEqual(panel.staleReason(), "")
-    panel.controller.edit("include", "L3", False)
+    for row, item in enumerate(panel.result.rows):
+        test.assertEqual(ui.resultView.item(row, 0).text().split()[0], item.level)
+    panel.controller.edit("include", "L3", False, "fracture")
     test.assertIn("slices have changed", panel.staleReason())
     ui.undoButton.click()
     test.assertEqual(panel.staleReason(), "")
@@ -111,6 +121,91 @@ def panelPath(test):
     test.assertEqual({item.level for item in panel.controller.selection}, set(labels))
     test.assertAlmostEqual(panel.result.total.bmd_g_cm2, value, places=9)
     test.assertEqual(panel.staleReason(), "")
+
+
+def views(test):
+    """The own layout, the images with what is drawn over them, and the chart."""
+    widget = slicer.util.getModuleWidget("CTBMD")
+    panel, ui, manager = widget.panel, widget.panel.ui, slicer.app.layoutManager()
+    if manager is not None:
+        widget.exit()
+        users = manager.layout
+        widget.enter()
+        test.assertNotEqual(manager.layout, users)
+        widget.exit()
+        test.assertEqual(manager.layout, users)
+    widget.enter()
+    panel.parameterNode.inputVolume = sample.load()
+    ui.findButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    ui.imagesSection.setProperty("collapsed", False)
+    for box in (ui.boneMapCheckBox, ui.trabecularCheckBox):
+        box.setChecked(True)
+    for label in (ui.imageLabelUpper, ui.imageLabelMiddle, ui.imageLabelLower):
+        test.assertFalse(label.property("pixmap").isNull())
+    test.assertEqual(len(slicer.util.getNodes("Trabecular region")), 1)
+    for box in (ui.boneMapCheckBox, ui.trabecularCheckBox):
+        box.setChecked(False)
+    test.assertEqual(len(slicer.util.getNodes("Trabecular region")), 0)
+    ui.imagesSection.setProperty("collapsed", True)
+
+    test.assertFalse(ui.chartButton.enabled)
+    panel.parameterNode.referenceTable = "nhanes-hologic"
+    ui.estimateButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    test.assertTrue(ui.chartButton.enabled, ui.chartButton.toolTip)
+    ui.chartButton.setChecked(True)
+    charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+    test.assertEqual([node.GetNumberOfPlotSeriesNodes() for node in charts], [5])
+    ui.chartButton.setChecked(False)
+
+
+def twoVolumes(test):
+    """Two CTs and one segmentation with numbers for names: each CT keeps its own."""
+    panel = _panel()
+    first = sample.load()
+    panel.parameterNode.inputVolume = first
+    panel.ui.findButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    found = {item.level: item.ras for item in panel.controller.selection}
+    segmentation = _numberedSegments(first, {31: found["L1"], 30: found["L2"], 29: found["L3"]})
+    panel.parameterNode.segmentation = segmentation
+    panel.ui.findButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    test.assertEqual([item.level for item in panel.controller.selection], ["L1", "L2", "L3"])
+    test.assertEqual({item.source for item in panel.controller.selection}, {"segment"})
+    kept = panel.controller.selection.to_json()
+
+    panel.parameterNode.inputVolume = sample.load()
+    test.assertIsNone(panel.parameterNode.segmentation)
+    test.assertEqual(len(panel.controller.selection), 0)
+    panel.parameterNode.inputVolume = first
+    test.assertIs(panel.parameterNode.segmentation, segmentation)
+    test.assertEqual(panel.controller.selection.to_json(), kept)
+    panel.ui.nameSegmentsButton.click()
+    names = [segment.GetName() for segment in _segments(segmentation)]
+    test.assertEqual(sorted(names), ["vertebrae_L1", "vertebrae_L2", "vertebrae_L3"])
+
+
+def _segments(node):
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
+
+
+def _numberedSegments(volumeNode, places):
+    """A segmentation with a block about each place, called as Slicer calls those of a label file."""
+    volume = volumes.ctVolume(volumeNode)
+    k, j, i = np.indices(volume.hu.shape)
+    ras = volume.ras_from_ijk(np.stack([i, j, k], axis=-1))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "numbered")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    for value, place in places.items():
+        name = f"Segment_{value}"
+        segmentId = node.GetSegmentation().AddEmptySegment(name, name)
+        block = (np.abs(ras - place) < BLOCK_MM).all(axis=-1).astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(block, node, segmentId, volumeNode)
+    return node
 
 
 def underTransform(test):

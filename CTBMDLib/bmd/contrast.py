@@ -106,6 +106,19 @@ def described(description: str | None) -> tuple[str | None, bool]:
     return (given[0].strip() if given else None), none
 
 
+ADDED_HU = " (by 11 to 26 on average)"
+"""Trabecular HU of L1 that contrast adds: 11 (SD 19) in routine enhanced CT (Pickhardt, Osteoporos
+Int 2016;27:147), 14 and 18 in the arterial and portal phase (Eur Radiol 2015;25:283), 14 and 26
+(Gruenewald, European Congress of Radiology, 288 patients)."""
+ARTERIAL_HU = 220.0
+"""HU of the great vessels that only the arterial phase reaches; own choice, between about 300 and 160."""
+
+
+def phase_of(vessel_hu: float) -> str:
+    """The contrast phase in words, as far as the HU of the great vessels tell it."""
+    return "arterial phase" if vessel_hu >= ARTERIAL_HU else "portal venous or a later phase"
+
+
 def check_contrast(acquisition: Acquisition, quote: bool = True) -> list[Finding]:
     """Findings about contrast agent from the agent's tag and the series description.
 
@@ -120,7 +133,7 @@ def check_contrast(acquisition: Acquisition, quote: bool = True) -> list[Finding
     phase, none = described(acquisition.series_description)
     named = f" ({agent})" if quote else ""
     said = f"says '{phase}'" if quote else "tells of contrast"
-    effect = "contrast raises the HU of bone, so the value may be too high"
+    effect = f"contrast raises the HU of bone{ADDED_HU}, so the value may be too high"
     if agent and none:
         text = (
             f"Contrast agent is stated{named}, but the series description says that there is none; "

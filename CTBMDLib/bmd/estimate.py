@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,13 +15,15 @@ from ..model.bundle import ModelBundle
 from ..model.images import ImageStandard, LevelImages, cut_images
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
-from . import quality
+from . import leftout, quality
+from .heights import TEMPLATE_MM, heights_of
 from .interval import image_spread, interval_for, interval_half_width
 from .places import refuse_impossible
 from .quality import Finding
 from .reference import ReferenceTable, category
 from .result import MEAN, TOTAL, BMDResult, LevelResult
-from .roi import trabecular_hu
+from .structure import Structure, check_structure, look_at
+from .walls import find_body
 
 MIN_LEVELS = 2
 """Included levels of L1-L4 below which there is no L1-L4 value, as ISCD asks for DXA."""
@@ -41,12 +44,20 @@ class Cut:
     ----------
     item : LevelSlice
     images : LevelImages
-    trabecular_hu : float or None
+    structure : Structure
+    left_out : str or None
+        Why it does not count in the mean although it is included, see `leftout`.
     """
 
     item: LevelSlice
     images: LevelImages
-    trabecular_hu: float | None
+    structure: Structure
+    left_out: str | None = None
+
+    @property
+    def trabecular_hu(self) -> float | None:
+        """Mean HU of the trabecular region; None where it is not in view."""
+        return self.structure.trabecular_hu
 
     @property
     def level(self) -> str:
@@ -56,7 +67,7 @@ class Cut:
     @property
     def counted(self) -> bool:
         """Whether the vertebra counts in the L1-L4 mean."""
-        return self.item.included and self.level in MEASURED
+        return self.item.included and self.level in MEASURED and self.left_out is None
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ class Common:
         trabecular: float | None = None,
         included: bool = True,
         levels: str | None = None,
+        left_out: str | None = None,
     ) -> LevelResult:
         """One row of the table, of a vertebra or of their mean (`TOTAL`)."""
         bundle, interval = self.bundle, interval_for(self.bundle.card["interval"], self.kvp)
@@ -137,6 +149,7 @@ class Common:
             model=bundle.name,
             model_version=bundle.version,
             model_population=bundle.population,
+            left_out=left_out,
         )
 
 
@@ -154,6 +167,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     dxa: str | None = None,
     device: str = "auto",
     backend: str | None = None,
+    include: Collection[str] = (),
     progress: Report | None = None,
     should_cancel: ShouldCancel | None = None,
 ) -> BMDResult:
@@ -185,6 +199,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         site's own where the bundle was fitted to a site, else Hologic.
     device, backend : str
         See `ModelBundle.predict`.
+    include : collection of str
+        Levels of L1-L4 that count in the mean although a finding leaves them out.
     progress : callable(fraction, text), optional
     should_cancel : callable() -> bool, optional
 
@@ -210,6 +226,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
+    structures = {part.level: part.structure for part in cuts}
+    findings = add_structure(findings, structures, neighbours(volume, selection, structures))
 
     work.step(0.8, "Estimating bone density")
     answers = predict(bundle, cuts, facts.kvp, device, backend)
@@ -233,6 +251,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         scale=scale,
         kvp=facts.kvp,
     )
+    cuts = leave_out(common, cuts, answers, include)
     levels, total, reason = rows(common, cuts, answers)
     if facts.kvp is None:
         effect = kvp_effect(bundle, cuts, device, backend)
@@ -358,7 +377,60 @@ def cut(
     cuts = []
     for index, item in enumerate(chosen):
         progress.step(index / len(chosen), f"Cutting images of {item.level}")
-        cuts.append(Cut(item, cut_images(volume, item, standard), trabecular_hu(volume, item)))
+        cuts.append(Cut(item, cut_images(volume, item, standard), look_at(volume, item)))
+    return cuts
+
+
+def neighbours(
+    volume: CTVolume, selection: LevelSelection, known: dict[str, Structure]
+) -> dict[str, Structure]:
+    """Levels that are not measured but tell by their heights how tall this spine's bodies are."""
+    found = {}
+    for item in selection:
+        if item.level in TEMPLATE_MM and item.level not in known:
+            body = find_body(volume, item)
+            found[item.level] = Structure(body, None, heights_of(body))
+    return found
+
+
+def add_structure(
+    findings: list[Finding], known: dict[str, Structure], others: dict[str, Structure]
+) -> list[Finding]:
+    """The findings with what the bodies show; a body full of cement is no wrongly placed point."""
+    told = [x for x in check_structure({**known, **others}) if x.level in known]
+    dense = {x.level for x in told if x.code in ("cement", "metal-in-vertebra")}
+    kept = [x for x in findings if not (x.code == "not-bone" and x.level in dense)]
+    return kept + told
+
+
+def leave_out(
+    common: Common, cuts: list[Cut], answers: dict[str, np.ndarray], include: Collection[str]
+) -> list[Cut]:
+    """The levels, those marked that do not count in the mean; adds to `common.findings` which.
+
+    Raises
+    ------
+    CTBMDError
+        Where `include` names a level that is not measured.
+    """
+    wrong = [level for level in include if level not in answers or level not in MEASURED]
+    if wrong:
+        have = " ".join(part.level for part in cuts if part.level in MEASURED)
+        raise CTBMDError(
+            f"{wrong[0]} cannot be included; the measured levels of L1-L4 are {have}.",
+            "include-unknown",
+        )
+    cuts = [
+        replace(part, item=replace(part.item, included=True)) if part.level in include else part
+        for part in cuts
+    ]
+    t_scores = {part.level: level_row(common, part, answers[part.level]).t_score for part in cuts}
+    why = leftout.reasons(common.findings, t_scores)
+    wanted = [part.level for part in cuts if part.counted]
+    out = {level: why[level] for level in wanted if level in why and level not in include}
+    cuts = [replace(part, left_out=out.get(part.level)) for part in cuts]
+    kept = [level for level in wanted if level in why and level in include]
+    common.findings.extend(leftout.tell(out, [part.level for part in cuts if part.counted], kept))
     return cuts
 
 
@@ -401,6 +473,7 @@ def level_row(common: Common, part: Cut, values: np.ndarray) -> LevelResult:
         slice_s_mm=float(part.item.ras[2]),
         trabecular=part.trabecular_hu,
         included=part.counted,
+        left_out=part.left_out,
     )
 
 

@@ -17,7 +17,7 @@ from ..errors import CTBMDError
 from ..safefile import check_writable, write_text
 from .result import MEAN, BMDResult, LevelResult
 
-COLUMNS = tuple(item.name for item in fields(LevelResult))
+COLUMNS = tuple(item.name for item in fields(LevelResult) if item.name != "left_out")
 """The columns of every table, in order."""
 
 SUFFIXES = (".csv", ".tsv", ".json")
@@ -35,7 +35,7 @@ _DECIMALS = {
 def to_rows(result: BMDResult) -> list[dict[str, Any]]:
     """One dict a row with the keys `COLUMNS`; numbers rounded, unknown is None.
 
-    `included` is 'yes' or 'no', as in every file.
+    `included` is 'yes', 'no', or 'no: ' and why the level is left out, as in every file.
     """
     rows = []
     for item in result.rows:
@@ -43,7 +43,7 @@ def to_rows(result: BMDResult) -> list[dict[str, Any]]:
         for name in COLUMNS:
             value = getattr(item, name)
             if name == "included":
-                value = "yes" if value else "no"
+                value = "yes" if value else "no" + (f": {item.left_out}" if item.left_out else "")
             if name in _DECIMALS and value is not None:
                 # Adding 0.0 turns the -0.0 of rounding into 0.0.
                 value = round(float(value), _DECIMALS[name]) + 0.0
@@ -167,7 +167,10 @@ def selection_words(row: LevelResult) -> str:
     """How a row came about, for people: 'found, not in the mean', 'mean of L1 L2'."""
     if row.selection == MEAN:
         return f"mean of {row.levels}"
-    return row.selection if row.included else f"{row.selection}, not in the mean"
+    if row.included:
+        return row.selection
+    why = f" ({row.left_out})" if row.left_out else ""
+    return f"{row.selection}, not in the mean{why}"
 
 
 def format_table(result: BMDResult) -> str:

@@ -10,7 +10,7 @@ from ..dxa import Scale, maker
 from ..levels import MEASURED, LevelSelection
 from ..model.images import ImageStandard, LevelImages
 from ..volume import CTVolume
-from .contrast import check_contrast
+from .contrast import ADDED_HU, check_contrast, phase_of
 from .finding import Finding
 from .places import check_places
 from .values import check_values
@@ -101,7 +101,8 @@ def check_images(images: LevelImages, standard: ImageStandard) -> list[Finding]:
     if vessel is not None:
         add(
             "contrast-suspected",
-            f"{level}: {vessel:.0f} HU in front of the spine suggests contrast agent.",
+            f"{level}: {vessel:.0f} HU in front of the spine suggests contrast agent "
+            f"({phase_of(vessel)}), which raises the HU of bone{ADDED_HU}.",
         )
     body = _body(images.hu, standard)
     if not BODY_RANGE_HU[0] <= body <= BODY_RANGE_HU[1]:
@@ -178,6 +179,11 @@ def check_selection(selection: LevelSelection) -> list[Finding]:
         )
         for item in selection
         if item.confidence is not None and item.confidence < MIN_CONFIDENCE
+    ]
+    found += [
+        Finding("left-out", item.level, f"{item.level}: left out by hand ({item.reason}).", "note")
+        for item in selection
+        if item.reason is not None
     ]
     found += check_places(selection)
     found += [Finding("selection", None, note, "note") for note in selection.findings]

@@ -42,6 +42,9 @@ class LevelResult:
     dxa_scale : str or None
         The DXA device whose g/cm2 the values are; None where nobody knows.
     model, model_version, model_population : str
+    left_out : str or None
+        Why a level that was to count is left out of the mean; no column of its own, tables
+        say it in `included`.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class LevelResult:
     model: str
     model_version: str
     model_population: str
+    left_out: str | None = None
 
     def __post_init__(self) -> None:
         if self.selection not in SELECTIONS:

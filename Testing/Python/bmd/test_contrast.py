@@ -6,7 +6,7 @@ import pytest
 from phantoms import phantom
 
 from CTBMDLib.bmd import quality
-from CTBMDLib.bmd.contrast import check_contrast, described, says_none, stated_agent
+from CTBMDLib.bmd.contrast import check_contrast, described, phase_of, says_none, stated_agent
 from CTBMDLib.volume import Acquisition
 
 NONE = (
@@ -130,3 +130,16 @@ def test_free_text_is_repeated_only_where_it_may_be(facts, code):
     assert quoted.code == plain.code == code
     assert "zwiebel" in quoted.text.lower() and "zwiebel" not in plain.text.lower()
     assert plain.text.endswith("may be too high.") and "ontrast" in plain.text
+
+
+@pytest.mark.parametrize(
+    ("hu", "phase"),
+    [(130, "portal"), (160, "portal"), (219, "portal"), (220, "arterial"), (330, "arterial")],
+)
+def test_the_phase_is_told_by_the_vessels(hu, phase):
+    assert phase in phase_of(hu)
+
+
+def test_how_much_contrast_adds_is_said():
+    (found,) = check_contrast(Acquisition(contrast_agent="Iohexol"))
+    assert "11 to 26" in found.text

@@ -77,7 +77,7 @@ def test_the_mean_names_the_levels_that_have_findings_of_their_own(model):
     assert "see the findings" not in estimate(volume, chosen(), model).total.findings
     k, j, i = np.rint(volume.ijk_from_ras(CENTRES["L2"])).astype(int)[::-1]
     volume.hu[k - 1 : k + 2, j - 3 : j + 3, i - 3 : i + 3] = 3000  # a screw
-    result = estimate(volume, chosen(), model)
+    result = estimate(volume, chosen(), model, include=("L2",))
     assert any(x.level == "L2" and x.severity == "warning" for x in result.findings)
     assert "see the findings of L2;" in result.total.findings
     selection = chosen()

@@ -23,6 +23,8 @@ from CTBMDLib.bmd.estimate import (
 )
 from CTBMDLib.bmd.quality import Finding
 from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.bmd.roi import TrabecularRegion
+from CTBMDLib.bmd.structure import Structure
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LevelSelection, LevelSlice
 from CTBMDLib.volume import Acquisition, CTVolume
@@ -167,9 +169,15 @@ def test_a_level_counts_where_it_is_included_and_one_of_the_four(volume):
     ]
 
 
+def structure(hu):
+    """A vertebra of which only the trabecular HU are known."""
+    region = None if hu is None else TrabecularRegion(hu, None, 0.0, np.zeros((0, 3)))
+    return Structure(None, region, None)
+
+
 def cuts(names, trabecular):
     items = [LevelSlice(name, (0, 0, 0)) for name in names]
-    return [Cut(item, None, hu) for item, hu in zip(items, trabecular, strict=True)]
+    return [Cut(item, None, structure(hu)) for item, hu in zip(items, trabecular, strict=True)]
 
 
 def rows_of(names, trabecular, findings=()):

@@ -524,6 +524,38 @@ def test_the_check_box_leaves_a_level_out(panel):
     assert not panel.ui.estimateButton.enabled
 
 
+def test_a_vertebra_is_left_out_for_a_reason_that_goes_into_the_exports(panel, model, tmp_path):
+    add_volume(panel)
+    three_levels(panel)
+    box = gui.raw(panel.ui.reasonCombo)
+    click_cell(panel, 1)
+    assert not box.isVisible()
+    click_cell(panel, 1, 0)
+    assert box.isVisible() and panel.ui.reasonLabel.text == "L2 is left out:"
+    estimate(panel, model)
+    gui.choose(panel.ui.reasonCombo, "fracture")
+    assert panel.controller.selection["L2"].reason == "fracture"
+    assert cell(panel, 1, 4) == "out: fracture" and "slices have changed" in panel.staleReason()
+    estimate(panel, model)
+    path = tmp_path / "out.csv"
+    with gui.answering(str(path)):
+        gui.click(panel.ui.exportButton)
+    rows = {row["level"]: row for row in csv.DictReader(path.open(newline=""))}
+    assert (
+        rows["L2"]["included"] == "no" and "left out by hand (fracture)" in rows["L2"]["findings"]
+    )
+    assert rows["L1-L4"]["levels"] == "L1 L3"
+    gui.click(panel.ui.undoButton)
+    assert (
+        panel.controller.selection["L2"].reason is None and box.currentText() == "no reason given"
+    )
+    gui.click(panel.ui.redoButton)
+    click_cell(panel, 1, 0)  # in use again: without a reason
+    assert panel.controller.selection["L2"].reason is None and not box.isVisible()
+    click_cell(panel, 0)
+    assert not box.isVisible()
+
+
 def test_points_made_and_deleted_in_the_scene_are_followed(panel):
     add_volume(panel)
     three_levels(panel)
@@ -708,6 +740,51 @@ def test_uncertain_numbering_is_said_in_plain_words(panel):
     assert cell(panel, 0, 3) == "40 %"
 
 
+def test_every_button_that_is_off_says_why(panel, model, monkeypatch):
+    from PySide6 import QtWidgets
+
+    module = gui.raw(panel.ui.findButton).window()
+
+    def off():
+        """{name: tooltip} of the buttons of the panel that are shown and off."""
+        names = {name for name in vars(panel.ui) if name.endswith("Button")}
+        buttons = module.findChildren(QtWidgets.QPushButton)
+        return {
+            x.objectName(): x.toolTip()
+            for x in buttons
+            if x.objectName() in names and not x.isEnabled() and not x.isHidden()
+        }
+
+    def check(**reasons):
+        found = off()
+        for name, tip in found.items():
+            assert tip.startswith("Off: ") or name == "chartButton", (name, tip)
+        for name, reason in reasons.items():
+            assert reason in found[name], (name, found.get(name))
+
+    check(findButton="Choose a CT", exportButton="no results yet", undoButton="Choose a CT")
+    add_volume(panel)
+    check(
+        estimateButton="No vertebra of L1-L4",
+        useSliceButton="Find the slices",
+        redoButton="Nothing",
+    )
+    three_levels(panel)
+    panel.ui.levelCombo.setCurrentText("L1")
+    gui.process()
+    check(addButton="L1 is there already")
+    assert (
+        "Off" not in panel.ui.findButton.toolTip
+        and "Find the lumbar" in panel.ui.findButton.toolTip
+    )
+    slowed(panel, monkeypatch)
+    panel.parameterNode.modelFolder = model
+    gui.click(panel.ui.estimateButton)
+    check(findButton="Wait for the work", exportButton="Wait for the work")
+    gui.click(panel.ui.estimateButton)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S)
+
+
 # -- 3. and 4. estimate, results, export ------------------------------------------------------
 def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_path):
     add_volume(panel, sex="F")
@@ -742,6 +819,49 @@ def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_pa
     from PySide6 import QtWidgets
 
     assert QtWidgets.QApplication.clipboard().text().startswith("case\tseries_uid\tlevel")
+
+
+def test_only_what_has_changed_is_computed_anew(panel, model):
+    node = add_volume(panel, kvp=120.0)
+    array = slicer.util.arrayFromVolume(node)
+    array += np.random.default_rng(0).normal(0, 5, array.shape).astype(array.dtype)
+    slicer.util.arrayFromVolumeModified(node)
+    three_levels(panel)
+    estimate(panel, model)
+    bundle = panel.logic.bundle(model)
+    images, before = bundle.standard.images_per_level, bundle.computed
+    first = {row.level: row.bmd_g_cm2 for row in panel.result.levels}
+    click_cell(panel, 1)
+    gui.type_into(panel.ui.sliceSpinBox, "24.0")
+    estimate(panel, model)
+    assert bundle.computed - before == images, "those of L2"
+    click_cell(panel, 0, 0)
+    estimate(panel, model)
+    assert bundle.computed - before == images, "another mean of the same answers"
+    again = {row.level: row.bmd_g_cm2 for row in panel.result.levels}
+    assert again["L1"] == first["L1"] and again["L3"] == first["L3"]
+    gui.type_into(panel.ui.kvpSpinBox, "100")
+    estimate(panel, model)
+    assert bundle.computed - before == 4 * images, "another voltage is another answer"
+
+
+def test_the_memory_of_a_bundle_answers_as_the_bundle(model):
+    from CTBMDPanel.reuse import ReusedBundle
+
+    from CTBMDLib.model.bundle import ModelBundle
+
+    plain = ModelBundle.load(model)
+    rng = np.random.default_rng(0)
+    hu = rng.normal(50, 100, (5, plain.standard.size_px, plain.standard.size_px))
+    hu[3] = hu[0]
+    for kvp in (None, 120.0, np.array([100.0, 120.0, np.nan, 120.0, 100.0])):
+        reused = ReusedBundle(plain)
+        expected = plain.predict(hu, kvp=kvp)
+        reused.predict(hu[1:3], kvp=kvp if np.ndim(kvp) == 0 else kvp[1:3])
+        for _ in range(2):
+            assert np.allclose(reused.predict(hu, kvp=kvp), expected, atol=1e-5)
+        assert reused.computed == (4 if np.ndim(kvp) == 0 else 5)
+    assert reused.name == plain.name and reused.card is plain.card
 
 
 def test_a_name_without_ending_never_overwrites(panel, model, tmp_path):

@@ -199,7 +199,7 @@ def pictures(panel):
     from PySide6 import QtGui
 
     found = []
-    for label in (panel.ui.imageLabel1, panel.ui.imageLabel2, panel.ui.imageLabel3):
+    for label in (panel.ui.imageLabelUpper, panel.ui.imageLabelMiddle, panel.ui.imageLabelLower):
         image = gui.raw(label).pixmap().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
         rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
         found.append(
@@ -213,7 +213,7 @@ def with_levels(panel, **facts):
 
     panel.parameterNode.inputVolume = volumes.addVolumeNode(phantoms.phantom(**facts))
     panel.levels.onFound(phantoms.chosen())
-    gui.show(panel.ui.imageLabel1)
+    gui.show(panel.ui.imageLabelUpper)
     gui.process()
 
 

@@ -164,3 +164,18 @@ def test_findings_are_read_under_their_name_and_that_of_older_files(key):
     read = LevelSelection.from_json(json.dumps({"levels": [], key: ["Possible L6."]}))
     assert read.findings == ("Possible L6.",)
     assert '"findings"' in read.to_json() and '"notes"' not in read.to_json()
+
+
+def test_a_reason_goes_with_a_vertebra_that_is_left_out_and_only_then(selection):
+    level = next(item.level for item in selection if item.included)
+    selection.include(level, False, "cement")
+    assert selection[level].reason == "cement"
+    again = LevelSelection.from_json(selection.to_json())
+    assert again[level].reason == "cement" and again == selection
+    selection.move(level, [x + 1 for x in selection[level].ras])
+    assert selection[level].reason == "cement"
+    selection.include(level, True, "cement")
+    assert selection[level].reason is None and "reason" not in selection.to_json()
+    with pytest.raises(CTBMDError, match="no reason to leave"):
+        selection.include(level, False, "age")
+    assert selection[level].included

@@ -1,0 +1,169 @@
+"""What lies inside one vertebra beside ordinary bone: cement, metal, a dense or an empty place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..levels import LevelSlice
+from ..volume import CTVolume
+from .finding import Finding
+from .heights import WORDS, BodyHeights, grade, heights_of
+from .roi import TrabecularRegion, find_region
+from .shape import BodyShape
+from .walls import find_body
+
+METAL_HU, METAL_MM3 = 2000.0, 60.0
+"""Volume of metal in the vertebra; a screw has a thousand mm3, a dense facet none of it."""
+CEMENT_HU, CEMENT_OVER_HU, CEMENT_MM3, CEMENT_REACH_MM = 700.0, 300.0, 500.0, 12.0
+"""Cement is denser than any cancellous bone and fills a good part of a millilitre. It is looked
+for around the chosen point as well: so much of it draws the walls to its own edge."""
+FOCUS_OVER_HU, FOCUS_MM3 = 200.0, 80.0
+EMPTY_UNDER_HU, EMPTY_SHARE, EMPTY_MM3 = 70.0, 0.45, 600.0
+"""A hole: this far under the bone around it, and below this share of its HU."""
+SMOOTH_MM = 1.5
+"""Sigma over which noise is averaged before places are looked for."""
+DEEP_MM = 3.5
+"""Places nearer to a wall or an endplate may be cortex."""
+VEIN_SIDE_MM, VEIN_HEIGHT_MM, VEIN_FRONT_MM = 8.0, 6.0, 3.0
+"""Where the basivertebral vein may leave a hole of its own."""
+ARCH_MM = 48.0
+"""How far behind the body's middle screws, rods and plates are looked for."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One vertebra as its walls and its inside show it.
+
+    Attributes
+    ----------
+    body : BodyShape or None
+    region : TrabecularRegion or None
+    heights : BodyHeights or None
+    metal_mm3, cement_mm3, dense_mm3, empty_mm3 : float
+        Volume of metal in body and arch, and of the largest such place within the body; 0
+        where the walls are not known.
+    """
+
+    body: BodyShape | None
+    region: TrabecularRegion | None
+    heights: BodyHeights | None
+    metal_mm3: float = 0.0
+    cement_mm3: float = 0.0
+    dense_mm3: float = 0.0
+    empty_mm3: float = 0.0
+
+    @property
+    def trabecular_hu(self) -> float | None:
+        """Mean HU of the trabecular region; None where it is not in view."""
+        return None if self.region is None else self.region.hu
+
+
+def look_at(volume: CTVolume, item: LevelSlice) -> Structure:
+    """Walls, region, heights and contents of one vertebra."""
+    body = find_body(volume, item)
+    region = find_region(volume, item, body)
+    cement = _around(volume, item)
+    if body is None or region is None:
+        return Structure(body, region, None, cement_mm3=cement)
+    local, hu = _sampled(volume, body)
+    wall, plate = body.depths_mm(local)
+    deep = np.minimum(wall, plate) >= DEEP_MM
+    core = region.hu
+    u, v, w = np.moveaxis(local, -1, 0)
+    vein = (v < VEIN_FRONT_MM) & (np.abs(u) < VEIN_SIDE_MM) & (np.abs(w) < VEIN_HEIGHT_MM)
+    arch = (plate >= -4) & (wall < 0) & (v < 0) & (np.abs(u) < body.half_width + 6)
+    low = min(core - EMPTY_UNDER_HU, EMPTY_SHARE * core)
+    inside = _largest(deep & (hu > max(CEMENT_HU, core + CEMENT_OVER_HU)))
+    cement = max(cement, inside if inside >= CEMENT_MM3 else 0.0)
+    return Structure(
+        body,
+        region,
+        None if cement else heights_of(body),
+        float(((hu > METAL_HU) & (deep | arch)).sum()),
+        cement,
+        _largest(deep & (hu > core + FOCUS_OVER_HU)),
+        _largest(deep & ~vein & (hu < low)),
+    )
+
+
+def _around(volume: CTVolume, item: LevelSlice) -> float:
+    """Volume of cement about the chosen point, mm3; 0 where there is none."""
+    axis = np.arange(-CEMENT_REACH_MM, CEMENT_REACH_MM + 1)
+    local = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+    near = np.linalg.norm(local, axis=-1) <= CEMENT_REACH_MM
+    hu = np.nan_to_num(volume.sample(np.asarray(item.ras) + local), nan=0.0)
+    # A wall that the ball reaches is thin; what is left after two shrinkings is a mass.
+    from scipy import ndimage
+
+    dense = near & (hu > CEMENT_HU)
+    seed = ndimage.binary_erosion(dense, iterations=2)
+    mass = _largest(ndimage.binary_dilation(seed, iterations=2, mask=dense)) if seed.any() else 0.0
+    return mass if mass >= CEMENT_MM3 else 0.0
+
+
+def _sampled(volume: CTVolume, body: BodyShape) -> tuple[np.ndarray, np.ndarray]:
+    """Places (u, v, w) 1 mm apart in body and arch, shape (..., 3), and their smoothed HU."""
+    from scipy import ndimage
+
+    side = np.ceil(body.half_width) + 8
+    half = np.ceil(max(body.top[0], -body.bottom[0])) + 4
+    u = np.arange(-side, side + 1)
+    v = np.arange(-ARCH_MM, np.ceil(body.half_depth) + 2)
+    w = np.arange(-half, half + 1)
+    local = np.stack(np.meshgrid(u, v, w, indexing="ij"), axis=-1)
+    hu = np.nan_to_num(volume.sample(body.points(local)), nan=0.0)
+    return local, np.asarray(ndimage.gaussian_filter(hu, SMOOTH_MM / 2))
+
+
+def _largest(places: np.ndarray) -> float:
+    """Volume of the largest connected place, mm3."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(places)
+    return float(np.bincount(labels.ravel())[1:].max()) if count else 0.0
+
+
+def check_structure(structures: dict[str, Structure]) -> list[Finding]:
+    """Findings on what the levels' bodies have lost or hold, one list for all levels."""
+    heights = {level: x.heights for level, x in structures.items() if x.heights is not None}
+    found = []
+    for level, item in structures.items():
+        if item.heights is not None:
+            found += _height(level, item.heights, heights)
+        if item.metal_mm3 >= METAL_MM3:
+            text = f"{level}: metal lies in the vertebra, so its value is wrong, mostly too high."
+            found.append(Finding("metal-in-vertebra", level, text))
+        elif item.cement_mm3:
+            text = (
+                f"{level}: {item.cement_mm3 / 1000:.1f} ml of cement or another very dense mass lies "
+                "in the body, so its value is too high."
+            )
+            found.append(Finding("cement", level, text))
+        elif item.dense_mm3 >= FOCUS_MM3:
+            text = (
+                f"{level}: a dense focus of {item.dense_mm3 / 1000:.1f} ml lies in the body "
+                "(bone island, sclerosis, metastasis); look at it."
+            )
+            found.append(Finding("dense-focus", level, text, "note"))
+        if item.empty_mm3 >= EMPTY_MM3:
+            text = (
+                f"{level}: a place of {item.empty_mm3 / 1000:.1f} ml in the body holds hardly any bone "
+                "(haemangioma, cyst, lysis); look at it."
+            )
+            found.append(Finding("lytic-focus", level, text))
+    return found
+
+
+def _height(level: str, own: BodyHeights, all_heights: dict[str, BodyHeights]) -> list[Finding]:
+    loss = own.loss(level, all_heights)
+    number = grade(loss)
+    if not number:
+        return []
+    text = (
+        f"{level} has lost {100 * loss:.0f} % of its height (front {own.front:.0f}, middle "
+        f"{own.middle:.0f}, back {own.back:.0f} mm; Genant grade {number}, {WORDS[number]}); look for "
+        "a fracture."
+    )
+    return [Finding("height-loss", level, text)]
