@@ -100,11 +100,16 @@ def damaged_json(content: bytes, rng: np.random.Generator) -> bytes:
                 del inner[place[-1]]
             case 1 if isinstance(inner, dict):
                 inner[f"{place[-1]}x"] = inner.pop(place[-1])
-            case 2 if isinstance(inner[place[-1]], (int, float)):
+            case 2 if _is_small_number(inner[place[-1]]):
                 inner[place[-1]] *= float(rng.choice([-1, 0, 1e-6, 0.9, 2, 1e6]))
             case _:
                 inner[place[-1]] = _odd(rng)
     return json.dumps(data).encode()
+
+
+def _is_small_number(value: Any) -> bool:
+    """Whether a number can be multiplied: an integer of JSON may be too large to be a float."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 53)
 
 
 def _odd(rng: np.random.Generator) -> Any:

@@ -1,0 +1,202 @@
+"""Killed at every step of writing, and at random moments: the old file or the new, and a rerun completes.
+
+A step is a call that changes the disk: each run is killed before or after the n-th of
+them, until it ends by itself. By default every third step is taken; `CTBMD_KILLS=100`
+takes each of them, and 100 random moments.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+from phantoms import CENTRES, bundle, phantom
+from volume_files import nifti_bytes, write
+
+from CTBMDLib.cli import main
+from CTBMDLib.cohort import calibrate
+from CTBMDLib.model.bundle import ModelBundle
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="there is no kill -9"),
+]
+
+KILLS = int(os.environ.get("CTBMD_KILLS", "5"))
+STRIDE = 3 if KILLS <= 5 else 1
+CALLS = ("open", "fsync", "replace", "unlink", "mkdir", "truncate")
+
+
+def dies_at(step, after):
+    """Let this process die at the n-th call that changes the disk."""
+    count = [0]
+
+    def wrapped(real):
+        def call(*arguments, **more):
+            count[0] += 1
+            if count[0] == step and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                return real(*arguments, **more)
+            finally:
+                if count[0] == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, wrapped(getattr(os, name)))
+
+
+def child(arguments, prepare=None):
+    """Run a command line in a process of its own; its id."""
+    process = os.fork()
+    if process == 0:
+        code = 99
+        try:
+            with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+                sys.stdout = sys.stderr = nowhere
+                if prepare:
+                    prepare()
+                code = main([str(x) for x in arguments])
+        finally:
+            os._exit(code)
+    return process
+
+
+def ended(process):
+    """True where it ended by itself, and well; False where it was killed."""
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(status) == 0
+    return True
+
+
+def kills(arguments, check):
+    """Kill the command at every step and at random moments; `check` looks each time."""
+    for after in (False, True):
+        for step in range(1 + after, 200, STRIDE):
+            if ended(child(arguments, lambda s=step, a=after: dies_at(s, a))):
+                assert step > 3  # there were steps to be killed at
+                check()
+                break
+            check()
+        else:
+            raise AssertionError("it never ended")
+    began = time.monotonic()
+    assert ended(child(arguments))
+    seconds = time.monotonic() - began
+    chance = random.Random(0)
+    for _ in range(KILLS):
+        process = child(arguments)
+        time.sleep(chance.uniform(0, 1.1 * seconds))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        check()
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Two scans, their levels, the list of them and a model."""
+    folder = tmp_path_factory.mktemp("steps")
+    bundle(folder / "model", members=1)
+    volume = phantom(spacing=(4.0, 4.0, 5.0))
+    for n in range(2):
+        hu = (volume.hu + 20 * n * (volume.hu > 150)).astype(np.int16)
+        write(folder / f"c{n}.nii", nifti_bytes(hu, volume.ijk_to_ras))
+    points = [{"level": x, "ras": list(CENTRES[x])} for x in ("L1", "L2", "L3")]
+    (folder / "levels.json").write_text(json.dumps({"levels": points}))
+    (folder / "cases.csv").write_text("path,levels\nc0.nii,levels.json\nc1.nii,levels.json\n")
+    return folder
+
+
+def test_an_export(scans, tmp_path):
+    output = tmp_path / "t.csv"
+    command = ("estimate", scans / "c0.nii", "--levels", scans / "levels.json")
+    command += ("--model", scans / "model", "--output", output, "--overwrite")
+    assert ended(child(command))
+    new = output.read_bytes()
+
+    def check():
+        assert output.read_bytes() in (b"old", new)
+        assert ended(child(command))
+        assert output.read_bytes() == new
+        assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+        output.write_bytes(b"old")
+
+    output.write_bytes(b"old")
+    kills(command, check)
+
+
+def test_a_batch(scans, tmp_path):
+    output = tmp_path / "t.csv"
+    command = ("batch", scans / "cases.csv", "--model", scans / "model", "--output", output)
+    assert ended(child(command))
+    new = output.read_bytes()
+    who = (tmp_path / "t.identity.csv").read_bytes()
+    assert b"case 2" in new and b"case 2" in who
+
+    def check():
+        again = command
+        if output.exists():
+            assert output.read_bytes() == new
+            again += ("--overwrite",)
+        assert ended(child(again))
+        assert output.read_bytes() == new
+        assert (tmp_path / "t.identity.csv").read_bytes() == who
+        assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t.identity.csv"}
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+    for path in tmp_path.iterdir():
+        path.unlink()
+    kills(command, check)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_calibration(scans, tmp_path, monkeypatch, old):
+    estimated = np.linspace(0.5, 1.1, 22)
+    rows = ["case,path,L1-L4"]
+    for n, value in enumerate(estimated):
+        (tmp_path / f"{n}.nii").write_bytes(b"")
+        rows.append(f"{n},{n}.nii,{0.8 * value + 0.2 + 0.004 * (-1) ** n:.4f}")
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    seen = calibrate._Compared
+
+    def compare(pairs, *_):  # the kills are for the writing
+        given = [float(x) for x in estimated]
+        return seen(given, [x.total for x in pairs], [0.1] * 22, {}, [])
+
+    monkeypatch.setattr(calibrate, "_compare", compare)
+    output = tmp_path / "site" / "model"
+    command = ("model", "calibrate", tmp_path / "pairs.csv", "--model", scans / "model")
+    command += ("--output", output, *(["--overwrite"] if old else []))
+    before = ModelBundle.load(scans / "model").version
+    assert ended(child(command))
+    after = ModelBundle.load(output).version
+
+    def fresh():
+        for path in [*output.iterdir()] if output.exists() else []:
+            path.unlink()
+        if old:
+            for path in (scans / "model").iterdir():
+                (output / path.name).write_bytes(path.read_bytes())
+
+    def check():
+        again = command
+        if (output / "card.json").exists():
+            assert ModelBundle.load(output).version in ((before, after) if old else (after,))
+            again += () if old else ("--overwrite",)
+        assert ended(child(again))
+        assert ModelBundle.load(output).version == after
+        assert {path.name for path in output.iterdir()} == {"card.json", "weights.npz"}
+        fresh()
+
+    fresh()
+    kills(command, check)
