@@ -7,6 +7,7 @@ import pickle
 import resource
 import select
 import signal
+import sys
 import time
 import traceback
 import warnings
@@ -75,6 +76,8 @@ def bounded(work: Callable[[], Any], right: Any) -> Outcome:
 
 
 def _in_child(work: Callable[[], Any], right: Any, writing: int) -> None:
+    # A fork of a process in which torch has computed waits for threads that it lacks.
+    sys.modules["torch"] = None  # type: ignore[assignment]
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         limit = pages * resource.getpagesize() + MEMORY

@@ -161,11 +161,11 @@ def _one_side(at: _Measures, s, j, tip) -> list:
     lower = (s * (cu + 0.5 + j[4]), back - 4.5 + j[5], -0.98 * h)
     return [
         _row(start, root, p, p * 1.05, (1, 1, 0.58), 0.9),
-        _row(pillar_top, pillar_low, 5.2 * g, 4.8 * g, (1, 1, 0.75), 1.5),
+        _row(pillar_top, pillar_low, 5.2 * g, 4.8 * g, (1, 1, 0.75), 1.4),
         _row(eave, (0, back - 5.0, -0.34 * h), 3.2 * g, 3.4 * g, (1, 1, 0.34), 1.4),
         _row(base, tip, 3.4 * g, 1.9 * g, (1, 1, 0.7), 0.6),
-        _row((s * (cu + p), cc - 4, 0.2 * h), facet, 4.7 * g, 4.5 * g, (1, 1, 0.8), 1.9),
-        _row(pillar_low, lower, 4.6 * g, 4.4 * g, (1, 1, 0.8), 2.0),
+        _row((s * (cu + p), cc - 4, 0.2 * h), facet, 5.1 * g, 4.9 * g, (1, 1, 0.75), 2.1),
+        _row(pillar_low, lower, 4.9 * g, 4.8 * g, (1, 1, 0.75), 2.2),
     ]
 
 

@@ -57,6 +57,8 @@ def child(arguments, prepare=None):
     process = os.fork()
     if process == 0:
         code = 99
+        # A fork of a process in which torch has computed waits for threads that it lacks.
+        sys.modules["torch"] = None
         try:
             with open(os.devnull, "w") as nowhere:  # noqa: PTH123
                 sys.stdout = sys.stderr = nowhere
