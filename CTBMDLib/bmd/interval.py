@@ -29,11 +29,18 @@ def interval_for(interval: dict[str, Any], kvp: float | None) -> dict[str, Any]:
     return {**interval, **interval.get(WITHOUT_KVP, {})}
 
 
-def scaled_quantiles(interval: dict[str, Any], factor: float) -> dict[str, Any]:
-    """A copy of a card's `interval` with every quantile times `factor`."""
-    out = {**interval, **{key: interval[key] * factor for key in QUANTILES}}
+def scaled_quantiles(
+    interval: dict[str, Any], factor: float, *, undo: bool = False
+) -> dict[str, Any]:
+    """A copy of a card's `interval` with every quantile times `factor`; `undo` divides by it."""
+
+    def scaled(quantiles: dict[str, Any]) -> dict[str, Any]:
+        # Division and not a factor of 1 / x: what is undone is what it was, to the last digit.
+        return {k: quantiles[k] / factor if undo else quantiles[k] * factor for k in QUANTILES}
+
+    out = {**interval, **scaled(interval)}
     if WITHOUT_KVP in interval:
-        out[WITHOUT_KVP] = {k: v * factor for k, v in interval[WITHOUT_KVP].items()}
+        out[WITHOUT_KVP] = scaled(interval[WITHOUT_KVP])
     return out
 
 

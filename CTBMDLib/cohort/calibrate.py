@@ -358,7 +358,9 @@ def _uncalibrated(bundle: ModelBundle) -> ModelBundle:
     if old:
         card.pop("dxa_device", None)
         card.update(old.get("of", {}))
-        card["interval"] = scaled_quantiles(card["interval"], 1 / old.get("interval_ratio", 1.0))
+        card["interval"] = scaled_quantiles(
+            card["interval"], old.get("interval_ratio", 1.0), undo=True
+        )
     return ModelBundle(card, bundle.members, bundle.folder)
 
 

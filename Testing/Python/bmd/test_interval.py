@@ -67,7 +67,8 @@ def test_without_a_tube_voltage_the_interval_has_quantiles_of_its_own():
     assert interval_for(twice, None)["quantile_level"] == 10.0
     assert interval_for(twice, 120.0)["quantile_total"] == 3.4
     assert card["without_kvp"]["quantile_level"] == 5.0, "the card given stays as it is"
-    assert scaled_quantiles(twice, 0.5) == card
+    thirds = scaled_quantiles(card, 1 / 3)
+    assert scaled_quantiles(thirds, 1 / 3, undo=True) == card
     assert "without_kvp" not in scaled_quantiles(CARD, 2.0)
 
 

@@ -452,8 +452,11 @@ def test_swapped_values_are_told(site, tmp_path, monkeypatch, capsys):
     pairs = write_rows(tmp_path / "pairs.csv", rows)
     assert ctbmd(["model", "calibrate", str(pairs), "--output", str(tmp_path / "site")]) == 2
     said = capsys.readouterr().err
-    value = float(low["L1-L4"])
-    assert "do not rise" in said and f"Check {low['case']}: its DXA of {value:.3f} " in said
+    # Told one by one, or as the pair that they are.
+    one, other = sorted((low["case"], high["case"]))
+    alone = f"Check {low['case']}: its DXA of {float(low['L1-L4']):.3f} "
+    swapped = f"Check {one} and {other}: their DXA values look swapped "
+    assert "do not rise" in said and (alone in said or swapped in said)
     assert said.count("\n") == 1 and not (tmp_path / "site").exists()
 
 

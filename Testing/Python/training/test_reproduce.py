@@ -69,7 +69,13 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     monkeypatch.setattr(reproduce, "write_cohort_pages", lambda *given: pages.append(given))
     options = Namespace(workers=1, device="cpu")
     report = reproduce.run(small, tmp_path, tmp_path / "results", tmp_path / "bundle", options)
-    assert [name for name, *_ in made] == ["wide", "validation", "internal", "external"]
+    assert [name for name, *_ in made] == [
+        "wide",
+        "validation",
+        "internal",
+        "external",
+        "asia",
+    ]
     assert len(pages) == 1
     assert {entry[4] for entry in made} == {"mixed", "A", "B"}
 

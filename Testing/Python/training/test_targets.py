@@ -18,6 +18,7 @@ from training.fitting.augment import Augmentation, augment  # noqa: E402
 from training.fitting.bright import TRIES, plant, plant_drawn  # noqa: E402
 from training.fitting.targets import BONE, NOT, OPEN, map_targets, read_bone  # noqa: E402
 from training.virtual.patient import make_patient  # noqa: E402
+from training.virtual.traits import changed_priors  # noqa: E402
 
 ROW = int(STANDARD.anterior_mm / STANDARD.spacing_mm)
 BAR = int((STANDARD.anterior_mm + 42) / STANDARD.spacing_mm)
@@ -38,8 +39,10 @@ def disc(hu, row, column, radius, value):
 
 @pytest.fixture(scope="module", params=[0, pytest.param(2, marks=pytest.mark.slow)])
 def virtual(request):
-    """Images of a virtual person with little mineral, and of the same with much."""
-    person = make_patient(21, request.param, "wide", "mixed")
+    """Images of a virtual person with little mineral, and of the same with much; no stones."""
+    none = {"wide.stones": 0.0, "wide.calcified": 0.0, "wide.oral_contrast_share": 0.0}
+    with changed_priors(none):
+        person = make_patient(21, request.param, "wide", "mixed")
     return np.concatenate(
         [cut_images(person.slabs[x], where, STANDARD).hu for x, where in person.slices.items()]
     )
