@@ -77,7 +77,7 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
         "asia",
     ]
     assert len(pages) == 1
-    assert {entry[4] for entry in made} == {"mixed", "A", "B"}
+    assert {entry[4] for entry in made} == {"mixed", "A", "B", "C"}
 
     bundle = ModelBundle.load(tmp_path / "bundle")
     assert bundle.simulated and len(bundle.members) == 2

@@ -40,7 +40,8 @@ def disc(hu, row, column, radius, value):
 @pytest.fixture(scope="module", params=[0, pytest.param(2, marks=pytest.mark.slow)])
 def virtual(request):
     """Images of a virtual person with little mineral, and of the same with much; no stones."""
-    none = {"wide.stones": 0.0, "wide.calcified": 0.0, "wide.oral_contrast_share": 0.0}
+    none = dict.fromkeys(("wide.stones", "wide.calcified", "wide.oral_contrast_share"), 0.0)
+    none["wide.calcification_share"] = 0.0  # thin plaque
     with changed_priors(none):
         person = make_patient(21, request.param, "wide", "mixed")
     return np.concatenate(
