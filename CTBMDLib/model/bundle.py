@@ -220,7 +220,9 @@ class ModelBundle:
                 f"NumPy cannot run on '{device}'; choose the device 'cpu' or 'auto'.", "device"
             )
         if backend is None:
-            wants_torch = device in ("cuda", "mps") or (device == "auto" and "torch" in sys.modules)
+            wants_torch = device in ("cuda", "mps") or (
+                device == "auto" and sys.modules.get("torch") is not None
+            )
             backend = "torch" if wants_torch else "numpy"
         if backend == "torch":
             values = self._predict_torch(hu, kvp, device)

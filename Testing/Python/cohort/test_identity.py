@@ -172,7 +172,7 @@ def test_a_calibrated_card_tells_nobody(ward, tmp_path, monkeypatch, capsys):
 
     def compare(pairs, *_):
         return seen(
-            [float(x) for x in estimated], [x.total for x in pairs], [0.1] * len(pairs),
+            [float(x) for x in estimated], [x.total for x in pairs], [0.1] * len(pairs), [1.5] * len(pairs),
             {7: "vertebra numbers uncertain"}, [],
         )  # fmt: skip
 

@@ -173,7 +173,7 @@ def test_a_calibration(scans, tmp_path, monkeypatch, old):
 
     def compare(pairs, *_):  # the kills are for the writing
         given = [float(x) for x in estimated]
-        return seen(given, [x.total for x in pairs], [0.1] * 22, {}, [])
+        return seen(given, [x.total for x in pairs], [0.1] * 22, [1.5] * 22, {}, [])
 
     monkeypatch.setattr(calibrate, "_compare", compare)
     output = tmp_path / "site" / "model"
