@@ -8,23 +8,19 @@ end, whole.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .. import __version__
 from ..bmd.estimate import estimate
 from ..bmd.export import check_output, write_result
 from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
-from ..dxa import scale_for
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
@@ -32,7 +28,7 @@ from ..safefile import why, write_text
 from .caselist import Case, case_table, list_cases
 from .cases import open_case
 from .identity import Register
-from .journal import Journal, case_key
+from .journal import Journal, case_key, run_settings
 
 MAX_AGE = 130.0
 
@@ -124,7 +120,7 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     failures_file = output.with_name(f"{output.stem}.failures.csv")
     check_output(output, overwrite)
     check_output(failures_file, overwrite)
-    settings = _settings(bundle, reference, dxa) | {"identity": with_identity}
+    settings = run_settings(bundle, reference, dxa) | {"identity": with_identity}
     journal = Journal(output, settings, overwrite)
     register = None if with_identity else Register(output, cases, given=not os.path.isdir(source))  # noqa: PTH112  of any path
     named = register.cases if register else cases
@@ -253,27 +249,6 @@ def _remove(path: Path) -> None:
             f"'{path}' is of an earlier batch and could not be removed ({why(error)}); delete it.",
             "output-not-written",
         ) from None
-
-
-def _settings(
-    bundle: ModelBundle, reference: ReferenceTable | None, dxa: str | None
-) -> dict[str, Any]:
-    # Whoever names the device that is taken anyway goes on with the same cases.
-    scale = scale_for(bundle.card, dxa)
-    if reference:
-        reference.check_device(scale.target)
-    return {
-        "dxa_scale": scale.target,
-        "ctbmd": __version__,
-        "model": bundle.card["weights_sha256"],
-        "card": _hash(bundle.card),
-        "reference": _hash(asdict(reference)) if reference else None,
-    }
-
-
-def _hash(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_case(

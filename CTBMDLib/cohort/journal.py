@@ -10,8 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
+from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
+from ..dxa import scale_for
 from ..errors import CTBMDError
+from ..model.bundle import ModelBundle
 from ..reading.files import files_below
 from ..safefile import why, write_text
 from .caselist import Case
@@ -188,3 +192,38 @@ def _of_file(path: str | Path | None, length: int | None) -> str:
         return ""  # the case's own error when it is read
     stamp = "" if length is None else f" {facts.st_mtime_ns}"
     return f"{facts.st_size}{stamp} {content}"
+
+
+def run_settings(
+    bundle: ModelBundle, reference: ReferenceTable | None, dxa: str | None
+) -> dict[str, Any]:
+    """What all results of a run depend on beside their case.
+
+    Parameters
+    ----------
+    bundle : ModelBundle
+    reference : ReferenceTable or None
+    dxa : {'hologic', 'lunar'} or None
+        The device asked for; whoever names the one that is taken anyway goes on with the
+        same cases.
+
+    Raises
+    ------
+    CTBMDError
+        Where the reference table is of another device.
+    """
+    scale = scale_for(bundle.card, dxa)
+    if reference:
+        reference.check_device(scale.target)
+    return {
+        "dxa_scale": scale.target,
+        "ctbmd": __version__,
+        "model": bundle.card["weights_sha256"],
+        "card": _hash(bundle.card),
+        "reference": _hash(asdict(reference)) if reference else None,
+    }
+
+
+def _hash(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,11 +6,10 @@ that the same call goes on after an interruption, as `batch` does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,13 @@ from ..bmd.estimate import estimate
 from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
 from ..disclaimers import disclaimer
-from ..dxa import scale_for
 from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
 from ..safefile import check_writable, not_written, write_text
 from .batch import kvp_of, person_of
 from .cases import open_case
-from .journal import Journal, case_key
+from .journal import Journal, case_key, run_settings
 from .validate_lumos import lumos_table
 from .validate_page import Page, make_page
 from .validate_pairs import (
@@ -169,7 +167,7 @@ def validate(  # noqa: PLR0913  a public call; all but three are keywords
     rows, left = read_measured(table, max_days)
     count = len(rows) + len(left)
     _prepare(folder, overwrite)
-    journal = Journal(folder / PAIRS, _settings(bundle, reference, dxa), overwrite)
+    journal = Journal(folder / PAIRS, run_settings(bundle, reference, dxa), overwrite)
     ended = False
     try:
         work = Progress(progress, should_cancel)
@@ -340,24 +338,3 @@ def _pairs(
         else:
             ids.append(item.facts.get("patient_id"))
     return pairs, ids, left
-
-
-def _settings(
-    bundle: ModelBundle, reference: ReferenceTable | None, dxa: str | None
-) -> dict[str, Any]:
-    """What all results depend on beside their row."""
-    scale = scale_for(bundle.card, dxa)
-    if reference:
-        reference.check_device(scale.target)
-    return {
-        "dxa_scale": scale.target,
-        "ctbmd": __version__,
-        "model": bundle.card["weights_sha256"],
-        "card": _hash(bundle.card),
-        "reference": _hash(asdict(reference)) if reference else None,
-    }
-
-
-def _hash(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
