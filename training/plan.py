@@ -32,7 +32,8 @@ class Plan:
         'wide' trains; of its anatomies every tenth is held out for
         telling the error while it trains and for the response to mineral.
         'wide_A' and 'paper' train networks of the studies only. 'validation' sets
-        the interval; 'internal', 'external' and 'asia' are only tested on.
+        the interval; 'internal', 'external', 'asia' and 'several' (many scanners, as
+        'validation') are only tested on.
     images_per_plane : int
     images_seen : int
         Images each member is trained on, repeats counted.
@@ -46,7 +47,7 @@ class Plan:
 
     parts: dict
     images_per_plane: int = 3
-    images_seen: int = 120_000
+    images_seen: int = 200_000
     seeds: tuple = (0, 1, 2)
     draws: int = 1000
     settings: Settings = Settings()
@@ -66,6 +67,7 @@ FULL = Plan(
         "internal": Part(100, 112, "realistic", "A"),
         "external": Part(100, 113, "realistic", "B"),
         "asia": Part(100, 114, "realistic", "C"),
+        "several": Part(100, 117, "realistic", "mixed"),
         "paper": Part(183, 116, "realistic", "A"),
         "wide_A": Part(99, 115, "wide", "A"),
     }
@@ -77,6 +79,7 @@ QUICK = Plan(
         "internal": Part(3, 112, "realistic", "A"),
         "external": Part(3, 113, "realistic", "B"),
         "asia": Part(3, 114, "realistic", "C"),
+        "several": Part(3, 117, "realistic", "mixed"),
         "paper": Part(2, 116, "realistic", "A"),
         "wide_A": Part(3, 115, "wide", "A"),
     },

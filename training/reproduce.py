@@ -33,7 +33,7 @@ from .virtual import checks, contact_sheet
 from .virtual.cohort import make_cohort
 from .virtual.patient import load_patient
 
-TESTED = ("internal", "external", "asia")
+TESTED = ("internal", "external", "asia", "several")
 """Parts that are only tested on."""
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

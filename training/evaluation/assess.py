@@ -13,6 +13,7 @@ from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.model.network import ARCHITECTURE, predict_numpy
 
 from . import evaluate
+from .disturbed import disturbed
 
 REFERENCE = "nhanes-hologic"
 BASELINES = (
@@ -79,6 +80,7 @@ def assess(
             for name in tested
         },
         "reference": reference and reference.name,
+        "disturbed": disturbed(predict, tables[tested[0]], plan.standard),
     }
     if "held" in tables:
         report |= _answer_to_mineral(answers["held"], tables["held"])

@@ -11,6 +11,7 @@ from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.safefile import write_text
 
+from . import disturbed
 from .evaluate import osteoporosis
 from .studies import PRIORS, SCANNERS, SHUFFLED, SOURCES
 
@@ -18,6 +19,7 @@ NAMES = {
     "internal": "internal (institution A)",
     "external": "external (institution B)",
     "asia": "East Asian people and a Lunar DXA (institution C)",
+    "several": "many scanners of 80 to 140 kV",
 }
 PAPER = {
     "internal": "r 0.852, AUC 0.965 (45 patients)",
@@ -63,6 +65,8 @@ def to_markdown(report: dict, title: str) -> str:
             ]
     if "response" in report:
         out += _response(report["response"])
+    if "disturbed" in report:
+        out += disturbed.lines(report["disturbed"])
     for section, rows in report.get("studies", {}).items():
         out += study_lines(section, rows)
     for section, rows in report.get("redrawn", {}).items():

@@ -62,8 +62,8 @@ class Augmentation:
     offset_hu: float = 10.0
     gain: float = 0.02
     mineral: float = 0.25
-    narrow: float = 0.3
-    bright: float = 0.25
+    narrow: float = 0.4
+    bright: float = 0.5
     share: float = 0.6
     hide_kvp: tuple = HIDE_KVP
 
