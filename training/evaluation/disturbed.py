@@ -26,7 +26,7 @@ LEAST = 0.5
 
 
 def across(standard: ImageStandard) -> tuple[np.ndarray, np.ndarray]:
-    """mm to the patient's left and behind the body's centre of every pixel of an image."""
+    """Mm to the patient's left and behind the body's centre of every pixel of an image."""
     middle = (np.arange(standard.size_px) + 0.5) * standard.spacing_mm
     x = middle - standard.size_px * standard.spacing_mm / 2
     y = middle - standard.anterior_mm
