@@ -57,12 +57,13 @@ def make_sample(progress=None, count: int | None = None):
         bmi=24.0,
         height_cm=161.0,
         section_cm2=8.6,
-        trabecular=0.135,
+        trabecular=0.11,
         marrow_fat=0.5,
-        cortex_mm=0.40,
+        cortex_mm=0.36,
         endplate_factor=1.4,
         posterior_share=0.62,
-        facets=0.4,
+        arch=1.06,
+        facets=0.2,
     )
     scene = make_scene(traits, SEED)
     protocol = Protocol(

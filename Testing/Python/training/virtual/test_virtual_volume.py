@@ -88,10 +88,6 @@ def test_sample_levels_lie_in_bone():
         assert 60 < v.sample(ras + offsets).mean() < 350
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the sample is of the simulator of bundle 1.0.0; it is made anew with bundle 2.0.0",
-)
 def test_sample_can_be_made_again():
     """Its first slice from the feet, made anew, is the one in the file."""
     from CTBMDLib.reading.reading import read_ct
