@@ -58,6 +58,7 @@ def make_card(
         "image": plan.standard.to_dict(),
         "interval": report["interval"],
         "bmd_range_g_cm2": report.get("range"),
+        "likeness": report.get("likeness"),
         "training": {
             "patients": report["patients"]["train"],
             "images": report["images"],

@@ -115,7 +115,7 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
     if first:
         say("evaluating")
         tables = read_tables(plan, paths, held)
-        report = clock.time("evaluation", assess, plan, members, tables, TESTED)
+        report = clock.time("evaluation", assess, plan, members, tables, TESTED, train=train)
         report["patients"] = {"train": len(wide), **{k: len(v) for k, v in tables.items()}}
         report["images"] = len(train)
         # Before the studies, which take longer: a bundle is there to be tried.

@@ -23,6 +23,7 @@ from .quality import Finding
 from .reference import ReferenceTable, category
 from .result import MEAN, TOTAL, BMDResult, LevelResult
 from .structure import Structure, check_structure, look_at
+from .unlike import check_likeness
 from .walls import find_body
 
 MIN_LEVELS = 2
@@ -226,6 +227,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
+    findings += check_likeness([part.images for part in cuts], bundle.card, bundle.standard)
     structures = {part.level: part.structure for part in cuts}
     findings = add_structure(findings, structures, neighbours(volume, selection, structures))
 

@@ -21,6 +21,7 @@ from ..resources import resource_folder
 from ..safefile import not_written, write_bytes
 from ..weights import CARD, MAX_BYTES, SIGNATURE, WEIGHTS, card_digest, read_weights
 from ..weights import read_card as read_model_card
+from . import likeness
 from .images import ImageStandard
 from .network import (
     ARCHITECTURE,
@@ -368,6 +369,11 @@ def _check_numbers(card: dict[str, Any], path: Path) -> None:
             "card-interval",
         )
     _check_range(card, path)
+    if not likeness.possible(card.get(likeness.KEY, {"features": []})):
+        raise CTBMDError(
+            f"The model card '{path}' has a 'likeness' that is not possible; copy the bundle again.",
+            "card-likeness",
+        )
     calibration = card.get("calibration")
     if calibration is None:
         return

@@ -8,6 +8,8 @@ from typing import Any
 
 FIRST = ("name", "version", "date", "population", "summary", "members", "patients")
 """Entries that a reader looks for; the others follow as the card has them."""
+_FOR_COMPUTERS = {"likeness": ("mean", "sd", "inverse")}
+"""Tables of numbers that nobody reads."""
 
 
 def card_text(card: dict[str, Any], unknown: str = "unknown") -> str:
@@ -20,7 +22,11 @@ def card_text(card: dict[str, Any], unknown: str = "unknown") -> str:
         What is said for an entry that is None.
     """
     ordered = {key: card[key] for key in FIRST if key in card}
-    return "\n".join(_lines({**ordered, **card}, unknown, 0))
+    shown = {**ordered, **card}
+    for entry, hidden in _FOR_COMPUTERS.items():
+        if isinstance(shown.get(entry), dict):
+            shown[entry] = {k: v for k, v in shown[entry].items() if k not in hidden}
+    return "\n".join(_lines(shown, unknown, 0))
 
 
 def _lines(card: dict[str, Any], unknown: str, indent: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from CTBMDLib.model.network import ARCHITECTURE, predict_numpy
 
 from . import evaluate
 from .disturbed import disturbed
+from .unlike import likeness_of
 
 REFERENCE = "nhanes-hologic"
 BASELINES = (
@@ -44,6 +45,7 @@ def assess(
     tested=("internal", "external"),
     reference=REFERENCE,
     kind="simulated patients",
+    train=None,
 ) -> dict:
     """Figures, baselines, controls and coverage of an ensemble.
 
@@ -60,6 +62,8 @@ def assess(
         Table of the T-scores that the AUC goes by; no AUC without one.
     kind : str
         What the patients are, for the card.
+    train : fitting.dataset.Images, optional
+        What the members were trained on, for the card's `likeness`; None leaves it out.
     """
     reference = reference and ReferenceTable.load(reference)
     predict = predictor(members, plan.standard)
@@ -82,6 +86,8 @@ def assess(
         "reference": reference and reference.name,
         "disturbed": disturbed(predict, tables[tested[0]], plan.standard),
     }
+    if train is not None:
+        report["likeness"] = likeness_of(train, tables, tested, plan.standard, kind)
     if "held" in tables:
         report |= _answer_to_mineral(answers["held"], tables["held"])
     return report

@@ -221,7 +221,7 @@ def run_hospital(
         if paths[part]
     }
     tested = [name for name in ("internal", "external") if name in tables]
-    report = assess(plan, members, tables, tested, options.reference, kind="patients")
+    report = assess(plan, members, tables, tested, options.reference, kind="patients", train=train)
     if start:
         _add_start(report, start, tables, tested, plan)
     report |= {
