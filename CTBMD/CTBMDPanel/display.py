@@ -250,7 +250,8 @@ class Display:
             ui.installTorchButton,
         ):
             self._switch(widget, busy or ("" if there else _("The scene is being closed.")))
-        for widget in (ui.exportButton, ui.copyButton):
+        exports = ui.exportButton, ui.copyButton, ui.exportFormatCombo, ui.identityCheckBox
+        for widget in exports:
             none = "" if state.result is not None else _("There are no results yet.")
             self._switch(widget, busy or none)
 

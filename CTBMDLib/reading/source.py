@@ -118,6 +118,18 @@ def source_of(path: str | Path, series_uid: str | None) -> SourceSeries | None:
     return source_series(files_below(path.parent, recursive=False), series_uid)
 
 
+def check_source(path: str | Path) -> None:
+    """Refuse, before long work, a file that is plainly no DICOM.
+
+    Raises
+    ------
+    CTBMDError
+        As `required`.
+    """
+    if str(path).lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img")):
+        required(None)
+
+
 def required(source: SourceSeries | None) -> SourceSeries:
     """The headers, or the sentence that there is no DICOM output without them.
 

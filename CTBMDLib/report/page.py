@@ -27,14 +27,15 @@ from .pictures import GAP, IMAGE_SIDE, level_png, sagittal_png
 
 SUFFIXES = (".html", ".htm")
 WIDTH = 700
-"""Pixels of the page, at 96 to the inch: A4 without its margins."""
+"""Pixels of the page, at 96 to the inch: A4 without its margins. All sizes are in pixels, so that
+no screen's or printer's own resolution changes the page."""
 _SCALE = 2  # picture pixels a page pixel
 _SIDE_SHOWN = (230, 345)
 _IMAGES_SHOWN = 182
 
 TITLE = "Lumbar bone density, estimated from CT"
 _WARNING_BACK, _HEAD_BACK, _TOTAL_BACK = "#fff1d6", "#e8eef4", "#f4f7fa"
-_SMALL = "font-size:8pt"
+_SMALL = "font-size:11px"
 _CHOSEN = {
     "found": "found by CTBMD",
     "moved": "placed by hand",
@@ -60,10 +61,10 @@ def report_html(case: ReportCase) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{TITLE}: {html.escape(case.name)}</title>\n"
         "<style>\n"
-        "body { font-family: Arial, Helvetica, sans-serif; font-size: 9pt; color: #111111;"
+        "body { font-family: Arial, Helvetica, sans-serif; font-size: 12px; color: #111111;"
         f" background-color: #ffffff; max-width: {WIDTH}px; margin: 0; }}\n"
         "html { padding: 16px; }\n"
-        "td, th { font-size: 9pt; vertical-align: top; }\n"
+        "td, th { font-size: 12px; vertical-align: top; }\n"
         "</style>\n</head>\n<body>\n"
         f"{body}\n</body>\n</html>\n"
     )
@@ -100,7 +101,7 @@ def _head(case: ReportCase) -> str:
     lines = [f"<b>{html.escape(case.name)}</b>", *_person(case), f"Report made on {date}"]
     return (
         '<table width="100%" cellspacing="0" cellpadding="2"><tr>'
-        f'<td width="66%"><span style="font-size:14pt; font-weight:bold">{TITLE}</span><br>'
+        f'<td width="66%"><span style="font-size:19px; font-weight:bold">{TITLE}</span><br>'
         "What a DXA of the spine would show, as estimated by CTBMD from a CT</td>"
         f'<td width="34%" align="right">{"<br>".join(lines)}</td></tr></table>'
     )
@@ -142,7 +143,7 @@ def _answer(case: ReportCase) -> str:
     total = case.result.total
     if total is None:
         reason = case.result.total_reason or "There is no L1-L4 value."
-        return f'<p><span style="font-size:13pt; font-weight:bold">No L1-L4 value.</span> {html.escape(reason)}</p>'
+        return f'<p><span style="font-size:17px; font-weight:bold">No L1-L4 value.</span> {html.escape(reason)}</p>'
     parts = [f"Mean of {html.escape(total.levels or '')}."]
     if total.dxa_scale:
         parts.append(f"On the scale of a {maker(total.dxa_scale)} DXA.")
@@ -150,8 +151,8 @@ def _answer(case: ReportCase) -> str:
     if total.category:
         parts.append(f"WHO category of the T-score: {html.escape(total.category)}.")
     return (
-        f'<p><span style="font-size:15pt; font-weight:bold">L1-L4: {fixed(total.bmd_g_cm2, 3)} g/cm²'
-        f'</span> <span style="font-size:11pt">&nbsp; 90 % interval {_interval(total)} g/cm²</span><br>'
+        f'<p><span style="font-size:20px; font-weight:bold">L1-L4: {fixed(total.bmd_g_cm2, 3)} g/cm²'
+        f'</span> <span style="font-size:15px">&nbsp; 90 % interval {_interval(total)} g/cm²</span><br>'
         f"{' '.join(part for part in parts if part)}</p>"
     )
 
