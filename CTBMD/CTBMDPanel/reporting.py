@@ -198,7 +198,7 @@ def _laidOut(page):
         if document.property("size").height() * scale <= room:
             return document, scale, 1
     document.setPageSize(qt.QSizeF(WIDTH / SMALLEST, room / SMALLEST))
-    return document, SMALLEST, document.property("pageCount")
+    return document, SMALLEST, document.pageCount()
 
 
 def _draw(document, painter, resolution, scale, number):

@@ -6,6 +6,7 @@ else in CTBMD looks at a name or a date.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,11 @@ def source_series(paths: Iterable[Path], series_uid: str | None) -> SourceSeries
     found: dict[str, pydicom.Dataset] = {}
     for path in paths:
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # pydicom warns of every small fault in a header
+                header = pydicom.dcmread(
+                    path, stop_before_pixels=True, specific_tags=_TAGS, force=True
+                )
         except Exception:  # a broken header can raise nearly anything in the parser
             continue
         uid = headers.text(headers.get(header, "SOPInstanceUID"))

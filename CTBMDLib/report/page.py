@@ -203,10 +203,9 @@ def _side_caption(case: ReportCase) -> str:
     out = any(not row.included for row in case.result.levels)
     more = " Orange and dashed: left out of the mean." if out else ""
     return (
-        f'<p style="{_SMALL}">On the left, the spine from the side, cut along its own midline: each '
-        f"line is one axial image that was read.{more} "
-        "<b>Check that the vertebrae bear the right names and that the lines lie in the middle of "
-        "the bodies.</b></p>"
+        f'<p><span style="{_SMALL}">On the left, the spine from the side, cut along its own midline: '
+        f"each line is one axial image that was read.{more} <b>Check that the vertebrae bear the right "
+        "names and that the lines lie in the middle of the bodies.</b></span></p>"
     )
 
 
@@ -339,11 +338,14 @@ def _facts(case: ReportCase) -> str:
         "<b>Words:</b> BMD, areal bone mineral density; 90 % interval, the range calibrated to hold "
         "the reference value of 90 % of the model's held-out "
         f"{'simulated persons' if first.model_population == 'simulated' else 'patients'}; trabec. HU, "
-        "mean CT number of the spongy bone inside the vertebral body; S, place along the body in mm."
+        "mean CT number of the spongy bone inside the vertebral body; S, place along the body in mm. On "
+        "the images, the front is up and the patient's right is on the left."
     )
     if case.with_identity and first.series_uid:
         lines.append(f"<b>Series:</b> {html.escape(first.series_uid)}")
-    return f'<p style="{_SMALL}">{"<br>".join(lines)}</p>'
+    # A style of the paragraph alone would leave bold words as large as they are elsewhere.
+    small = (f'<span style="{_SMALL}">{line}</span>' for line in lines)
+    return f"<p>{'<br>'.join(small)}</p>"
 
 
 def _scan(case: ReportCase) -> list[str]:

@@ -43,7 +43,7 @@ def level_png(images: LevelImages) -> bytes:
 
 def sagittal_png(case: ReportCase) -> bytes:
     """The spine from the side along its own midline, with the planes that were read and their names."""
-    view = _View(case.selection, [row.level for row in case.result.levels])
+    view = SideView(case.selection, [row.level for row in case.result.levels])
     canvas = Canvas(*SIDE_SIZE)
     canvas.paste(grey(view.hu(case)), 0, 0)
     for row in case.result.levels:
@@ -59,11 +59,17 @@ def sagittal_png(case: ReportCase) -> bytes:
     return canvas.png()
 
 
-class _View:
+class SideView:
     """Which place of the patient each pixel of the sagittal picture shows.
 
     Each row is cut at the spine's own R, so that a spine that leans or bends to a
     side stays in the picture.
+
+    Parameters
+    ----------
+    selection : LevelSelection
+    measured : list of str
+        The levels that are to be in the middle of it.
     """
 
     def __init__(self, selection: LevelSelection, measured: list[str]) -> None:
@@ -98,7 +104,7 @@ class _View:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _marks(canvas: Canvas, view: _View) -> None:
+def _marks(canvas: Canvas, view: SideView) -> None:
     """Which side is which, and how long 5 cm are."""
     middle = canvas.height / 2
     for x, across, words in ((10, 0.0, "A"), (canvas.width - 10, 1.0, "P")):
