@@ -35,6 +35,7 @@ to 0.01 mm and mean HU to 0.1 of several levels."""
 REPLACE, SKIP = "replace", "skip"
 
 _NUMBERED = re.compile(r"case (\d{1,9})")
+_SEP = re.compile("sep=.\r?\n", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
 
 _Record = dict[str, str]
@@ -325,10 +326,23 @@ class _Study:
         new = "".join(self._line([row[name] for name in titles]) for row in rows)
         out = [self._line(titles)] if self._table is None else self._kept(titles, old, new)
         text = "".join(out) + ("" if old else new)
+        self._check_whole(text, 1 + len(self.records) - len(old) + len(rows))
         was = "" if self._table is None else "".join(self._table.lines)
         mark = self._bom or (was.isascii() and not text.isascii())
         encoding = "utf-8-sig" if mark else "utf-8"
         write_text(self.path, text, overwrite=True, encoding=encoding, private=self._private)
+
+    def _check_whole(self, text: str, rows: int) -> None:
+        """Refuse a table in which a quotation mark that is never closed would swallow new rows."""
+        lines = io.StringIO(text.partition("\n")[2] if _SEP.match(text) else text, newline="")
+        found = sum(
+            any(x.strip() for x in row) for row in csv.reader(lines, delimiter=self.delimiter)
+        )
+        if found != rows:
+            raise CTBMDError(
+                f"'{self.path}' is damaged; look for a quotation mark that is never closed.",
+                "table-damaged",
+            )
 
     def _kept(self, titles: list[str], old: list[int], new: str) -> list[str]:
         """The lines that stay, as they are but for columns that were added."""

@@ -184,7 +184,7 @@ def test_columns_that_a_table_lacks_are_added_when_allowed(tmp_path):
         ("\n\n\n\n", "study-no-table"),
         ("case,level,bmd_g_cm2,case\n", "study-no-table"),
         (",".join(COLUMNS) + "\n" + "x," * 30 + "x\n", "study-cells"),
-        ('case,level,bmd_g_cm2\n"A', "table-damaged"),
+        (",".join(COLUMNS) + '\n"A' + "," * (len(COLUMNS) - 1), "table-damaged"),
     ],
 )
 def test_what_is_no_such_table_is_refused_and_left_alone(tmp_path, content, code):
