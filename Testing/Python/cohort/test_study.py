@@ -184,7 +184,6 @@ def test_columns_that_a_table_lacks_are_added_when_allowed(tmp_path):
         ("\n\n\n\n", "study-no-table"),
         ("case,level,bmd_g_cm2,case\n", "study-no-table"),
         (",".join(COLUMNS) + "\n" + "x," * 30 + "x\n", "study-cells"),
-        (",".join(COLUMNS) + '\n"A' + "," * (len(COLUMNS) - 1), "table-damaged"),
     ],
 )
 def test_what_is_no_such_table_is_refused_and_left_alone(tmp_path, content, code):
@@ -194,6 +193,16 @@ def test_what_is_no_such_table_is_refused_and_left_alone(tmp_path, content, code
         append_result(result(0), path)
     assert told.value.code == code and path.read_text() == content
     assert [x.name for x in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_an_open_quotation_mark_swallows_no_rows(tmp_path):
+    path = tmp_path / "a.csv"
+    append_result(result(0), path)
+    damaged = path.read_text().rstrip().removesuffix("simulated") + '"simulated'
+    path.write_text(damaged)
+    with pytest.raises(CTBMDError) as told:
+        append_result(result(1), path)
+    assert told.value.code == "table-damaged" and path.read_text() == damaged
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.xlsx", "none/a.csv", "folder.csv"])
