@@ -205,26 +205,49 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         """Estimate the BMD of a selection; returns a BMDResult. Options as `estimateWork`."""
         return self.estimateWork(volumeNode, selection, **options)(None, None)
 
-    def estimateWork(self, volumeNode, selection, reference="", modelFolder="", **options):
+    def estimateWork(self, volumeNode, selection, **options):
         """The estimate as a function of (progress, should_cancel) that needs no MRML.
 
         Parameters
         ----------
         volumeNode : vtkMRMLScalarVolumeNode
         selection : LevelSelection
+        **options
+            Those of `estimator`.
+        """
+        run = self.estimator(volumeNode, **options)
+        return lambda progress, should_cancel: run(selection, progress, should_cancel)
+
+    def caseWork(self, volumeNode, segmentationNode=None, **options):
+        """Finding and estimating in one: a function that gives (LevelSelection, BMDResult).
+
+        As `findWork` and `estimateWork`; a CT without a lumbar level is refused.
+        """
+        from CTBMDPanel import series
+
+        find = self.findWork(volumeNode, segmentationNode)
+        return series.findAndEstimate(find, self.estimator(volumeNode, **options))
+
+    def estimator(self, volumeNode, reference="", modelFolder="", **options):
+        """The estimate as a function of (selection, progress, should_cancel) that needs no MRML.
+
+        Parameters
+        ----------
+        volumeNode : vtkMRMLScalarVolumeNode
         reference : str
             Name or file of a reference table, '' for none.
         modelFolder : str
             Folder of a bundle, '' for the one that comes with the module.
         **options
-            `sex`, `age`, `kvp`, `dxa`, `device` of `CTBMDLib.bmd.estimate.estimate`.
+            `sex`, `age`, `kvp`, `dxa`, `device`, `include` of
+            `CTBMDLib.bmd.estimate.estimate`.
         """
         from CTBMDLib.bmd.estimate import estimate
 
         volume = self.volume(volumeNode)
         bundle = self.bundle(modelFolder)
         table = self.reference(reference)
-        return lambda progress, should_cancel: estimate(
+        return lambda selection, progress, should_cancel: estimate(
             volume,
             selection,
             bundle,

@@ -13,6 +13,7 @@ from CTBMDLib.levels import MEASURED, ORDER, REASONS
 
 from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
 from .resultview import ResultView
+from .switches import Switches, underWay
 from .words import setText, shortened
 
 
@@ -40,7 +41,7 @@ class Display:
         self._updating = False
         self._closed = False
         self._model = None
-        self._hints = {}
+        self._switch = Switches()
         self._volumeState = None
         self._prepare()
 
@@ -229,7 +230,7 @@ class Display:
         named = there and segmentations.canBeNamed(segmentation)
         ui.nameSegmentsButton.setVisible(named and state.volumeNode is not None)
         self._editButtons()
-        busy = _("Wait for the work that is under way, or cancel it.") if runner.busy else ""
+        busy = underWay() if runner.busy else ""
         for widget in (
             ui.nameSegmentsButton,
             ui.inputSelector,
@@ -277,17 +278,8 @@ class Display:
         if self.state.parameterNode is None or self.state.volumeNode is None:
             return _("Choose a CT under '1. CT volume' first.")
         if self.runner.busy:
-            return _("Wait for the work that is under way, or cancel it.")
+            return underWay()
         return ""
-
-    def _switch(self, widget, why):
-        """A button on, or off with the reason in its tooltip."""
-        name = widget.property("objectName")
-        hint = self._hints.setdefault(name, widget.toolTip)
-        widget.setEnabled(not why)
-        text = _("Off: {why}").format(why=why) + f"\n{hint}" if why else hint
-        if widget.toolTip != text:
-            widget.setToolTip(text)
 
     def _installedTables(self):
         """The reference tables that come with the module; a damaged one is left out and logged."""

@@ -13,7 +13,9 @@ from .leveltable import LevelTable
 from .resultactions import ResultActions
 from .runner import Runner
 from .settingsactions import SettingsActions
+from .severalactions import SeveralActions
 from .state import PanelState
+from .studyactions import StudyActions
 
 
 class Panel:
@@ -48,6 +50,8 @@ class Panel:
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
         self.results = ResultActions(ui, state, logic, runner)
         self.settings = SettingsActions(ui, state, logic)
+        self.study = StudyActions(ui, state, runner)
+        self.several = SeveralActions(ui, state, logic, runner, self.results.keep)
         self.images = ImageActions(ui, state, logic, levelTable)
         self.layout = Layout()
         self.charts = ChartActions(ui, state, logic, self.layout)
