@@ -30,13 +30,7 @@ class CTBMD(ScriptedLoadableModule):
         parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         parent.dependencies = []
         parent.contributors = ["CTBMD developers"]
-        parent.helpText = _(
-            "Estimates the areal bone mineral density (g/cm²) of the lumbar vertebrae L1-L4 from an "
-            "unenhanced abdominal CT. Choose the CT, press 'Find lumbar slices', check the slices and "
-            "move those that are wrong, press 'Estimate BMD', export the table.<br><br>"
-            "<b>Research use only, not a medical device.</b> The model that comes with the module was "
-            "trained on simulated CT; its accuracy on patients is not known."
-        )
+        parent.helpText = helpText()
         parent.acknowledgementText = _(
             "After the idea of Yasaka K, Akai H, Kunimatsu A, Kiryu S, Abe O. Prediction of bone "
             "mineral density from computed tomography: application of deep learning with a "
@@ -44,6 +38,38 @@ class CTBMD(ScriptedLoadableModule):
             "doi 10.1007/s00330-020-06677-0. The network, its training and its weights are CTBMD's own."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def helpText():
+    """The module in four steps, and what it is not."""
+    steps = (
+        _(
+            "<b>CT volume.</b> Choose an unenhanced CT that shows the lumbar spine, or load the sample; "
+            "read what is known of the scan."
+        ),
+        _(
+            "<b>Lumbar slices.</b> Press 'Find lumbar slices', click each row and look: drag what is "
+            "wrong, correct the names, untick what must not count."
+        ),
+        _(
+            "<b>Bone density.</b> Enter what the header does not say, choose a reference table where a "
+            "T-score is wanted, press 'Estimate BMD'."
+        ),
+        _(
+            "<b>Results.</b> Read the findings beside the values, then export the table or add it to "
+            "that of a study."
+        ),
+    )
+    what = _(
+        "Estimates the areal bone mineral density (g/cm²) of the lumbar vertebrae L1-L4 from an "
+        "unenhanced abdominal CT."
+    )
+    use = _(
+        "<b>Research use only, not a medical device.</b> The model that comes with the module was "
+        "trained on simulated CT; its accuracy on patients is not known. Works without PyTorch; "
+        "nothing is downloaded or sent."
+    )
+    return f"{what}<ol>{''.join(f'<li>{step}</li>' for step in steps)}</ol>{use}"
 
 
 def registerSampleData():

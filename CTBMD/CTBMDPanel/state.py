@@ -52,6 +52,7 @@ class PanelState(VTKObservationMixin):
         self._inputs = self._resultText = None
         self._volumeID = self._voxelTime = self._identity = None
         self._voxelTimes = {}
+        self._switching = False
 
     def disconnectAll(self):
         """Nobody is told anything any more."""
@@ -123,6 +124,7 @@ class PanelState(VTKObservationMixin):
     def _onOtherVolume(self, node):
         """Another CT is chosen: its own facts, levels and results."""
         self.replaced.emit()
+        self._switching = True
         old, parameters = self._volumeID, self.parameterNode
         if self.volumeNode is not None:
             cases.keep(self.volumeNode, parameters)
@@ -136,6 +138,7 @@ class PanelState(VTKObservationMixin):
             if node is not None:
                 self._restore(node, case)
         self.controller.switchVolume(old, self._volumeID, case["levels"] if case else "")
+        self._switching = False
         self.volumeChosen.emit(node)
         self.refresh()
 
@@ -249,8 +252,17 @@ class PanelState(VTKObservationMixin):
             "dxa": parameters.dxa.code,
             "kvp": cases.statedKvp(node, facts["kvp"]),
             "age": cases.statedAge(node, facts["age"]),
-            "include": tuple(facts.get("countAgain", "").split()),
+            # A level that is no longer there cannot be counted again.
+            "include": tuple(
+                x for x in facts.get("countAgain", "").split() if x in self.selectionOf(node)
+            ),
         }
+
+    def settled(self):
+        """Whether levels and result are those of the chosen CT: not in the middle of a change."""
+        parameters = self.parameterNode
+        same = parameters is not None and parameters.result == self._resultText
+        return same and not self._switching
 
     def settingsOf(self, node):
         """Sex, age, kVp and the levels counted again of any CT: as chosen for it, or its header's."""
