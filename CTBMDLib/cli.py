@@ -140,6 +140,19 @@ def _add_estimate(commands: Any) -> None:
         help="count a level that a finding leaves out of the mean, such as L2; may be repeated",
     )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
+    estimate.add_argument(
+        "--append", metavar="table.csv", help="add the rows to the table of a study (.csv or .tsv)"
+    )
+    estimate.add_argument(
+        "--if-there",
+        choices=("replace", "skip"),
+        help="what to do where that table has the case already (else it is refused)",
+    )
+    estimate.add_argument(
+        "--mixed",
+        action="store_true",
+        help="let that table have other columns, or rows of another model",
+    )
     _add_identity(estimate)
     _add_model(estimate)
     _add_output(estimate, required=False)
@@ -309,6 +322,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .bmd.estimate import estimate
     from .bmd.export import check_output, format_table, write_result
     from .cohort.cases import not_found, open_case
+    from .cohort.study import append_result, check_table
 
     if arguments.levels and arguments.segmentation:
         raise CTBMDError(
@@ -316,6 +330,8 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         )
     if arguments.output:
         check_output(arguments.output, arguments.overwrite)
+    if arguments.append:
+        check_table(arguments.append)
     _check_reports(arguments)
     bundle, reference = _bundle(arguments), _reference(arguments)
     volume, selection = open_case(
@@ -350,6 +366,15 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         # Last, so that a disk that is full does not take the values from the screen as well.
         write_result(result, arguments.output, arguments.overwrite)
         screen.say(f"Written: {arguments.output}")
+    if arguments.append:
+        done = append_result(
+            result,
+            arguments.append,
+            case=arguments.case,
+            if_there=arguments.if_there,
+            mixed=arguments.mixed,
+        )
+        screen.say(f"{done.case}: {done.did} ({done.path})")
     if arguments.report or arguments.sr:
         from .report.case import ReportCase
 

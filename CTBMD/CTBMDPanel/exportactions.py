@@ -7,6 +7,7 @@ from CTBMDLib.errors import CTBMDError
 from CTBMDLib.report.case import identified
 
 from . import exporting, reporting, sentences
+from .switches import Switches, underWay
 
 
 class ExportActions:
@@ -28,7 +29,7 @@ class ExportActions:
         self.ui, self.state, self.logic, self.runner = ui, state, logic, runner
         for item in exporting.formats():
             ui.exportFormatCombo.addItem(item.words)
-        self._hint = ui.databaseCheckBox.toolTip
+        self._switch = Switches()
         ui.exportButton.clicked.connect(self.onExport)
         ui.copyButton.clicked.connect(self.onCopy)
         ui.exportFormatCombo.currentIndexChanged.connect(self.onFormat)
@@ -56,16 +57,12 @@ class ExportActions:
         if self.state.result is None:
             why = _("There are no results yet.")
         elif self.runner.busy:
-            why = _("Wait for the work that is under way, or cancel it.")
+            why = underWay()
         elif not self.format.dicom:
             why = _("Choose a DICOM format first.")
         elif not reporting.databaseIsOpen():
             why = _("Slicer's DICOM database is not open; open it in the DICOM module.")
-        box = self.ui.databaseCheckBox
-        box.setEnabled(not why)
-        hint = _("Off: {why}").format(why=why) + f"\n{self._hint}" if why else self._hint
-        if box.toolTip != hint:
-            box.setToolTip(hint)
+        self._switch(self.ui.databaseCheckBox, why)
 
     def result(self):
         """The result as it may leave the panel."""

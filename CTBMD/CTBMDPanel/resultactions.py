@@ -39,17 +39,9 @@ class ResultActions:
         inputs = self.state.inputs()
         try:
             with slicer.util.WaitCursor():
-                work = self.logic.estimateWork(
-                    parameters.inputVolume,
-                    selection,
-                    sex=parameters.sex.code,
-                    reference=parameters.referenceTable,
-                    modelFolder=parameters.modelFolder,
-                    device=parameters.device.value,
-                    dxa=parameters.dxa.code,
-                    kvp=self.state.statedKvp(),
-                    age=self.state.statedAge(),
-                )
+                node = parameters.inputVolume
+                options = self.state.options(node, self.state.settingsOf(node))
+                work = self.logic.estimateWork(node, selection, **options)
         except CTBMDError as error:
             self.state.refused.emit(sentences.of(error))
             return
@@ -62,14 +54,18 @@ class ResultActions:
             work, onDone, ui.estimateButton, ui.estimateProgressBar, ui.estimateStatusLabel
         )
 
-    def onEstimated(self, result, inputs):
-        """Show a result that was made from `inputs`."""
+    def keep(self, result, inputs):
+        """Take a result that was made from `inputs` for the chosen CT."""
         table = self.state.parameterNode.resultTable
         if table is None:
             table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Bone density"))
         self.logic.fillTable(table, result)
-        first = self.state.result is None
         self.state.setResult(result, inputs, table)
+
+    def onEstimated(self, result, inputs):
+        """Show a result that was made from `inputs`."""
+        first = self.state.result is None
+        self.keep(result, inputs)
         self.ui.resultsSection.setProperty("collapsed", False)
         if first:
             # Levels and results are seen together where what is done with makes room.
