@@ -12,7 +12,7 @@ from CTBMDLib.bmd.export import COLUMNS
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
 
-from . import sample, volumes
+from . import reporting, sample, volumes
 from .job import waitFor
 
 PATIENCE_S = 300
@@ -158,6 +158,27 @@ def views(test):
     charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     test.assertEqual([node.GetNumberOfPlotSeriesNodes() for node in charts], [5])
     ui.chartButton.setChecked(False)
+    _report(test, widget)
+
+
+def _report(test, widget):
+    """The page of what is shown, drawn by this Qt: as HTML, PDF and picture."""
+    case = reporting.case(widget.logic, widget.panel.state)
+    with tempfile.TemporaryDirectory() as folder:
+        page, pdf = Path(folder) / "report.html", Path(folder) / "report.pdf"
+        reporting.writeHtml(case, page)
+        reporting.writePdf(case, pdf)
+        text, drawn = page.read_text(encoding="utf-8"), pdf.read_bytes()
+        with test.assertRaises(CTBMDError):  # the sample did not come by way of the DICOM module
+            reporting.writeCapture(case, Path(folder) / "report.dcm")
+    test.assertIn(f"{case.result.total.bmd_g_cm2:.3f}", text)
+    test.assertIn("Research use only", text)
+    test.assertTrue(drawn.startswith(b"%PDF"))
+    test.assertGreater(len(drawn), 20000)  # its pictures are in it
+    seen = reporting.pagePixels(text)
+    test.assertEqual(seen.shape[2], 3)
+    dark = (seen.max(axis=2) < 200).mean()
+    test.assertTrue(0.05 < dark < 0.6, f"{dark:.2f} of the page is dark")
 
 
 def twoVolumes(test):

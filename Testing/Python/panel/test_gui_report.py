@@ -64,36 +64,46 @@ def model(tmp_path_factory):
     return str(folder)
 
 
-@pytest.fixture
-def database(folder, monkeypatch):
+@pytest.fixture(scope="module")
+def database(folder):
     database = Database(folder)
-    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
-    return database
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slicer, "dicomDatabase", database, raising=False)
+        yield database
 
 
-@pytest.fixture
-def panel(widget, folder, model, database):
-    """The panel with the DICOM phantom, three levels and a result."""
+@pytest.fixture(scope="module")
+def estimated(widget, folder, model, database):
+    """The panel with the DICOM phantom, three levels and a result, once for all tests."""
     gui.clean_scene()
     widget.enter()
     panel = widget.panel
-    with gui.no_slot_errors():
-        volume = read_ct(folder)
-        node = slicer.util.addVolumeFromArray(volume.hu, volume.ijk_to_ras, report_cases.FOLDER)
-        node.SetAttribute("DICOM.instanceUIDs", " ".join(database.files))
-        panel.parameterNode.inputVolume = node
-        gui.process()
-        panel.controller.replace(LevelSelection.from_json(phantoms.chosen().to_json()))
-        panel.parameterNode.modelFolder = model
-        gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
-        gui.click(panel.ui.estimateButton)
-        gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S, "the estimate")
-        assert panel.result is not None, panel.lastError
-        yield panel
-        for box in (panel.ui.identityCheckBox, panel.ui.databaseCheckBox):
-            gui.raw(box).setChecked(False)
-        gui.choose(panel.ui.exportFormatCombo, gui.raw(panel.ui.exportFormatCombo).itemText(0))
+    volume = read_ct(folder)
+    node = slicer.util.addVolumeFromArray(volume.hu, volume.ijk_to_ras, report_cases.FOLDER)
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(database.files))
+    panel.parameterNode.inputVolume = node
+    gui.process()
+    panel.controller.replace(LevelSelection.from_json(phantoms.chosen().to_json()))
+    panel.parameterNode.modelFolder = model
+    gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
+    gui.click(panel.ui.estimateButton)
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S, "the estimate")
+    assert panel.result is not None, panel.lastError
+    yield panel
     panel.runner.abandon()
+
+
+@pytest.fixture
+def panel(estimated, database):
+    """The panel with both boxes off, the first format chosen and the database open."""
+    database.inserted, database.isOpen = [], True
+    with gui.no_slot_errors():
+        yield estimated
+        for box in (estimated.ui.identityCheckBox, estimated.ui.databaseCheckBox):
+            gui.raw(box).setChecked(False)
+        first = gui.raw(estimated.ui.exportFormatCombo).itemText(0)
+        gui.choose(estimated.ui.exportFormatCombo, first)
+        gui.process()
 
 
 def choose(panel, words):
@@ -199,10 +209,12 @@ def test_a_result_out_of_date_gets_no_report_and_no_name(panel, tmp_path):
         gui.click(panel.ui.exportButton)
     assert "Out of date" in shown[0].text
     assert [x.name for x in tmp_path.iterdir()] == ["a.csv"]
+    gui.click(panel.ui.undoButton)
+    assert not panel.staleReason()
 
 
-def test_without_dicom_files_a_dicom_report_says_so(panel, database, tmp_path):
-    database.files = {}
+def test_without_dicom_files_a_dicom_report_says_so(panel, database, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "fileForInstance", lambda uid: "")
     choose(panel, "structured report")
     shown = export(panel, tmp_path / "a.dcm", "Ok")
     assert "did not come from any" in shown[-1].text
@@ -234,4 +246,5 @@ def test_a_volume_under_a_transform_is_told_in_its_own_coordinates(panel):
     transform.SetMatrixTransformToParent(matrix)
     node.SetAndObserveTransformNodeID(transform.GetID())
     back = reporting.patientFromWorld(node)
+    node.SetAndObserveTransformNodeID(None)
     assert back @ [1.0, 2.0, 15.0, 1.0] == pytest.approx([1.0, 2.0, 3.0, 1.0])
