@@ -35,6 +35,7 @@ _IMAGES_SHOWN = 182
 
 TITLE = "Lumbar bone density, estimated from CT"
 _WARNING_BACK, _HEAD_BACK, _TOTAL_BACK = "#fff1d6", "#e8eef4", "#f4f7fa"
+_WARNING_INK = "#a04000"
 _SMALL = "font-size:11px"
 _CHOSEN = {
     "found": "found by CTBMD",
@@ -51,6 +52,7 @@ def report_html(case: ReportCase) -> str:
         _head(case),
         _banner(case),
         _answer(case),
+        _caution(case),
         _seen(case),
         _table(case),
         _findings(case),
@@ -157,6 +159,15 @@ def _answer(case: ReportCase) -> str:
     )
 
 
+def _caution(case: ReportCase) -> str:
+    """How many warnings there are, where the value is: they stand below it."""
+    count = sum(item.severity == "warning" for item in case.result.findings)
+    if not count:
+        return ""
+    many = "1 warning" if count == 1 else f"{count} warnings"
+    return f'<p><b style="color:{_WARNING_INK}">{many} below: read before using a value.</b></p>'
+
+
 def _interval(row: LevelResult) -> str:
     return f"{fixed(row.bmd_low, 3)} to {fixed(row.bmd_high, 3)}"
 
@@ -183,6 +194,8 @@ def _seen(case: ReportCase) -> str:
     aged = bool(case.by_age()) and case.result.age is not None
     width = (LEVELS_WIDTH + (AGES_WIDTH if aged else 0)) // _SCALE
     told = "Bars are the 90 % intervals."
+    if any(not row.included for row in case.result.levels):
+        told += " Grey: left out of the mean."
     if aged and case.reference is not None:
         told += (
             " On the right, the line is the reference's mean by age, the darker band 1 SD and the "
@@ -231,7 +244,7 @@ def _table(case: ReportCase) -> str:
         ("BMD g/cm²<br>90 % interval", 88),
     ]
     heads += [("T, Z", 48)] if scored else []
-    heads += [("Trabec.<br>HU", 50), ("In the mean", 92)]
+    heads += [("Trabec.<br>HU", 60), ("In the mean", 92)]
     head = "".join(
         f'<th align="left" bgcolor="{_HEAD_BACK}" width="{width}">{words}</th>'
         for words, width in heads
@@ -302,7 +315,7 @@ def _sorted(findings: list[Finding]) -> list[Finding]:
 def _sentence(item: Finding, level: str | None = None) -> str:
     text = item.text.removeprefix(f"{level}: ") if level else item.text
     text = html.escape(text[:1].upper() + text[1:])
-    sign = '<b style="color:#a04000">Warning:</b> ' if item.severity == "warning" else ""
+    sign = f'<b style="color:{_WARNING_INK}">Warning:</b> ' if item.severity == "warning" else ""
     return f'<span style="{_SMALL}">{sign}{text}</span>'
 
 

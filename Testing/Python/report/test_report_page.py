@@ -147,6 +147,7 @@ def test_findings_stand_beside_their_level_or_below(case, page):
     rows = re.findall(r"<tr>.*?</tr>", text, re.S)
     beside = [row for row in rows if "A finding of one level only." in row]
     assert len(beside) == 1 and "<b>L2</b>" in beside[0] and "Warning:" in beside[0]
+    assert "1 warning below: read before using a value." in text
     below = text[text.index("Findings about the whole scan") :]
     assert "A finding of the whole scan." in below and "one level" not in below
 
