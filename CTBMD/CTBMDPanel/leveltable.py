@@ -84,9 +84,10 @@ class LevelTable:
                 warned = marks.warned(about)
                 cell = self._cell(row, LEVEL, f"{level} {marks.WARNING}" if warned else level)
                 cell.setToolTip(marks.hint(about))
-                # Without a colour of its own a cell follows the palette, light or dark.
-                brush = qt.QBrush(qt.QColor(colour)) if warned else None
-                cell.setData(qt.Qt.ForegroundRole, brush)
+                if warned:
+                    cell.setForeground(qt.QBrush(qt.QColor(colour)))
+                else:  # without a colour of its own it follows the palette, light or dark
+                    cell.setData(qt.Qt.ForegroundRole, None)
         finally:
             self._filling = False
 
