@@ -47,6 +47,7 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     sys.modules["torch"] = None  # the panel's first user has none
     import EmbeddedSlicer
+    from EmbeddedSlicer import testing
 
     EmbeddedSlicer.start()
     print(
@@ -58,11 +59,11 @@ def main(arguments=None) -> int:
     )
     with Clock() as opened:
         widget = EmbeddedSlicer.open_module(ROOT / "CTBMD" / "CTBMD.py")
-        EmbeddedSlicer.testing.process()
+        testing.process()
     line("panel open", opened.wall, "s", OPEN_S, opened.cpu)
     panel = widget.panel
     panel.parameterNode.inputVolume = large_ct(options.size, options.slices)
-    EmbeddedSlicer.testing.process(10)
+    testing.process(10)
     shape = f"{options.size}x{options.size}x{options.slices}"
     with Clock() as found:
         press(panel, panel.ui.findButton)
@@ -77,7 +78,8 @@ def main(arguments=None) -> int:
     line("find to filled table", whole, "s", FIND_S, busy)
     frames, drawn, cpu = drag(panel, options.moves)
     line("dragging", frames, "pictures/s", FRAMES, cpu, least=True)
-    print("         drawn: " + ", ".join(f"{name} {count}" for name, count in drawn.items()))
+    views = ", ".join(f"{name} {count}" for name, count in drawn.items())
+    print(f"  drawn: {views}; {drawn['Yellow'] / cpu:.1f} pictures a processor second")
     return 0
 
 
