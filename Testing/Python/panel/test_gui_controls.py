@@ -358,3 +358,18 @@ def test_the_users_layout_comes_back_whatever_it_was(panel):
         assert manager.layout == users
         panel.layout.setChart(False)
         assert manager.layout == users, "nothing of it is seen once the module is left"
+
+
+def test_plain_names_follow_the_palette_and_warned_ones_their_mark(panel):
+    """Names that were written on a light panel could not be read on a dark one."""
+    from PySide6 import QtCore
+
+    add_ct(panel, screw="L2")
+    panel.controller.replace(phantoms.chosen())
+    role, table = QtCore.Qt.ItemDataRole.ForegroundRole, gui.raw(panel.ui.levelTable)
+    assert [table.item(row, 1).data(role) for row in range(3)] == [None] * 3
+    estimate(panel)
+    assert "\u26a0" in table.item(1, 1).text() and table.item(1, 1).data(role) is not None
+    panel.controller.edit("include", "L3", False)  # what was said of the images is out of date
+    gui.process()
+    assert [table.item(row, 1).data(role) for row in range(3)] == [None] * 3
