@@ -44,9 +44,12 @@ def main(arguments=None) -> int:
     parser.add_argument("--size", type=int, default=512, help="rows and columns of an image")
     parser.add_argument("--slices", type=int, default=200)
     parser.add_argument("--moves", type=int, default=60, help="steps of the mouse in a drag")
+    parser.add_argument("--open-only", action="store_true", help="the first figure alone")
     options = parser.parse_args(arguments)
     sys.modules["torch"] = None  # the panel's first user has none
     import EmbeddedSlicer
+    import pydicom  # noqa: F401
+    import vtk  # noqa: F401  Slicer has loaded both by the time that it is up
     from EmbeddedSlicer import testing
 
     EmbeddedSlicer.start()
@@ -61,6 +64,8 @@ def main(arguments=None) -> int:
         widget = EmbeddedSlicer.open_module(ROOT / "CTBMD" / "CTBMD.py")
         testing.process()
     line("panel open", opened.wall, "s", OPEN_S, opened.cpu)
+    if options.open_only:
+        return 0
     panel = widget.panel
     panel.parameterNode.inputVolume = large_ct(options.size, options.slices)
     testing.process(10)
