@@ -63,15 +63,11 @@ class SeveralActions:
         """What can be pressed, and what it is called."""
         ui, runner = self.ui, self.runner
         closing = "" if self.state.parameterNode is not None else _("The scene is being closed.")
-        none = "" if volumes.listed() else _("There is no CT in the scene.")
-        for name, why in (("sceneButton", closing or none), ("folderButton", closing)):
+        for name in self._texts:
             button = getattr(ui, name)
             mine = runner.busy and button is runner.button
             button.setText(_("Cancel") if mine else self._texts[name])
-            if not mine:
-                self._switch(button, (underWay() if runner.busy else "") or why)
-            else:
-                self._switch(button, "")
+            self._switch(button, closing or (underWay() if runner.busy and not mine else ""))
         done = any(row.result is not None and row.node is not None for row in self.rows)
         nothing = _("No CT of the scene has been estimated in one run yet.")
         self._switch(ui.severalAddButton, underWay() if runner.busy else ("" if done else nothing))
@@ -82,6 +78,9 @@ class SeveralActions:
         if self.runner.cancelledBy(self.ui.sceneButton):
             return
         self.rows = [series.Row(node.GetName(), node) for node in volumes.listed()]
+        if not self.rows:
+            self.state.refused.emit(_("There is no CT in the scene; load one first."))
+            return
         self._number = -1
         self._next()
 
@@ -140,7 +139,7 @@ class SeveralActions:
         if node is state.volumeNode:
             segmentation = state.parameterNode.segmentation
         # A level that was counted again is one of levels that are no longer there.
-        options["include"] = ()
+        options["include"], facts["countAgain"] = (), ""
         return self.logic.caseWork(node, segmentation, **options), inputs
 
     def _keep(self, row, selection, result, inputs):

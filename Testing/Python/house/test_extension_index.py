@@ -5,6 +5,7 @@ check_description_files.py refuses, and its list for whoever proposes an extensi
 """
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -139,6 +140,7 @@ def test_every_file_can_be_checked_out_on_windows_and_macos():
 
 
 # -- the code -------------------------------------------------------------------------------
+@functools.cache
 def sources():
     names = [x for x in tracked() if x.endswith(".py") and x.startswith(("CTBMD/", "CTBMDLib/"))]
     assert len(names) > 100

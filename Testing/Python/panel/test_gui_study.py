@@ -161,7 +161,9 @@ def cell(panel, row, column):
 
 def test_all_cts_of_the_scene_are_estimated_and_keep_their_results(panel, tmp_path):
     ui = panel.ui
-    assert "no CT in the scene" in ui.sceneButton.toolTip
+    with gui.answering("Ok") as shown:
+        gui.click(ui.sceneButton)
+    assert "no CT in the scene" in shown[0].text
     first = add_ct(panel, "first", sex="F", kvp=120.0)
     empty = slicer.util.addVolumeFromArray(
         np.full((20, 40, 40), -1000, np.int16), np.diag([4, 4, 5, 1]), "air"
