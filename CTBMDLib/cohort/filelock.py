@@ -81,8 +81,8 @@ def _taken(path: Path, beside: Path) -> int | None:
     try:
         system_lock(handle)
         # Whoever had it may have removed the file between opening and locking it: then
-        # this lock is on a file that nobody else will ever find.
-        if _same_file(handle, beside):
+        # this lock is on a file that nobody else will ever find. Windows removes no open file.
+        if os.name == "nt" or _same_file(handle, beside):
             return handle
     except OSError as error:
         os.close(handle)

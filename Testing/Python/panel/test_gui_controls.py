@@ -12,7 +12,7 @@ import slicer  # noqa: E402
 
 from CTBMDLib.levels import LevelSelection  # noqa: E402
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 CONTROLS = ["QAbstractButton", "QComboBox", "QAbstractSpinBox", "QAbstractSlider", "QLineEdit"]
 CONTROLS += ["QTableWidget", "QTextBrowser", "qMRMLNodeComboBox", "ctkPathLineEdit"]
 """Classes of what a person can press, choose, type into or read from."""

@@ -14,7 +14,9 @@ import EmbeddedSlicer  # noqa: E402
 import qt  # noqa: E402
 import slicer  # noqa: E402
 
-PATIENCE_S = 120
+PATIENCE_S = 300
+TWO = ("L1", "L2")
+"""As few levels as have a mean: the tables are tested, not the values."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def add_ct(panel, name, levels=True, bone_hu=200.0, **facts):
     node = panel.parameterNode.inputVolume = volumes.addVolumeNode(volume)
     gui.process()
     if levels:
-        panel.controller.replace(phantoms.chosen())
+        panel.controller.replace(phantoms.chosen(TWO))
     return node
 
 
@@ -116,7 +118,7 @@ def test_each_ct_has_its_name_in_the_table(panel, tmp_path):
     gui.process()
     assert gui.raw(panel.ui.caseEdit).text() == "A-01"
     text = table.read_text()
-    assert text.count("A-01\t") == text.count("case 1\t") == 4
+    assert text.count("A-01\t") == text.count("case 1\t") == 3
 
 
 def test_another_model_is_asked_about(panel, tmp_path):
@@ -184,7 +186,7 @@ def test_all_cts_of_the_scene_are_estimated_and_keep_their_results(panel, tmp_pa
         gui.click(table.viewport(), table.visualItemRect(table.item(number, 0)).center())
         assert panel.volumeNode is node and panel.staleReason() == ""
         assert f"{panel.result.total.bmd_g_cm2:.3f}" == cell(panel, number, 1)
-        assert ui.resultView.rowCount == 4
+        assert ui.resultView.rowCount == 3
     value = cell(panel, 0, 1)
     estimate(panel)
     assert f"{panel.result.total.bmd_g_cm2:.3f}" == value, "one by one it is the same"
@@ -252,7 +254,7 @@ def folder(tmp_path, monkeypatch):
     """Two cases whose levels are known, and a folder with nothing in it."""
     from CTBMDLib.spine import locate
 
-    monkeypatch.setattr(locate, "find_levels", lambda volume, **how: phantoms.chosen())
+    monkeypatch.setattr(locate, "find_levels", lambda volume, **how: phantoms.chosen(TWO))
     for name, hu in (("a", 200.0), ("b", 240.0)):
         volume = phantoms.phantom(bone_hu=hu)
         (tmp_path / "cases" / name).mkdir(parents=True)
