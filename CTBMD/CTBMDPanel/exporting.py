@@ -78,10 +78,7 @@ def askPath(result, chosen):
         slicer.util.mainWindow(),
         _("Export the results"),
         str(Path(folder) / suggestedName(result, chosen)),
-        ";;".join(
-            f"{x.words.replace('(', '[').replace(')', ']')} (*{x.suffix})"
-            for x in (chosen, *others)
-        ),
+        ";;".join(f"{x.words} (*{x.suffix})" for x in (chosen, *others)),
     )
     if not path:
         return None

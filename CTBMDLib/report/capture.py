@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from .case import ReportCase
-from .evidence import add_equipment, evidence, new_uid, write_dicom
+from .evidence import add_equipment, evidence, new_uid, sound_headers, write_dicom
 
 SERIES_NUMBER = 9802
 
@@ -36,6 +36,11 @@ def capture(case: ReportCase, pixels: np.ndarray) -> Dataset:
     pixels = np.ascontiguousarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise ValueError("a page has the shape (rows, columns, 3) and is uint8")
+    with sound_headers():
+        return _document(case, pixels)
+
+
+def _document(case: ReportCase, pixels: np.ndarray) -> Dataset:
     images = evidence(case)
     item = Dataset()
     for element in images[0]:

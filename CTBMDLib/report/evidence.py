@@ -23,20 +23,26 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import validate_value
 
 from .. import __version__
 from ..bmd.estimate import UNNAMED
+from ..errors import CTBMDError, shown
 from ..reading import headers
 from ..reading.source import IMAGE, PERSON, STUDY, required
-from ..safefile import write_with
+from ..safefile import write_bytes
 from .case import ReportCase
 
 METHOD = "CTBMD: patient, study and UIDs of the CT replaced (SHA-256)"
@@ -70,6 +76,26 @@ def evidence(case: ReportCase) -> list[Dataset]:
             setattr(item, name, value)
         out.append(item)
     return out
+
+
+@contextmanager
+def sound_headers() -> Iterator[None]:
+    """Turn what pydicom and highdicom raise over a header's values into one sentence.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    try:
+        yield
+    except CTBMDError:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise CTBMDError(
+            f"The DICOM headers of this CT break DICOM's rules ({shown(error)}), so no DICOM report can "
+            "refer to them; choose another format.",
+            "dicom-source",
+        ) from error
 
 
 def replaced_uid(uid: str) -> str:
@@ -116,9 +142,10 @@ def _person(case: ReportCase) -> Dataset:
 def _set(item: Dataset, name: str, value: str) -> None:
     """An attribute as it was written; empty where what was written breaks the standard's rules."""
     try:
-        setattr(item, name, value)
-    except (ValueError, TypeError):
-        setattr(item, name, "")
+        validate_value(dictionary_VR(name), value, pydicom.config.RAISE)
+    except ValueError:
+        value = ""
+    setattr(item, name, value)
 
 
 def _short(uid: str) -> str:
@@ -160,4 +187,7 @@ def write_dicom(item: Dataset, path: str | os.PathLike[str], overwrite: bool = F
     if int(pydicom.__version__.partition(".")[0]) < 3:
         how = {"write_like_original": False}
         item.is_little_endian, item.is_implicit_VR = True, False
-    return write_with(path, lambda file: pydicom.dcmwrite(file, item, **how), overwrite)
+    buffer = io.BytesIO()
+    with sound_headers():
+        pydicom.dcmwrite(buffer, item, **how)
+    return write_bytes(path, buffer.getvalue(), overwrite)

@@ -332,13 +332,11 @@ def _facts(case: ReportCase) -> str:
     first, result = case.result.levels[0], case.result
     age = "unknown" if result.age is None else f"{result.age:.0f} years"
     scan = ", ".join((*_scan(case), f"sex {_SEX.get(result.sex or '', 'unknown')}", f"age {age}"))
+    scale = f"values on the scale of a {maker(first.dxa_scale)} DXA"
     model = (
         f"{html.escape(first.model)} {html.escape(first.model_version)}, trained on "
-        f"{trained_on(first.model_population)}; CTBMD {__version__}; values on the scale of a "
-        f"{maker(first.dxa_scale)} DXA"
-        if first.dxa_scale
-        else f"{html.escape(first.model)} {html.escape(first.model_version)}, trained on "
-        f"{trained_on(first.model_population)}; CTBMD {__version__}; DXA device unknown"
+        f"{trained_on(first.model_population)}; CTBMD {__version__}; "
+        f"{scale if first.dxa_scale else 'DXA device unknown'}"
     )
     lines = [f"<b>Scan:</b> {scan}.", f"<b>Model:</b> {model}."]
     if case.reference is not None:

@@ -25,7 +25,15 @@ from ..errors import CTBMDError
 from ..safefile import check_writable
 from . import concepts
 from .case import ReportCase
-from .evidence import SERIES_DESCRIPTION, SUFFIX, add_equipment, evidence, new_uid, write_dicom
+from .evidence import (
+    SERIES_DESCRIPTION,
+    SUFFIX,
+    add_equipment,
+    evidence,
+    new_uid,
+    sound_headers,
+    write_dicom,
+)
 
 SERIES_NUMBER = 9801
 
@@ -71,7 +79,8 @@ def structured_report(case: ReportCase) -> Dataset:
     with warnings.catch_warnings():
         # highdicom warns of every patient's name that has one part only.
         warnings.simplefilter("ignore")
-        document: Dataset = _document(_highdicom(), case)
+        with sound_headers():
+            document: Dataset = _document(_highdicom(), case)
     return document
 
 

@@ -272,7 +272,10 @@ def another(case, folder, tmp_path, **tags):
     """The case with the first of its files for a source, some of its tags changed."""
     data = pydicom.dcmread(sorted(folder.iterdir())[0])
     for name, value in tags.items():
-        setattr(data, name, value)
+        if value is None:
+            delattr(data, name)
+        else:
+            setattr(data, name, value)
     data.save_as(tmp_path / "other.dcm")
     source = source_series([tmp_path / "other.dcm"], data.SeriesInstanceUID)
     return dataclasses.replace(case, source=source)
@@ -301,6 +304,38 @@ def test_names_of_any_alphabet_are_kept_whole(named, folder, tmp_path, name):
     tags = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": name}
     path = write_structured(another(named, folder, tmp_path, **tags), tmp_path / "a.dcm")
     assert str(pydicom.dcmread(path).PatientName) == name
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"PatientBirthDate": "1951-02-03", "StudyDate": "in May", "StudyTime": "noon"},
+        {"AccessionNumber": "A" * 40, "StudyID": "S" * 40, "PatientSex": "female"},
+        {"PatientName": "A" * 200, "PatientID": "P" * 200, "PatientAge": "63"},
+        {"SOPInstanceUID": "1.2.03.0004", "FrameOfReferenceUID": "no UID"},
+        {"StudyInstanceUID": "1.2..3", "ReferringPhysicianName": "=" * 9},
+        {
+            "ImagePositionPatient": None,
+            "ImageOrientationPatient": None,
+            "FrameOfReferenceUID": None,
+        },
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_headers_that_break_the_rules_give_a_report_or_one_sentence(
+    named, unnamed, folder, tmp_path, tags
+):
+    page = np.zeros((4, 4, 3), np.uint8)
+    for number, good in enumerate((named, unnamed)):
+        case = another(good, folder, tmp_path, **tags)
+        for write in (write_structured, lambda case, path: write_capture(case, page, path)):
+            path = tmp_path / f"{number}_{write.__name__}.dcm"
+            try:
+                write(case, path)
+            except CTBMDError as error:
+                assert error.code == "dicom-source" and not path.exists()
+            else:
+                assert pydicom.dcmread(path).PatientID is not None
 
 
 def test_files_that_cannot_be_read_and_copies_are_passed_over(folder, tmp_path):

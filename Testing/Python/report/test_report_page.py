@@ -259,6 +259,11 @@ def test_every_text_of_a_file_is_escaped(named):
         assert " ".join(shown.split()) in page.text, shown
 
 
+def test_the_reason_why_there_is_no_mean_is_escaped(case):
+    text = report_html(changed(case, total=None, total_reason=HOSTILE))
+    assert "<script" not in text and HOSTILE in Page(text).text
+
+
 # -- its pictures -----------------------------------------------------------------------
 def test_the_pictures_are_whole_and_show_something(case, page):
     pictures = page.pictures()
