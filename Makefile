@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := Testing/setup.sh
 PINS := pyproject.toml Testing/constraints.lock $(SETUP)
 
-.PHONY: demo check test lint types goldens floors fuzz mutate bench bench-locate format clean
+.PHONY: demo check test lint types goldens floors fuzz mutate bench bench-locate bench-panel screenshots format clean
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/python Testing/Python/demo.py --output build/demo
@@ -46,6 +46,13 @@ bench: $(VENV)/.ready-test
 
 bench-locate: $(VENV)/.ready-test
 	$(BIN)/python Testing/Python/benchmark_locate.py
+
+bench-panel: $(VENV)/.ready-demo
+	$(BIN)/python Testing/Python/benchmark_panel.py
+
+# The pictures of the README; panel at 350 px, dark and at scale 1.5 go to build/screenshots.
+screenshots: $(VENV)/.ready-demo
+	$(BIN)/python Testing/Python/screenshots.py
 
 $(VENV)/.ready-demo: $(PINS)
 	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo

@@ -30,13 +30,7 @@ class CTBMD(ScriptedLoadableModule):
         parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         parent.dependencies = []
         parent.contributors = ["CTBMD developers"]
-        parent.helpText = _(
-            "Estimates the areal bone mineral density (g/cm²) of the lumbar vertebrae L1-L4 from an "
-            "unenhanced abdominal CT. Choose the CT, press 'Find lumbar slices', check the slices and "
-            "move those that are wrong, press 'Estimate BMD', export the table.<br><br>"
-            "<b>Research use only, not a medical device.</b> The model that comes with the module was "
-            "trained on simulated CT; its accuracy on patients is not known."
-        )
+        parent.helpText = helpText()
         parent.acknowledgementText = _(
             "After the idea of Yasaka K, Akai H, Kunimatsu A, Kiryu S, Abe O. Prediction of bone "
             "mineral density from computed tomography: application of deep learning with a "
@@ -44,6 +38,38 @@ class CTBMD(ScriptedLoadableModule):
             "doi 10.1007/s00330-020-06677-0. The network, its training and its weights are CTBMD's own."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def helpText():
+    """The module in four steps, and what it is not."""
+    steps = (
+        _(
+            "<b>CT volume.</b> Choose an unenhanced CT that shows the lumbar spine, or load the sample; "
+            "read what is known of the scan."
+        ),
+        _(
+            "<b>Lumbar slices.</b> Press 'Find lumbar slices', click each row and look: drag what is "
+            "wrong, correct the names, untick what must not count."
+        ),
+        _(
+            "<b>Bone density.</b> Enter what the header does not say, choose a reference table where a "
+            "T-score is wanted, press 'Estimate BMD'."
+        ),
+        _(
+            "<b>Results.</b> Read the findings beside the values, then export the table or add it to "
+            "that of a study."
+        ),
+    )
+    what = _(
+        "Estimates the areal bone mineral density (g/cm²) of the lumbar vertebrae L1-L4 from an "
+        "unenhanced abdominal CT."
+    )
+    use = _(
+        "<b>Research use only, not a medical device.</b> The model that comes with the module was "
+        "trained on simulated CT; its accuracy on patients is not known. Works without PyTorch; "
+        "nothing is downloaded or sent."
+    )
+    return f"{what}<ol>{''.join(f'<li>{step}</li>' for step in steps)}</ol>{use}"
 
 
 def registerSampleData():
@@ -205,26 +231,49 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         """Estimate the BMD of a selection; returns a BMDResult. Options as `estimateWork`."""
         return self.estimateWork(volumeNode, selection, **options)(None, None)
 
-    def estimateWork(self, volumeNode, selection, reference="", modelFolder="", **options):
+    def estimateWork(self, volumeNode, selection, **options):
         """The estimate as a function of (progress, should_cancel) that needs no MRML.
 
         Parameters
         ----------
         volumeNode : vtkMRMLScalarVolumeNode
         selection : LevelSelection
+        **options
+            Those of `estimator`.
+        """
+        run = self.estimator(volumeNode, **options)
+        return lambda progress, should_cancel: run(selection, progress, should_cancel)
+
+    def caseWork(self, volumeNode, segmentationNode=None, **options):
+        """Finding and estimating in one: a function that gives (LevelSelection, BMDResult).
+
+        As `findWork` and `estimateWork`; a CT without a lumbar level is refused.
+        """
+        from CTBMDPanel import series
+
+        find = self.findWork(volumeNode, segmentationNode)
+        return series.findAndEstimate(find, self.estimator(volumeNode, **options))
+
+    def estimator(self, volumeNode, reference="", modelFolder="", **options):
+        """The estimate as a function of (selection, progress, should_cancel) that needs no MRML.
+
+        Parameters
+        ----------
+        volumeNode : vtkMRMLScalarVolumeNode
         reference : str
             Name or file of a reference table, '' for none.
         modelFolder : str
             Folder of a bundle, '' for the one that comes with the module.
         **options
-            `sex`, `age`, `kvp`, `dxa`, `device` of `CTBMDLib.bmd.estimate.estimate`.
+            `sex`, `age`, `kvp`, `dxa`, `device`, `include` of
+            `CTBMDLib.bmd.estimate.estimate`.
         """
         from CTBMDLib.bmd.estimate import estimate
 
         volume = self.volume(volumeNode)
         bundle = self.bundle(modelFolder)
         table = self.reference(reference)
-        return lambda progress, should_cancel: estimate(
+        return lambda selection, progress, should_cancel: estimate(
             volume,
             selection,
             bundle,

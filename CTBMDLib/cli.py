@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # numpy and what needs it are imported by the command that is
     from .bmd.result import BMDResult
     from .cohort.caselist import Case
     from .model.bundle import ModelBundle
+    from .report.case import ReportCase
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,9 +140,26 @@ def _add_estimate(commands: Any) -> None:
         help="count a level that a finding leaves out of the mean, such as L2; may be repeated",
     )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
+    estimate.add_argument(
+        "--append", metavar="table.csv", help="add the rows to the table of a study (.csv or .tsv)"
+    )
+    estimate.add_argument(
+        "--if-there",
+        choices=("replace", "skip"),
+        help="what to do where that table has the case already (else it is refused)",
+    )
+    estimate.add_argument(
+        "--mixed",
+        action="store_true",
+        help="let that table have other columns, or rows of another model",
+    )
     _add_identity(estimate)
     _add_model(estimate)
     _add_output(estimate, required=False)
+    estimate.add_argument("--report", metavar="out.html", help="a page to read, with pictures")
+    estimate.add_argument(
+        "--sr", metavar="out.dcm", help="a DICOM structured report (needs highdicom and a DICOM CT)"
+    )
     estimate.set_defaults(run=_estimate)
 
 
@@ -304,6 +322,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .bmd.estimate import estimate
     from .bmd.export import check_output, format_table, write_result
     from .cohort.cases import not_found, open_case
+    from .cohort.study import append_result, check_table
 
     if arguments.levels and arguments.segmentation:
         raise CTBMDError(
@@ -311,6 +330,9 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         )
     if arguments.output:
         check_output(arguments.output, arguments.overwrite)
+    if arguments.append:
+        check_table(arguments.append)
+    _check_reports(arguments)
     bundle, reference = _bundle(arguments), _reference(arguments)
     volume, selection = open_case(
         arguments.input,
@@ -344,6 +366,53 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         # Last, so that a disk that is full does not take the values from the screen as well.
         write_result(result, arguments.output, arguments.overwrite)
         screen.say(f"Written: {arguments.output}")
+    if arguments.append:
+        done = append_result(
+            result,
+            arguments.append,
+            case=arguments.case,
+            if_there=arguments.if_there,
+            mixed=arguments.mixed,
+        )
+        screen.say(f"{done.case}: {done.did} ({done.path})")
+    if arguments.report or arguments.sr:
+        from .report.case import ReportCase
+
+        case = ReportCase(
+            result, volume, selection, bundle.standard, reference, arguments.with_identity
+        )
+        _write_reports(case, arguments, screen)
+
+
+def _check_reports(arguments: argparse.Namespace) -> None:
+    if arguments.report:
+        from .report.page import check_report
+
+        check_report(arguments.report, arguments.overwrite)
+    if arguments.sr:
+        from .reading.source import check_source
+        from .report.structured import check_structured
+
+        check_structured(arguments.sr, arguments.overwrite)
+        check_source(arguments.input)
+
+
+def _write_reports(case: ReportCase, arguments: argparse.Namespace, screen: _Screen) -> None:
+    from dataclasses import replace
+
+    from .reading.source import source_of
+    from .report.page import write_report
+    from .report.structured import write_structured
+
+    if arguments.sr or arguments.with_identity:
+        uid = case.volume.acquisition.series_uid
+        case = replace(case, source=source_of(arguments.input, uid))
+    if arguments.report:
+        write_report(case, arguments.report, arguments.overwrite)
+        screen.say(f"Written: {arguments.report}")
+    if arguments.sr:
+        write_structured(case, arguments.sr, arguments.overwrite)
+        screen.say(f"Written: {arguments.sr}")
 
 
 def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:

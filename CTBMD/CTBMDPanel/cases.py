@@ -6,6 +6,8 @@ changes, so that every CT of a reopened scene has its own again.
 
 import json
 
+from CTBMDLib.volume import Acquisition
+
 from . import results, volumes
 from .parameters import Sex
 
@@ -21,8 +23,38 @@ def keep(node, parameters):
         "sex": parameters.sex.code,
         "age": parameters.age,
         "kvp": parameters.kvp,
+        "name": parameters.caseName,
+        "countAgain": parameters.countAgain,
     }
+    write(node, case)
+
+
+def write(node, case):
+    """Keep the state of a CT with its node; the scene keeps it."""
     node.SetAttribute(ATTRIBUTE, json.dumps(case))
+
+
+def ofHeader(node):
+    """The settings of a CT that nobody has set yet: its header's, unknown where that is silent."""
+    facts = Acquisition() if node is None else volumes.acquisition(node)
+    return {
+        "sex": Sex.fromCode(facts.sex).code,
+        "age": -1 if facts.age_years is None else int(facts.age_years),
+        "kvp": round(facts.kvp or 0),
+    }
+
+
+def statedKvp(node, stated):
+    """The tube voltage where a person states another than the header, kV, or None."""
+    known = volumes.acquisition(node).kvp if node is not None else None
+    return None if not stated or (known and round(known) == stated) else float(stated)
+
+
+def statedAge(node, stated):
+    """The age in years where a person states another than the header, or None."""
+    known = volumes.acquisition(node).age_years if node is not None else None
+    same = known is not None and int(known) == stated
+    return None if stated < 0 or same else float(stated)
 
 
 def kept(node):
@@ -40,6 +72,8 @@ def restore(node, case, parameters):
     parameters.sex = Sex.fromCode(case.get("sex"))
     parameters.age = _whole(case.get("age"), -1, 130, -1)
     parameters.kvp = _whole(case.get("kvp"), 0, 200, 0)
+    parameters.caseName = str(case.get("name") or "")
+    parameters.countAgain = str(case.get("countAgain") or "")
     parameters.imageChanged = bool(case.get("imageChanged"))
     result, inputs = results.fromText(case.get("result"))
     if result is None:

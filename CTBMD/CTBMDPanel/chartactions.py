@@ -3,6 +3,7 @@
 from CTBMDLib.errors import CTBMDError
 
 from .chart import Chart, whyNot
+from .switches import Switches
 
 
 class ChartActions:
@@ -21,7 +22,7 @@ class ChartActions:
         self.ui, self.state, self.logic, self.layout = ui, state, logic, layout
         self.chart = Chart()
         self._drawn = None
-        self._hint = ui.chartButton.toolTip
+        self._switch = Switches()
         ui.ownLayoutCheckBox.setChecked(layout.wanted)
         ui.chartButton.toggled.connect(self.onToggled)
         ui.ownLayoutCheckBox.toggled.connect(self.onOwnLayout)
@@ -47,8 +48,7 @@ class ChartActions:
         button, result = self.ui.chartButton, self.state.result
         table = self._table()
         reason = whyNot(result, table)
-        button.setEnabled(not reason)
-        button.setToolTip(reason or self._hint)
+        self._switch(button, reason)
         if reason and button.isChecked():
             button.setChecked(False)
         if button.isChecked() and self._drawn is not result:

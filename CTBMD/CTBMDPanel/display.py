@@ -3,6 +3,7 @@
 import html
 import logging
 import math
+import sys
 
 import qt
 from slicer.i18n import tr as _
@@ -13,6 +14,7 @@ from CTBMDLib.levels import MEASURED, ORDER, REASONS
 
 from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
 from .resultview import ResultView
+from .switches import Switches, underWay
 from .words import setText, shortened
 
 
@@ -40,7 +42,7 @@ class Display:
         self._updating = False
         self._closed = False
         self._model = None
-        self._hints = {}
+        self._switch = Switches()
         self._volumeState = None
         self._prepare()
 
@@ -68,8 +70,17 @@ class Display:
 
     def torch(self):
         """Whether PyTorch is installed."""
+        self._computes = None
         setText(self.ui.torchLabel, pytorch.status())
         self.ui.installTorchButton.setVisible(pytorch.version() is None)
+
+    def _device(self):
+        """What the network runs on; it may be another once the estimate has loaded PyTorch."""
+        parameters = self.state.parameterNode
+        now = "auto" if parameters is None else parameters.device.value, "torch" in sys.modules
+        if now != self._computes:
+            self._computes = now
+            setText(self.ui.computeLabel, pytorch.runsOn(now[0]))
 
     def update(self):
         """Show everything anew."""
@@ -82,6 +93,7 @@ class Display:
             self._settings()
             self._result()
             self._modelCard()
+            self._device()
             self._buttons()
             self._slider()
             self._reason()
@@ -141,7 +153,7 @@ class Display:
         out = item is not None and level in MEASURED and not item.included
         for widget in (ui.reasonLabel, ui.reasonCombo):
             widget.setVisible(out)
-        ui.reasonCombo.setEnabled(not self.runner.busy)
+        self._switch(ui.reasonCombo, underWay() if self.runner.busy else "")
         if out:
             setText(ui.reasonLabel, _("{level} is left out:").format(level=level))
             index = (None, *REASONS).index(item.reason)
@@ -155,8 +167,9 @@ class Display:
         there = level is not None and level in selection and limits is not None
         text = _("Slice of {level}:").format(level=level) if there else _("Slice:")
         setText(self.ui.sliceLabel, text)
+        none = "" if there else _("Find the slices or add a level first.")
         for widget in (slider, box):
-            widget.setEnabled(there and not self.runner.busy)
+            self._switch(widget, (underWay() if self.runner.busy else "") or none)
         s_mm = selection[level].ras[2] if there else 0.0
         limits = limits or (0.0, 0.0)
         low, high = min(limits[0], s_mm), max(limits[1], s_mm)
@@ -229,7 +242,7 @@ class Display:
         named = there and segmentations.canBeNamed(segmentation)
         ui.nameSegmentsButton.setVisible(named and state.volumeNode is not None)
         self._editButtons()
-        busy = _("Wait for the work that is under way, or cancel it.") if runner.busy else ""
+        busy = underWay() if runner.busy else ""
         for widget in (
             ui.nameSegmentsButton,
             ui.inputSelector,
@@ -250,7 +263,8 @@ class Display:
             ui.installTorchButton,
         ):
             self._switch(widget, busy or ("" if there else _("The scene is being closed.")))
-        for widget in (ui.exportButton, ui.copyButton):
+        exports = ui.exportButton, ui.copyButton, ui.exportFormatCombo, ui.identityCheckBox
+        for widget in exports:
             none = "" if state.result is not None else _("There are no results yet.")
             self._switch(widget, busy or none)
 
@@ -277,17 +291,8 @@ class Display:
         if self.state.parameterNode is None or self.state.volumeNode is None:
             return _("Choose a CT under '1. CT volume' first.")
         if self.runner.busy:
-            return _("Wait for the work that is under way, or cancel it.")
+            return underWay()
         return ""
-
-    def _switch(self, widget, why):
-        """A button on, or off with the reason in its tooltip."""
-        name = widget.property("objectName")
-        hint = self._hints.setdefault(name, widget.toolTip)
-        widget.setEnabled(not why)
-        text = _("Off: {why}").format(why=why) + f"\n{hint}" if why else hint
-        if widget.toolTip != text:
-            widget.setToolTip(text)
 
     def _installedTables(self):
         """The reference tables that come with the module; a damaged one is left out and logged."""

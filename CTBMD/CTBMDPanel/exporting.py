@@ -1,26 +1,70 @@
-"""Saving and copying the results."""
+"""Saving and copying the results: which formats there are, and who writes each."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from CTBMDLib.bmd import export
+from CTBMDLib.bmd.export import SUFFIXES
+from CTBMDLib.errors import CTBMDError
 
-from . import results
+from . import reporting, results
 
 FOLDER_SETTING = "CTBMD/ExportFolder"
 
 
-def suggestedName(result):
+class Format(NamedTuple):
+    """A format: its key, its words in the panel, the end of its files, and whether it is DICOM."""
+
+    key: str
+    words: str
+    suffix: str
+    dicom: bool = False
+
+
+def formats():
+    """The formats in the order of the panel's list."""
+    return [
+        Format("csv", _("Table, comma-separated (CSV)"), ".csv"),
+        Format("tsv", _("Table, tab-separated (TSV)"), ".tsv"),
+        Format("json", _("JSON, for programs"), ".json"),
+        Format("txt", _("Report, plain text"), ".txt"),
+        Format("html", _("Report, one page with pictures (HTML)"), ".html"),
+        Format("pdf", _("Report, one page with pictures (PDF)"), ".pdf"),
+        Format("sr", _("DICOM structured report"), ".dcm", True),
+        Format("sc", _("DICOM picture of the report (secondary capture)"), ".dcm", True),
+    ]
+
+
+def formatOf(path, chosen):
+    """The format that a file's ending means; `chosen` where the ending is its own or there is none."""
+    suffix = Path(path).suffix.lower()
+    suffix = {".htm": ".html"}.get(suffix, suffix)
+    if not suffix or suffix == chosen.suffix:
+        return chosen
+    for item in formats():
+        if item.suffix == suffix:
+            return item
+    raise CTBMDError(
+        _("'{name}' must end in {endings}.").format(
+            name=Path(path).name, endings=", ".join(dict.fromkeys(x.suffix for x in formats()))
+        ),
+        "output-suffix",
+    )
+
+
+def suggestedName(result, chosen):
     """A file name from the case, with nothing in it that a file system refuses."""
-    case = result.rows[0].case if result.rows else ""
-    case = "".join(c if c.isalnum() or c in "-_" else "_" for c in case).strip("_")
-    return f"{case or 'CT'}_BMD.csv"
+    name = result.rows[0].case if result.rows else ""
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in name).strip("_")
+    end = {"sr": "_SR", "sc": "_SC"}.get(chosen.key, "")
+    return f"{name or 'CT'}_BMD{end}{chosen.suffix}"
 
 
-def askPath(result):
+def askPath(result, chosen):
     """Let the user name a file; None on cancel.
 
     Returns
@@ -29,26 +73,20 @@ def askPath(result):
         The file and whether the dialog had its overwriting confirmed.
     """
     folder = qt.QSettings().value(FOLDER_SETTING) or str(Path.home())
-    chosen = qt.QFileDialog.getSaveFileName(
+    others = [x for x in formats() if x.suffix != chosen.suffix and not x.dicom]
+    path = qt.QFileDialog.getSaveFileName(
         slicer.util.mainWindow(),
         _("Export the results"),
-        str(Path(folder) / suggestedName(result)),
-        ";;".join(
-            (
-                _("Table, comma-separated (*.csv)"),
-                _("Table, tab-separated (*.tsv)"),
-                _("JSON (*.json)"),
-                _("Report, plain text (*.txt)"),
-            )
-        ),
+        str(Path(folder) / suggestedName(result, chosen)),
+        ";;".join(f"{x.words} (*{x.suffix})" for x in (chosen, *others)),
     )
-    if not chosen:
+    if not path:
         return None
-    path = Path(chosen)
+    path = Path(path)
     if path.suffix:
         return path, True
     # The dialog asked about the name as typed, not about the one with the ending.
-    return path.with_suffix(".csv"), False
+    return path.with_suffix(chosen.suffix), False
 
 
 def remember(path):
@@ -62,6 +100,24 @@ def write(result, path, overwrite=False):
     if path.suffix.lower() == ".txt":
         return export.write_text(path, results.report(result), overwrite)
     return export.write_result(result, path, overwrite)
+
+
+def writeCase(reportCase, path, chosen, overwrite=False):
+    """Write a case in one of `formats`."""
+    writers = {
+        "html": reporting.writeHtml,
+        "pdf": reporting.writePdf,
+        "sr": reporting.writeStructured,
+        "sc": reporting.writeCapture,
+    }
+    if chosen.key in writers:
+        return writers[chosen.key](reportCase, path, overwrite)
+    return write(reportCase.result, path, overwrite)
+
+
+def isTable(chosen):
+    """Whether a format holds the numbers only, which need neither the CT nor its levels."""
+    return chosen.suffix in (*SUFFIXES, ".txt")
 
 
 def clipboardText(result):

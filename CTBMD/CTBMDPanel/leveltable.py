@@ -77,7 +77,6 @@ class LevelTable:
     def mark(self, findings):
         """Mark the levels that have something to be read; `findings` is {level: [finding]}."""
         colour = marks.colour(self.table)
-        plain = self.table.property("palette").color(qt.QPalette.Text)
         self._filling = True
         try:
             for row, level in enumerate(self._levels):
@@ -85,7 +84,10 @@ class LevelTable:
                 warned = marks.warned(about)
                 cell = self._cell(row, LEVEL, f"{level} {marks.WARNING}" if warned else level)
                 cell.setToolTip(marks.hint(about))
-                cell.setForeground(qt.QBrush(qt.QColor(colour) if warned else plain))
+                if warned:
+                    cell.setForeground(qt.QBrush(qt.QColor(colour)))
+                else:  # without a colour of its own it follows the palette, light or dark
+                    cell.setData(qt.Qt.ForegroundRole, None)
         finally:
             self._filling = False
 

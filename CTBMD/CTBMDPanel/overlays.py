@@ -22,6 +22,7 @@ class Overlays:
     def __init__(self):
         self._bone = self._colors = self._region = None
         self._of = None
+        self._before = {}
 
     def showBone(self, volume, selection):
         """Colour the bone about the levels of a CTVolume; None or no levels remove it."""
@@ -44,10 +45,24 @@ class Overlays:
         node.GetDisplayNode().SetSaveWithScene(False)
         node.GetDisplayNode().SetAndObserveColorNodeID(self._colorNode().GetID())
         self._bone = node
+        self._before = {
+            view.GetID(): (view.GetLabelVolumeID(), view.GetLabelOpacity()) for view in _views()
+        }
         slicer.util.setSliceViewerLayers(label=node, labelOpacity=OPACITY)
+
+    def _giveBack(self):
+        """The label layers that were shown before, where nobody has chosen others meanwhile."""
+        for view in _views():
+            if view.GetLabelVolumeID() != self._bone.GetID() or view.GetID() not in self._before:
+                continue
+            label, opacity = self._before[view.GetID()]
+            there = label is not None and slicer.mrmlScene.GetNodeByID(label) is not None
+            view.SetLabelVolumeID(label if there else None)
+            view.SetLabelOpacity(opacity)
 
     def _removeBone(self):
         if _there(self._bone):
+            self._giveBack()
             slicer.mrmlScene.RemoveNode(self._bone)
         if _there(self._colors):
             slicer.mrmlScene.RemoveNode(self._colors)
@@ -98,6 +113,11 @@ class Overlays:
         """Take both out of the scene."""
         self._removeBone()
         self.showRegion(None, None)
+
+
+def _views():
+    """What the slice views show: a node for each view."""
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
 
 def _there(node):

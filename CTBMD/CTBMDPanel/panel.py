@@ -5,7 +5,9 @@ import slicer
 
 from . import sentences, views
 from .chartactions import ChartActions
+from .countactions import CountActions
 from .display import Display
+from .furtheractions import FurtherActions
 from .imageactions import ImageActions
 from .layout import Layout
 from .levelactions import LevelActions
@@ -13,7 +15,9 @@ from .leveltable import LevelTable
 from .resultactions import ResultActions
 from .runner import Runner
 from .settingsactions import SettingsActions
+from .severalactions import SeveralActions
 from .state import PanelState
+from .studyactions import StudyActions
 
 
 class Panel:
@@ -48,6 +52,10 @@ class Panel:
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
         self.results = ResultActions(ui, state, logic, runner)
         self.settings = SettingsActions(ui, state, logic)
+        self.counting = CountActions(ui, state, runner, self.results.onEstimate)
+        self.further = FurtherActions(ui, state, logic, runner, self.levels.onFound)
+        self.study = StudyActions(ui, state, runner)
+        self.several = SeveralActions(ui, state, logic, runner, self.results.keep)
         self.images = ImageActions(ui, state, logic, levelTable)
         self.layout = Layout()
         self.charts = ChartActions(ui, state, logic, self.layout)

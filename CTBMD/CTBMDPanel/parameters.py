@@ -92,6 +92,8 @@ class CTBMDParameterNode:
     sex, referenceTable : for the T-score; '' is no table.
     modelFolder : a model bundle, '' for the one that comes with the module.
     device : where the network runs.
+    caseName : what the CT is called in the study table, '' for the next number.
+    countAgain : levels that count in the mean though a finding leaves them out: 'L2 L3'.
     dxa : the DXA device whose g/cm2 the values are in.
     """
 
@@ -110,5 +112,7 @@ class CTBMDParameterNode:
     showBone: bool = False
     showTrabecular: bool = False
     modelFolder: str = ""
+    caseName: str = ""
+    countAgain: str = ""
     device: Annotated[Device, Default(Device.AUTO)]
     dxa: Annotated[Dxa, Default(Dxa.AUTO)]

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTBMDLib.errors import CTBMDError
+from CTBMDLib.model.bundle import runs_on
 
 
 def version():
@@ -27,8 +28,26 @@ def status():
     """One sentence about PyTorch for the panel."""
     found = version()
     if found:
-        return _("PyTorch {version} is installed.").format(version=found)
-    return _("PyTorch is not installed and not needed.")
+        return _("PyTorch {version} is installed; it is needed for a GPU only.").format(
+            version=found
+        )
+    return _("PyTorch is not installed and not needed: the same network runs without it.")
+
+
+def runsOn(device):
+    """What the network runs on, in one line.
+
+    Parameters
+    ----------
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+    """
+    try:
+        found = runs_on(device, load=False)
+    except CTBMDError as error:
+        return _("Runs on: nothing yet. {why}").format(why=error)
+    if found is None:
+        return _("Runs on: PyTorch, loaded by the first estimate, which says on what.")
+    return _("Runs on: {device}").format(device=found)
 
 
 def install():

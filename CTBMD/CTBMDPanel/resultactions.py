@@ -1,4 +1,4 @@
-"""Sections 3 and 4 of the panel: estimating, showing, saving and copying the results."""
+"""Sections 3 and 4 of the panel: estimating, and showing the results."""
 
 import qt
 import slicer
@@ -7,12 +7,13 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LevelSelection
 
-from . import exporting, sentences
+from . import sentences
+from .exportactions import ExportActions
 from .words import reveal
 
 
 class ResultActions:
-    """What happens on 'Estimate BMD', 'Export...' and 'Copy'.
+    """What happens on 'Estimate BMD'; see `ExportActions` for what leaves the panel.
 
     Parameters
     ----------
@@ -26,8 +27,7 @@ class ResultActions:
     def __init__(self, ui, state, logic, runner):
         self.ui, self.state, self.logic, self.runner = ui, state, logic, runner
         ui.estimateButton.clicked.connect(self.onEstimate)
-        ui.exportButton.clicked.connect(self.onExport)
-        ui.copyButton.clicked.connect(self.onCopy)
+        self.exports = ExportActions(ui, state, logic, runner)
 
     def onEstimate(self):
         """Begin the estimate, or cancel the one that is under way."""
@@ -39,17 +39,9 @@ class ResultActions:
         inputs = self.state.inputs()
         try:
             with slicer.util.WaitCursor():
-                work = self.logic.estimateWork(
-                    parameters.inputVolume,
-                    selection,
-                    sex=parameters.sex.code,
-                    reference=parameters.referenceTable,
-                    modelFolder=parameters.modelFolder,
-                    device=parameters.device.value,
-                    dxa=parameters.dxa.code,
-                    kvp=self.state.statedKvp(),
-                    age=self.state.statedAge(),
-                )
+                node = parameters.inputVolume
+                options = self.state.options(node, self.state.settingsOf(node))
+                work = self.logic.estimateWork(node, selection, **options)
         except CTBMDError as error:
             self.state.refused.emit(sentences.of(error))
             return
@@ -62,14 +54,18 @@ class ResultActions:
             work, onDone, ui.estimateButton, ui.estimateProgressBar, ui.estimateStatusLabel
         )
 
-    def onEstimated(self, result, inputs):
-        """Show a result that was made from `inputs`."""
+    def keep(self, result, inputs):
+        """Take a result that was made from `inputs` for the chosen CT."""
         table = self.state.parameterNode.resultTable
         if table is None:
             table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Bone density"))
         self.logic.fillTable(table, result)
-        first = self.state.result is None
         self.state.setResult(result, inputs, table)
+
+    def onEstimated(self, result, inputs):
+        """Show a result that was made from `inputs`."""
+        first = self.state.result is None
+        self.keep(result, inputs)
         self.ui.resultsSection.setProperty("collapsed", False)
         if first:
             # Levels and results are seen together where what is done with makes room.
@@ -81,28 +77,3 @@ class ResultActions:
     def _reveal(self):
         if self.state.result is not None:
             reveal(self.ui.copyButton, self.ui.summaryLabel)
-
-    def onExport(self):
-        """Ask for a file and save the results in it."""
-        result = self.state.result
-        answer = exporting.askPath(result)
-        if answer is None:
-            return
-        path, overwrite = answer
-        try:
-            self.logic.export(result, path, overwrite)
-        except CTBMDError as error:
-            self.state.refused.emit(sentences.of(error))
-            return
-        exporting.remember(path)
-        say(_("Saved '{path}'.").format(path=path))
-
-    def onCopy(self):
-        """Put the results on the clipboard."""
-        exporting.copy(self.state.result)
-        say(_("The results are on the clipboard."))
-
-
-def say(sentence):
-    """A sentence in the status bar, for a while."""
-    slicer.util.showStatusMessage(sentence, 5000)

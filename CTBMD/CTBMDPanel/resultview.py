@@ -11,6 +11,7 @@ from CTBMDLib.bmd.result import TOTAL
 from . import marks, results
 from .leveltable import ROW_HEIGHT
 from .signal import Signal
+from .switches import Switches
 from .words import setText
 
 LEVEL, BMD, INTERVAL, T_SCORE, TRABECULAR = range(5)
@@ -28,6 +29,7 @@ class ResultView:
         self.ui = ui
         self.table = table = ui.resultView
         self.picked = Signal()
+        self._switch = Switches()
         self._filling = False
         self._shown = self._colour = None
         table.setColumnCount(5)
@@ -49,7 +51,7 @@ class ResultView:
         """Show a result, None for none; `stale` is the sentence why it is out of date, or ''."""
         there = result is not None
         self.table.setVisible(there)
-        self.table.setEnabled(not stale)
+        self._switch(self.table, stale)
         self.ui.summaryLabel.setEnabled(not stale)
         setText(self.ui.staleLabel, f"{marks.WARNING} {stale}" if stale else "")
         text = results.summary(result) if there else _("There are no results yet.")

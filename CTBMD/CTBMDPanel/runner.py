@@ -25,19 +25,27 @@ class Runner:
         self.button = None
         self._bar = self._label = None
         self._job = None
+        self._others = {}
 
     @property
     def busy(self):
         """Whether work is under way."""
         return self._job is not None
 
-    def start(self, work, onDone, button, bar, label):
+    def start(self, work, onDone, button, bar, label, **others):
         """Run `work(progress, should_cancel)`; its value goes to `onDone`.
 
         Does nothing while other work is under way.
+
+        Parameters
+        ----------
+        **others
+            `onFailed(sentence)`, `onCancelled()` and `onProgress()`: called instead of
+            `failed`, after the word on cancelling, and at each step.
         """
         if self.busy:
             return
+        self._others = others
         self.button, self._bar, self._label = button, bar, label
         setText(label, "")
         bar.setValue(0)
@@ -80,12 +88,18 @@ class Runner:
             sentence = _("This did not work ({why}); see the error log for details.").format(
                 why=sentence
             )
-        self.failed.emit(sentence)
+        self._others.get("onFailed", self.failed.emit)(sentence)
 
     def _sayCancelled(self):
         setText(self._label, _("Cancelled; nothing was changed."))
+        self._others.get("onCancelled", _nothing)()
 
     def _onProgress(self, fraction, text):
+        self._others.get("onProgress", _nothing)()
         self._bar.setValue(round(STEPS * fraction))
         if not self._job.cancelling:
             setText(self._label, text)
+
+
+def _nothing():
+    """What is done where nobody has asked for anything."""

@@ -133,6 +133,16 @@ class SelectionController(VTKObservationMixin):
         self.selection, self._past, self._future = self._ofVolumes[new]
         self._commit()
 
+    def ofVolume(self, volumeID, kept=""):
+        """The levels of a volume that is not shown; those in `kept` where it was not shown yet."""
+        return self._ofVolumes[volumeID][0] if volumeID in self._ofVolumes else self._fromText(kept)
+
+    def keepOf(self, volumeID, selection):
+        """Take levels for a volume that is not shown; undo there brings the old ones back."""
+        old, past, _future = self._ofVolumes.get(volumeID, (LevelSelection(), [], []))
+        past = [*past, copy.copy(old)] if old.levels and old != selection else past
+        self._ofVolumes[volumeID] = selection, past, []
+
     def _fromText(self, text):
         try:
             return LevelSelection.from_json(text) if text else LevelSelection()
@@ -240,15 +250,7 @@ class SelectionController(VTKObservationMixin):
 
     def fingerprint(self):
         """What of the selection decides the result, JSON-ready."""
-        return [
-            [
-                item.level,
-                [round(x, 2) for x in item.ras],
-                item.included,
-                *([item.reason] if item.reason else []),
-            ]
-            for item in self.selection
-        ]
+        return fingerprint(self.selection)
 
     # -- to the scene ------------------------------------------------------------
     def _commit(self, said=""):
@@ -352,6 +354,19 @@ class SelectionController(VTKObservationMixin):
         if self._parameterNode is not None:
             self._commit()
             self.refused.emit(sentence)
+
+
+def fingerprint(selection):
+    """What of a LevelSelection decides the result, JSON-ready."""
+    return [
+        [
+            item.level,
+            [round(x, 2) for x in item.ras],
+            item.included,
+            *([item.reason] if item.reason else []),
+        ]
+        for item in selection
+    ]
 
 
 def renamed(old, new):

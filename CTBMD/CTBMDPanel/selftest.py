@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import qt
 import slicer
 import vtk
 
@@ -12,7 +13,7 @@ from CTBMDLib.bmd.export import COLUMNS
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED
 
-from . import sample, volumes
+from . import reporting, sample, studytable, volumes
 from .job import waitFor
 
 PATIENCE_S = 300
@@ -107,6 +108,7 @@ def panelPath(test):
     ui.undoButton.click()
     test.assertEqual(panel.staleReason(), "")
     value = panel.result.total.bmd_g_cm2
+    _study(test, panel)
 
     # A saved scene reopens as it was.
     with tempfile.TemporaryDirectory() as folder:
@@ -120,6 +122,28 @@ def panelPath(test):
         _panel()
     test.assertEqual({item.level for item in panel.controller.selection}, set(labels))
     test.assertAlmostEqual(panel.result.total.bmd_g_cm2, value, places=9)
+    test.assertEqual(panel.staleReason(), "")
+
+
+def _study(test, panel):
+    """The shown results go into a study's table, and all CTs of the scene are estimated in one run."""
+    ui, users = panel.ui, studytable.chosen()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.csv"
+        qt.QSettings().setValue(studytable.SETTING, str(path))
+        try:
+            panel.study.update()
+            ui.studyAddButton.click()
+        finally:
+            qt.QSettings().setValue(studytable.SETTING, users)
+        test.assertIn("case 1", path.read_text(encoding="utf-8-sig"))
+        test.assertEqual(panel.parameterNode.caseName, "case 1")
+    value = panel.result.total.bmd_g_cm2
+    ui.sceneButton.click()
+    test.assertEqual(ui.sceneButton.text, "Cancel")
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    test.assertEqual([row.reason for row in panel.several.rows], [""])
+    test.assertAlmostEqual(panel.several.rows[0].result.total.bmd_g_cm2, value, places=9)
     test.assertEqual(panel.staleReason(), "")
 
 
@@ -158,6 +182,27 @@ def views(test):
     charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     test.assertEqual([node.GetNumberOfPlotSeriesNodes() for node in charts], [5])
     ui.chartButton.setChecked(False)
+    _report(test, widget)
+
+
+def _report(test, widget):
+    """The page of what is shown, drawn by this Qt: as HTML, PDF and picture."""
+    case = reporting.case(widget.logic, widget.panel.state)
+    with tempfile.TemporaryDirectory() as folder:
+        page, pdf = Path(folder) / "report.html", Path(folder) / "report.pdf"
+        reporting.writeHtml(case, page)
+        reporting.writePdf(case, pdf)
+        text, drawn = page.read_text(encoding="utf-8"), pdf.read_bytes()
+        with test.assertRaises(CTBMDError):  # the sample did not come by way of the DICOM module
+            reporting.writeCapture(case, Path(folder) / "report.dcm")
+    test.assertIn(f"{case.result.total.bmd_g_cm2:.3f}", text)
+    test.assertIn("Research use only", text)
+    test.assertTrue(drawn.startswith(b"%PDF"))
+    test.assertGreater(len(drawn), 20000)  # its pictures are in it
+    seen = reporting.pagePixels(text)
+    test.assertEqual(seen.shape[2], 3)
+    dark = (seen.max(axis=2) < 200).mean()
+    test.assertTrue(0.05 < dark < 0.6, f"{dark:.2f} of the page is dark")
 
 
 def twoVolumes(test):

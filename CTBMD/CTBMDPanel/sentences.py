@@ -22,6 +22,8 @@ def inPanel(text):
         ),
         ("; correct it, or leave it out of the levels file", _("; find the slices again")),
         ("; check it, or leave it out of the levels file", _("; find the slices again")),
+        ("; replace it or skip it (--if-there)", _("; replace it or skip it")),
+        ("or allow it (--mixed)", _("or allow it")),
         ("find the lumbar slices or add a point for L1-L4", _("find the slices or add a level")),
     ):
         text = text.replace(shell, panel)

@@ -5,11 +5,10 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from CTBMDLib.bmd.quality import check_selection
-from CTBMDLib.volume import Acquisition
 
 from . import cases, marks, results, segmentations, volumes
 from .parameters import Sex
-from .selection import SelectionController
+from .selection import SelectionController, fingerprint
 from .signal import Signal
 
 
@@ -31,6 +30,7 @@ class PanelState(VTKObservationMixin):
     volumeChanged() : what is known of the volume may be another than before.
     volumeChosen(node) : another volume is chosen, or None.
     replaced() : another scene or volume is shown; work on the old one is of no use.
+    sceneReplaced() : another scene is shown, or none.
     refused(sentence) : what was asked for is not possible.
     """
 
@@ -42,6 +42,7 @@ class PanelState(VTKObservationMixin):
         self.volumeChanged = Signal()
         self.volumeChosen = Signal()
         self.replaced = Signal()
+        self.sceneReplaced = Signal()
         self.refused = Signal()
         self.controller = SelectionController()
         self.controller.refused.connect(self.refused.emit)
@@ -51,6 +52,7 @@ class PanelState(VTKObservationMixin):
         self._inputs = self._resultText = None
         self._volumeID = self._voxelTime = self._identity = None
         self._voxelTimes = {}
+        self._switching = False
 
     def disconnectAll(self):
         """Nobody is told anything any more."""
@@ -58,6 +60,7 @@ class PanelState(VTKObservationMixin):
             self.changed,
             self.volumeChanged,
             self.volumeChosen,
+            self.sceneReplaced,
             self.refused,
             self.controller.changed,
             self.controller.dragging,
@@ -75,6 +78,7 @@ class PanelState(VTKObservationMixin):
         self._voxelTimes = {}
         self.result = self._inputs = self._resultText = None
         self.parameterNode = parameterNode
+        self.sceneReplaced.emit()
         self.volumeChanged.emit()
         if parameterNode is not None:
             chosen = parameterNode.inputVolume is not None
@@ -120,6 +124,7 @@ class PanelState(VTKObservationMixin):
     def _onOtherVolume(self, node):
         """Another CT is chosen: its own facts, levels and results."""
         self.replaced.emit()
+        self._switching = True
         old, parameters = self._volumeID, self.parameterNode
         if self.volumeNode is not None:
             cases.keep(self.volumeNode, parameters)
@@ -133,6 +138,7 @@ class PanelState(VTKObservationMixin):
             if node is not None:
                 self._restore(node, case)
         self.controller.switchVolume(old, self._volumeID, case["levels"] if case else "")
+        self._switching = False
         self.volumeChosen.emit(node)
         self.refresh()
 
@@ -141,6 +147,7 @@ class PanelState(VTKObservationMixin):
         parameters = self.parameterNode
         if case is None:
             parameters.result, parameters.imageChanged = "", False
+            parameters.caseName = parameters.countAgain = ""
             self._adoptFacts()
         else:
             cases.restore(node, case, parameters)
@@ -156,13 +163,11 @@ class PanelState(VTKObservationMixin):
 
     def _adoptFacts(self):
         """Sex, age and tube voltage of the header; unknown where it is silent."""
-        facts = Acquisition()
-        if self.volumeNode is not None:
-            facts = volumes.acquisition(self.volumeNode)
+        facts = cases.ofHeader(self.volumeNode)
         with slicer.util.NodeModify(self.parameterNode):
-            self.parameterNode.sex = Sex.fromCode(facts.sex)
-            self.parameterNode.age = -1 if facts.age_years is None else int(facts.age_years)
-            self.parameterNode.kvp = round(facts.kvp or 0)
+            self.parameterNode.sex = Sex.fromCode(facts["sex"])
+            self.parameterNode.age = facts["age"]
+            self.parameterNode.kvp = facts["kvp"]
 
     def _onVolumeModified(self, caller=None, event=None):
         """Voxels, name or attributes: a DICOM volume gets its identifiers after it is added."""
@@ -190,35 +195,94 @@ class PanelState(VTKObservationMixin):
 
     def statedKvp(self):
         """The tube voltage where a person states another than the header, kV, or None."""
-        stated = self.parameterNode.kvp
-        known = volumes.acquisition(self.volumeNode).kvp if self.volumeNode is not None else None
-        return None if not stated or (known and round(known) == stated) else float(stated)
+        return cases.statedKvp(self.volumeNode, self.parameterNode.kvp)
 
     def statedAge(self):
         """The age in years where a person states another than the header, or None."""
-        stated = self.parameterNode.age
-        known = None
-        if self.volumeNode is not None:
-            known = volumes.acquisition(self.volumeNode).age_years
-        same = known is not None and int(known) == stated
-        return None if stated < 0 or same else float(stated)
+        return cases.statedAge(self.volumeNode, self.parameterNode.age)
 
     # -- result -----------------------------------------------------------------------
     def inputs(self):
         """What decides an estimate as it would be made now, JSON-ready."""
-        parameters, node = self.parameterNode, self.volumeNode
+        parameters = self.parameterNode
+        facts = {"sex": parameters.sex.code, "age": parameters.age, "kvp": parameters.kvp}
+        facts["countAgain"] = parameters.countAgain
+        return self.inputsOf(self.volumeNode, self.controller.selection, facts)
+
+    def inputsOf(self, node, selection, facts):
+        """What decides an estimate of any CT with the settings of now.
+
+        Parameters
+        ----------
+        node : vtkMRMLScalarVolumeNode or None
+        selection : LevelSelection
+        facts : dict
+            `sex`, `age`, `kvp` and, where any, `countAgain`, as `cases` has them.
+        """
+        parameters = self.parameterNode
         return {
-            "volume": self._volumeID,
+            "volume": volumes.idOf(node),
             "name": node.GetName() if node is not None else "",
             "geometry": volumes.geometry(node),
-            "levels": self.controller.fingerprint(),
-            "sex": parameters.sex.code,
+            "levels": fingerprint(selection),
+            "sex": facts["sex"],
             "reference": parameters.referenceTable,
             "model": parameters.modelFolder,
             "dxa": parameters.dxa.code,
-            "kvp": parameters.kvp,
-            "age": parameters.age,
+            "kvp": facts["kvp"],
+            "age": facts["age"],
+            "countAgain": facts.get("countAgain", ""),
         }
+
+    def options(self, node, facts):
+        """What the logic's estimate of any CT is to be told, with the settings of now.
+
+        Parameters
+        ----------
+        node : vtkMRMLScalarVolumeNode
+        facts : dict
+            See `inputsOf`.
+        """
+        parameters = self.parameterNode
+        return {
+            "sex": facts["sex"],
+            "reference": parameters.referenceTable,
+            "modelFolder": parameters.modelFolder,
+            "device": parameters.device.value,
+            "dxa": parameters.dxa.code,
+            "kvp": cases.statedKvp(node, facts["kvp"]),
+            "age": cases.statedAge(node, facts["age"]),
+            # A level that is no longer there cannot be counted again.
+            "include": tuple(
+                x for x in facts.get("countAgain", "").split() if x in self.selectionOf(node)
+            ),
+        }
+
+    def settled(self):
+        """Whether levels and result are those of the chosen CT: not in the middle of a change."""
+        parameters = self.parameterNode
+        same = parameters is not None and parameters.result == self._resultText
+        return same and not self._switching
+
+    def settingsOf(self, node):
+        """Sex, age, kVp and the levels counted again of any CT: as chosen for it, or its header's."""
+        if node is self.volumeNode:
+            cases.keep(node, self.parameterNode)
+        return {**cases.ofHeader(node), **(cases.kept(node) or {})}
+
+    def selectionOf(self, node):
+        """The levels of any CT, as they were left; empty where they were never found."""
+        if node is self.volumeNode:
+            return self.controller.selection
+        kept = cases.kept(node)
+        return self.controller.ofVolume(volumes.idOf(node), kept["levels"] if kept else "")
+
+    def keepResult(self, node, selection, result, inputs):
+        """Keep levels and result with a CT that is not shown, as if it had been left so."""
+        case = {**self.settingsOf(node), "levels": selection.to_json(), "imageChanged": False}
+        cases.write(node, {**case, "result": results.toText(result, inputs)})
+        self.controller.keepOf(volumes.idOf(node), selection)
+        self._voxelTimes[volumes.idOf(node)] = volumes.voxelTime(node)
 
     def setResult(self, result, inputs, table):
         """Keep a result, what it was made from, and the table node that shows it."""

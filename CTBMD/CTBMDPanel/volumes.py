@@ -89,13 +89,22 @@ def idOf(node):
 
 def firstVolume():
     """The first volume that the selector lists, to save a click; None where there is none."""
+    return next(iter(listed()), None)
+
+
+def listed():
+    """The volumes that the selector lists, in the order of the scene."""
     scene = slicer.mrmlScene
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
-        # By class, labels and colour images are scalar volumes as well.
-        if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
-            return node
-    return None
+    nodes = [
+        scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
+    ]
+    # By class, labels and colour images are scalar volumes as well.
+    return [
+        node
+        for node in nodes
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+    ]
 
 
 def identity(node):

@@ -34,6 +34,35 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table as it stands in its file, so that it can be added to and stay as it was.
+
+    Attributes
+    ----------
+    lines : list of str
+        All of them, with their ends.
+    delimiter : str
+    rows : list of Row
+        The titles first; empty rows are left out.
+    """
+
+    lines: list[str]
+    delimiter: str
+    rows: list[Row]
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Which of `lines` each row is, as (first, end); empty ones before it are not its own."""
+        spans, end = [], 0
+        for row in self.rows:
+            first = end
+            while first < row.line - 1 and not self.lines[first].strip(" \t\r\n,;"):
+                first += 1
+            spans.append((first, row.line))
+            end = row.line
+        return spans
+
+
+@dataclass(frozen=True)
 class Record:
     """One row of a table by its titles.
 
@@ -88,6 +117,17 @@ def read_rows(path: Path) -> list[Row]:
     CTBMDError
         Where the file cannot be read, is no such text, or is no table.
     """
+    return read_table(path).rows
+
+
+def read_table(path: Path) -> Table:
+    """A table with its lines as they are; see `read_rows`.
+
+    Raises
+    ------
+    CTBMDError
+        As `read_rows`.
+    """
     text = _text(path)
     lines = list(io.StringIO(text, newline=""))  # splitlines would part cells at U+2028 too
     skipped = 0
@@ -96,7 +136,7 @@ def read_rows(path: Path) -> list[Row]:
     else:
         delimiter = max(",;\t", key=lines[0].count) if lines else ","
     try:
-        return list(_rows(lines[skipped:], delimiter, skipped))
+        return Table(lines, delimiter, list(_rows(lines[skipped:], delimiter, skipped)))
     except csv.Error as error:
         raise CTBMDError(
             f"'{path}' is not a table of cases ({error}); look for a quotation mark that is never "

@@ -220,12 +220,7 @@ class ModelBundle:
             raise CTBMDError(
                 f"NumPy cannot run on '{device}'; choose the device 'cpu' or 'auto'.", "device"
             )
-        if backend is None:
-            wants_torch = device in ("cuda", "mps") or (
-                device == "auto" and sys.modules.get("torch") is not None
-            )
-            backend = "torch" if wants_torch else "numpy"
-        if backend == "torch":
+        if (backend or _backend(device)) == "torch":
             values = self._predict_torch(hu, kvp, device)
         else:
             with np.errstate(all="ignore"):  # what is not finite is refused below
@@ -243,11 +238,7 @@ class ModelBundle:
         return values
 
     def _predict_torch(self, hu: np.ndarray, kvp: Any, device: str) -> np.ndarray:
-        if importlib.util.find_spec("torch") is None:
-            raise CTBMDError(
-                "PyTorch is not installed, so only the device 'cpu' or 'auto' can be used.",
-                "no-pytorch",
-            )
+        _check_torch()
         import torch
 
         device = _torch_device(torch, device)
@@ -264,6 +255,48 @@ class ModelBundle:
             return np.stack(
                 [network(tensor, scanner).cpu().numpy() for network in self._torch[device]]
             )
+
+
+def runs_on(device: str = "auto", *, load: bool = True) -> str | None:
+    """What the network runs on, to be shown: 'CPU, NumPy', 'CPU, PyTorch' or a GPU's name.
+
+    Parameters
+    ----------
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+    load : bool
+        Whether PyTorch may be loaded for the answer, which takes seconds; else None is
+        answered where only PyTorch knows.
+
+    Raises
+    ------
+    CTBMDError
+        Where PyTorch or the device is not there.
+    """
+    if _backend(device) == "numpy":
+        return "CPU, NumPy"
+    _check_torch()
+    if not load and sys.modules.get("torch") is None:
+        return None
+    import torch
+
+    found = _torch_device(torch, device)
+    if found == "cuda":
+        return f"{torch.cuda.get_device_name()} (CUDA)"
+    return "Apple GPU (MPS)" if found == "mps" else "CPU, PyTorch"
+
+
+def _backend(device: str) -> str:
+    """'torch' where a GPU is asked for, or may be taken because torch is loaded already."""
+    loaded = sys.modules.get("torch") is not None
+    return "torch" if device in ("cuda", "mps") or (device == "auto" and loaded) else "numpy"
+
+
+def _check_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise CTBMDError(
+            "PyTorch is not installed, so only the device 'cpu' or 'auto' can be used.",
+            "no-pytorch",
+        )
 
 
 def _torch_device(torch: Any, device: str) -> str:

@@ -61,19 +61,34 @@ def main(arguments=None) -> int:
 
 def run(widget):
     """Press the panel's buttons, as a user does; returns the BMDResult."""
-    ui, panel = widget.ui, widget.panel
-    ui.sampleButton.click()
-    _stop_on_error(panel, panel.volumeNode is not None)
-    ui.findButton.click()
-    _wait(panel)
-    _stop_on_error(panel, len(panel.controller.selection) > 0)
-    ui.estimateButton.click()
-    _wait(panel)
-    _stop_on_error(panel, panel.result is not None)
-    return panel.result
+    load(widget)
+    find(widget)
+    return estimate(widget)
 
 
-def _wait(panel):
+def load(widget):
+    """Press 'Load the sample CT'."""
+    widget.ui.sampleButton.click()
+    _stop_on_error(widget.panel, widget.panel.volumeNode is not None)
+
+
+def find(widget):
+    """Press 'Find lumbar slices' and wait."""
+    widget.ui.findButton.click()
+    wait(widget.panel)
+    _stop_on_error(widget.panel, len(widget.panel.controller.selection) > 0)
+
+
+def estimate(widget):
+    """Press 'Estimate BMD' and wait; returns the BMDResult."""
+    widget.ui.estimateButton.click()
+    wait(widget.panel)
+    _stop_on_error(widget.panel, widget.panel.result is not None)
+    return widget.panel.result
+
+
+def wait(panel):
+    """Let the panel finish what it is doing."""
     from CTBMDPanel.job import waitFor
 
     if not waitFor(lambda: not panel.runner.busy, PATIENCE_S):

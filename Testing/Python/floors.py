@@ -45,6 +45,7 @@ LIBRARY = (
     ("spine",),
     ("model",),
     ("bmd",),
+    ("report",),
     ("cohort",),
     ("cli",),
     ("__main__",),

@@ -461,6 +461,22 @@ def test_numbers_keep_their_range_and_a_spin_box_takes_it_over(slicer, qt):
     assert counts.value == 7
 
 
+def test_a_text_is_bound_to_a_line_edit(slicer, qt):
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    @parameterNodeWrapper
+    class Parameters:
+        name: str = ""
+
+    p = Parameters(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    edit = qt.QLineEdit()
+    p.connectParametersToGui({"name": edit})
+    p.name = "case 1"
+    assert edit.text == "case 1"
+    edit.setText("case 2")
+    assert p.name == "case 2"
+
+
 def test_what_slicer_does_not_bind_raises(slicer, wrapper, qt):
     p = wrapper(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
     radio = qt.QRadioButton()

@@ -25,4 +25,4 @@ def test_the_package_takes_its_version_from_the_library():
 def test_nothing_else_states_a_version():
     project = (ROOT / "CMakeLists.txt").read_text()
     assert "VERSION" not in re.sub(r"cmake_minimum_required\(VERSION.*?\)", "", project)
-    assert "version" not in (ROOT / "Resources" / "ExtensionIndex" / "CTBMD.json").read_text()
+    assert "version" not in (ROOT / "CTBMD.json").read_text()

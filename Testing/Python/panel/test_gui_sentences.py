@@ -18,8 +18,11 @@ from CTBMDLib.errors import CTBMDError  # noqa: E402
 
 SHELL = re.compile(r"--[a-z]|\\bctbmd [a-z]|levels file", re.I)
 """Words of the shell, which the panel has no use for."""
-ELSEWHERE = ("cli.py", "cohort/")
-"""Parts of the library that the panel does not call."""
+ELSEWHERE = (
+    "cli.py",
+    *(f"cohort/{name}" for name in ("calibrate", "cases", "pairs", "trial", "validate")),
+)
+"""Parts of the library that the panel does not call, or not with a levels file."""
 
 
 def said():
@@ -31,7 +34,7 @@ def said():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = getattr(node, "func", None)
             called = getattr(called, "id", getattr(called, "attr", ""))
-            if called in ("CTBMDError", "Finding", "add"):
+            if called in ("CTBMDError", "Finding", "add", "__init__"):
                 parts = [
                     part.value if isinstance(part, ast.Constant) else "X"
                     for argument in node.args

@@ -260,6 +260,8 @@ def createGuiConnector(widget, datatype):
         return GuiConnector(widget.valueChanged, lambda: widget.value, widget.setValue)
     if kind is bool and name == "QCheckBox":
         return GuiConnector(widget.stateChanged, lambda: widget.checked, widget.setChecked)
+    if kind is str and name == "QLineEdit":
+        return GuiConnector(widget.textChanged, lambda: widget.text, widget.setText)
     if name == "QComboBox" and isinstance(kind, type) and issubclass(kind, enum.Enum):
         label = getattr(kind, "label", lambda item: item.name)
         items = list(kind)

@@ -1,0 +1,72 @@
+"""Section 5 of the panel: the rows of a CT into the table of a study."""
+
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+from CTBMDLib.errors import CTBMDError
+
+from . import sentences, studytable
+from .switches import Switches, underWay
+from .words import setText, shortened
+
+
+class StudyActions:
+    """What happens on 'Choose...' and 'Add this CT to the table'.
+
+    Parameters
+    ----------
+    ui : object
+        The named widgets of CTBMD.ui.
+    state : PanelState
+    runner : Runner
+    """
+
+    def __init__(self, ui, state, runner):
+        self.ui, self.state, self.runner = ui, state, runner
+        self._switch = Switches()
+        ui.studyChooseButton.clicked.connect(self.onChoose)
+        ui.studyAddButton.clicked.connect(self.onAdd)
+        state.changed.connect(self.update)
+        state.volumeChosen.connect(self.forget)
+        runner.changed.connect(self.update)
+
+    def forget(self, node=None):
+        """What was said is of another CT."""
+        setText(self.ui.studyStatusLabel, "")
+
+    def update(self):
+        """The table's name, and what can be pressed."""
+        ui, state, table = self.ui, self.state, studytable.chosen()
+        setText(ui.studyNameLabel, shortened(Path(table).name) if table else _("none yet"))
+        ui.studyNameLabel.setToolTip(table)
+        busy = underWay() if self.runner.busy else ""
+        closing = "" if state.parameterNode is not None else _("The scene is being closed.")
+        none = "" if state.result is not None else _("There are no results yet.")
+        self._switch(ui.studyAddButton, busy or closing or none or state.staleReason())
+        self._switch(ui.studyChooseButton, busy)
+        self._switch(ui.caseEdit, busy or closing)
+
+    def onChoose(self):
+        """Choose the table; False where there is none afterwards."""
+        try:
+            chosen = studytable.choose()
+        except CTBMDError as error:
+            self.state.refused.emit(sentences.of(error))
+            return False
+        self.update()
+        return chosen
+
+    def onAdd(self):
+        """Append the shown results to the table; the first time, ask which."""
+        if not studytable.chosen() and not self.onChoose():
+            return
+        parameters = self.state.parameterNode
+        try:
+            done = studytable.add(self.state.result, parameters.caseName, studytable.Decided())
+        except CTBMDError as error:
+            self.state.refused.emit(sentences.of(error))
+            return
+        if done is not None:
+            parameters.caseName = done.case
+            setText(self.ui.studyStatusLabel, studytable.said(done))

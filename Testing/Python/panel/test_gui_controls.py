@@ -1,0 +1,375 @@
+"""Every control says what it is for and why it is off; what is found and left out can be corrected by a click."""
+
+import gui_helpers as gui
+import numpy as np
+import phantoms
+import pytest
+
+gui.start()
+
+import EmbeddedSlicer  # noqa: E402
+import slicer  # noqa: E402
+
+from CTBMDLib.levels import LevelSelection  # noqa: E402
+
+PATIENCE_S = 300
+CONTROLS = ["QAbstractButton", "QComboBox", "QAbstractSpinBox", "QAbstractSlider", "QLineEdit"]
+CONTROLS += ["QTableWidget", "QTextBrowser", "qMRMLNodeComboBox", "ctkPathLineEdit"]
+"""Classes of what a person can press, choose, type into or read from."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "untrained"
+    phantoms.bundle(folder, members=1, calibration={"scale": 1.0, "offset_g_cm2": 1.0})
+    return str(folder)
+
+
+@pytest.fixture
+def panel(model):
+    gui.clean_scene()
+    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
+    widget.enter()
+    widget.panel.parameterNode.modelFolder = model
+    with gui.no_slot_errors():
+        yield widget.panel
+        gui.process()
+    widget.panel.runner.abandon()
+    widget.exit()
+
+
+def add_ct(panel, name="phantom", screw=None, **facts):
+    """A CT of the scene, with metal through one of its vertebrae where asked for."""
+    from CTBMDPanel import volumes
+
+    volume = phantoms.phantom(**facts)
+    if screw:
+        k, j, i = np.rint(volume.ijk_from_ras(phantoms.CENTRES[screw])).astype(int)[::-1]
+        volume.hu[k - 1 : k + 2, j - 3 : j + 3, i - 3 : i + 3] = 3000
+    object.__setattr__(volume, "name", name)
+    node = panel.parameterNode.inputVolume = volumes.addVolumeNode(volume)
+    gui.process()
+    return node
+
+
+def wait(panel):
+    gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S, "the work")
+
+
+def estimate(panel):
+    gui.click(panel.ui.estimateButton)
+    wait(panel)
+    assert panel.result is not None, panel.lastError
+
+
+# -- controls -------------------------------------------------------------------------------
+def controls(panel):
+    """{name: widget} of the controls that CTBMD.ui names, those of folded sections too."""
+    found = {}
+    for name, widget in vars(panel.ui).items():
+        target = gui.raw(widget)
+        section = target.inherits("ctkCollapsibleButton") or name.startswith("qt_")
+        if not section and any(target.inherits(kind) for kind in CONTROLS):
+            found[name] = target
+    return found
+
+
+def test_every_control_says_what_it_is_for_and_why_it_is_off(panel, monkeypatch):
+    seen_off, seen_on = set(), set()
+
+    def check():
+        for name, control in controls(panel).items():
+            tip = control.toolTip()
+            assert len(tip) > 10, f"{name} has no tooltip"
+            if control.isEnabled():
+                assert not tip.startswith("Off: "), (name, tip)
+                seen_on.add(name)
+            else:
+                assert tip.startswith("Off: ") and len(tip.split("\n")[0]) > 15, (name, tip)
+                assert "\n" in tip, f"{name} no longer says what it is for"
+                seen_off.add(name)
+
+    assert len(controls(panel)) > 40
+    check()
+    add_ct(panel, screw="L2", sex="F", age_years=60.0)
+    check()
+    panel.controller.replace(phantoms.chosen())
+    panel.parameterNode.referenceTable = "nhanes-hologic"
+    check()
+    real = panel.logic.estimateWork
+    looked = []
+
+    def slow(*given, **options):
+        work = real(*given, **options)
+
+        def waits(progress, should_cancel):
+            while not looked:
+                pass
+            return work(progress, should_cancel)
+
+        return waits
+
+    monkeypatch.setattr(panel.logic, "estimateWork", slow)
+    gui.click(panel.ui.estimateButton)
+    check()
+    looked.append(True)
+    wait(panel)
+    check()
+    panel.controller.edit("include", "L3", False, "fracture")
+    check()
+    always = {"boneMapCheckBox", "trabecularCheckBox", "ownLayoutCheckBox", "modelCardBrowser"}
+    always |= {"reasonCombo", "severalTable", "furtherButton", "findButton", "installTorchButton"}
+    always |= {f"count{level}CheckBox" for level in ("L1", "L2", "L3", "L4")}
+    never_off = set(controls(panel)) - seen_off - always
+    assert not never_off, f"{never_off} are never off: name those that need not be"
+    assert {"estimateButton", "studyAddButton", "chartButton", "sliceSlider"} <= seen_off & seen_on
+
+
+def test_the_device_is_named_in_one_line(panel, monkeypatch):
+    import sys
+    import types
+
+    from CTBMDPanel import pytorch
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    panel.display.torch()
+    panel.display.update()
+    assert panel.ui.computeLabel.text == "Runs on: CPU, NumPy"
+    cuda = types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "Some GPU 9")
+    none = types.SimpleNamespace(is_available=lambda: False)
+    torch = types.SimpleNamespace(cuda=none, backends=types.SimpleNamespace(mps=none))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: object())
+    panel.display.update()
+    assert panel.ui.computeLabel.text == "Runs on: CPU, PyTorch"
+    torch.cuda = cuda
+    assert pytorch.runsOn("cuda") == "Runs on: Some GPU 9 (CUDA)"
+    torch.cuda, torch.backends.mps = none, cuda
+    assert pytorch.runsOn("auto") == "Runs on: Apple GPU (MPS)"
+    assert "no 'cuda' device" in pytorch.runsOn("cuda")
+    monkeypatch.delitem(sys.modules, "torch")
+    assert "loaded by the first estimate" in pytorch.runsOn("cuda")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None)
+    assert "PyTorch is not installed" in pytorch.runsOn("cuda")
+    monkeypatch.setattr(pytorch, "version", lambda: None)
+    panel.display.torch()
+    assert "not needed" in panel.ui.torchLabel.text and "\n" not in panel.ui.torchLabel.text
+
+
+def test_the_help_has_four_steps():
+    text = slicer.modules.ctbmd.helpText
+    assert text.count("<li>") == 4 and "Research use only, not a medical device" in text
+    titles = [step.split(".")[0] for step in text.split("<li><b>")[1:]]
+    assert titles == ["CT volume", "Lumbar slices", "Bone density", "Results"]
+
+
+# -- counted again --------------------------------------------------------------------------
+def included(panel):
+    return {row.level: row.included for row in panel.result.levels}
+
+
+def test_a_level_left_out_by_a_finding_is_counted_again_by_one_click(panel, tmp_path):
+    add_ct(panel, screw="L2")
+    panel.controller.replace(phantoms.chosen())
+    ui = panel.ui
+    assert not gui.raw(ui.countL2CheckBox).isVisible()
+    estimate(panel)
+    assert included(panel) == {"L1": True, "L2": False, "L3": True}
+    why = panel.result.levels[1].left_out
+    assert why and ui.countL2CheckBox.text == f"L2: {why}" and not ui.countL2CheckBox.checked
+    assert not gui.raw(ui.countL1CheckBox).isVisible() and "Left out" in ui.leftOutLabel.text
+    without = panel.result.total
+    gui.click(ui.countL2CheckBox)
+    wait(panel)
+    assert all(included(panel).values()) and panel.result.total.levels == "L1 L2 L3"
+    assert panel.result.total.bmd_g_cm2 != without.bmd_g_cm2
+    assert any(x.code == "counted-again" for x in panel.result.findings)
+    assert panel.staleReason() == "" and ui.countL2CheckBox.checked
+    assert ui.countL2CheckBox.text == f"L2: {why}", "the reason stays"
+    # It stays with its CT, in a saved scene too, and can be taken back.
+    first = panel.volumeNode
+    add_ct(panel, "other")
+    assert panel.parameterNode.countAgain == "" and not gui.raw(ui.countL2CheckBox).isVisible()
+    panel.parameterNode.inputVolume = first
+    gui.process()
+    assert panel.parameterNode.countAgain == "L2" and panel.staleReason() == ""
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.util.saveScene(path)
+    gui.clean_scene()
+    slicer.util.loadScene(path)
+    gui.process()
+    assert panel.parameterNode.countAgain == "L2" and all(included(panel).values())
+    gui.click(ui.countL2CheckBox)
+    wait(panel)
+    assert included(panel)["L2"] is False
+    assert panel.result.total.bmd_g_cm2 == pytest.approx(without.bmd_g_cm2)
+
+
+def test_a_name_that_is_another_vertebras_is_not_counted_again(panel):
+    add_ct(panel, screw="L2")
+    panel.controller.replace(phantoms.chosen())
+    estimate(panel)
+    gui.click(panel.ui.countL2CheckBox)
+    wait(panel)
+    panel.controller.useSlice("L2", phantoms.CENTRES["L2"][2] + 3)
+    assert panel.parameterNode.countAgain == "L2", "moved a little it is the same vertebra"
+    panel.controller.shift(1)
+    gui.process()
+    assert panel.parameterNode.countAgain == ""
+    estimate(panel)
+    assert [row.level for row in panel.result.levels] == ["L2", "L3", "L4"]
+    assert included(panel)["L3"] is False and panel.result.levels[1].left_out
+
+
+# -- other CTs of the same person ---------------------------------------------------------------
+NONE_FOUND = LevelSelection((), findings=("No lumbar vertebra was found in this volume.",))
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    """The search with an answer for each CT by its name: the phantom shows no sacrum and no ribs."""
+    from CTBMDLib.spine import locate
+
+    answers, asked = {}, []
+
+    def find_levels(volume, progress=None, should_cancel=None):
+        asked.append(volume.name)
+        progress(0.5, "Searching")
+        answer = answers.get(volume.name, NONE_FOUND)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(locate, "find_levels", find_levels)
+    return answers, asked
+
+
+def test_other_cts_of_the_person_are_named_and_tried(panel, finder):
+    answers, asked = finder
+    ui, mine = panel.ui, {"patient_id": "P1", "modality": "CT"}
+    add_ct(panel, "head", **mine)
+    add_ct(panel, "abdomen of another", patient_id="P2", modality="CT")
+    add_ct(panel, "of nobody")
+    add_ct(panel, "chest", **mine)
+    add_ct(panel, "abdomen", **mine)
+    add_ct(panel, "an MR", patient_id="P1", modality="MR")
+    thorax = add_ct(panel, "thorax", **mine)
+    answers["chest"] = phantoms.chosen()
+    assert not gui.raw(ui.furtherButton).isVisible()
+    gui.click(ui.findButton)
+    wait(panel)
+    assert "'abdomen', 'head', 'chest'" in ui.furtherLabel.text
+    assert not any(x in ui.furtherLabel.text for x in ("another", "nobody", "MR"))
+    asked.clear()
+    gui.click(ui.furtherButton)
+    wait(panel)
+    assert asked == ["abdomen", "head", "chest"]
+    assert panel.volumeNode.GetName() == "chest" and len(panel.controller.selection) == 3
+    assert "'chest' shows the lumbar spine" in ui.findStatusLabel.text
+    assert not gui.raw(ui.furtherButton).isVisible()
+    # What was tried in vain is not offered again.
+    panel.parameterNode.inputVolume = thorax
+    gui.process()
+    assert ui.furtherButton.text == "Try 'chest'"
+
+
+def test_where_none_shows_it_that_is_said_once(panel, finder):
+    answers, asked = finder
+    from CTBMDLib.errors import CTBMDError
+
+    answers["second"] = CTBMDError("It is no CT.", "x")
+    for name in ("first", "second", "third"):
+        add_ct(panel, name, study_uid="1.2", modality="CT")
+    gui.click(panel.ui.findButton)
+    wait(panel)
+    gui.click(panel.ui.furtherButton)
+    wait(panel)
+    assert asked == ["third", "first", "second"] and panel.volumeNode.GetName() == "third"
+    assert "None of these CTs" in panel.ui.findStatusLabel.text
+    assert not gui.raw(panel.ui.furtherButton).isVisible()
+
+
+def test_without_other_cts_nothing_is_offered(panel, finder):
+    add_ct(panel, "alone", patient_id="P1", modality="CT")
+    gui.click(panel.ui.findButton)
+    wait(panel)
+    assert "No lumbar vertebra" in panel.ui.levelNotesLabel.text
+    assert not gui.raw(panel.ui.furtherButton).isVisible()
+
+
+# -- what was there before ------------------------------------------------------------------
+def test_the_label_layer_of_before_comes_back_after_the_overlay(panel):
+    add_ct(panel)
+    panel.controller.replace(phantoms.chosen())
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "my labels")
+    slicer.util.updateVolumeFromArray(labels, np.ones((5, 5, 5), np.uint8))
+    slicer.util.setSliceViewerLayers(label=labels, labelOpacity=0.7)
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+    def shown():
+        return {(view.GetLabelVolumeID(), view.GetLabelOpacity()) for view in views}
+
+    before = shown()
+    assert before == {(labels.GetID(), 0.7)} and len(views) >= 3
+    gui.click(panel.ui.boneMapCheckBox)
+    bone = slicer.util.getNode("Bone")
+    assert {x[0] for x in shown()} == {bone.GetID()}
+    panel.levels.show("L2")
+    panel.controller.useSlice("L2", phantoms.CENTRES["L2"][2] + 3)  # the overlay is made anew
+    gui.process()
+    gui.click(panel.ui.boneMapCheckBox)
+    assert shown() == before
+    # What a person chooses meanwhile stays; what was deleted meanwhile is not asked for.
+    gui.click(panel.ui.boneMapCheckBox)
+    views[0].SetLabelVolumeID(None)
+    slicer.mrmlScene.RemoveNode(labels)
+    gui.click(panel.ui.boneMapCheckBox)
+    assert {x[0] for x in shown()} == {None}
+
+
+def test_the_overlay_gives_the_layer_back_when_the_module_is_thrown_away(panel):
+    add_ct(panel)
+    panel.controller.replace(phantoms.chosen())
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "my labels")
+    slicer.util.updateVolumeFromArray(labels, np.ones((5, 5, 5), np.uint8))
+    slicer.util.setSliceViewerLayers(label=labels)
+    gui.click(panel.ui.boneMapCheckBox)
+    panel.images.close()
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    assert {view.GetLabelVolumeID() for view in views} == {labels.GetID()}
+    panel.parameterNode.showBone = False
+
+
+def test_the_users_layout_comes_back_whatever_it_was(panel):
+    widget, manager = slicer.util.getModuleWidget("CTBMD"), slicer.app.layoutManager()
+    from CTBMDPanel import layout
+
+    widget.exit()
+    node = manager.layoutLogic().GetLayoutNode()
+    if not node.IsLayoutDescription(1777):
+        node.AddLayoutDescription(1777, layout.description(chart=False))
+    for users in (1777, 3):  # one of the user's own, Slicer's four-up
+        manager.setLayout(users)
+        widget.enter()
+        assert manager.layout == 1041
+        panel.layout.setChart(True)
+        assert manager.layout == 1042
+        widget.exit()
+        assert manager.layout == users
+        panel.layout.setChart(False)
+        assert manager.layout == users, "nothing of it is seen once the module is left"
+
+
+def test_plain_names_follow_the_palette_and_warned_ones_their_mark(panel):
+    """Names that were written on a light panel could not be read on a dark one."""
+    from PySide6 import QtCore
+
+    add_ct(panel, screw="L2")
+    panel.controller.replace(phantoms.chosen())
+    role, table = QtCore.Qt.ItemDataRole.ForegroundRole, gui.raw(panel.ui.levelTable)
+    assert [table.item(row, 1).data(role) for row in range(3)] == [None] * 3
+    estimate(panel)
+    assert "\u26a0" in table.item(1, 1).text() and table.item(1, 1).data(role) is not None
+    panel.controller.edit("include", "L3", False)  # what was said of the images is out of date
+    gui.process()
+    assert [table.item(row, 1).data(role) for row in range(3)] == [None] * 3
