@@ -138,6 +138,11 @@ def _add_estimate(commands: Any) -> None:
         type=str.upper,
         help="count a level that a finding leaves out of the mean, such as L2; may be repeated",
     )
+    estimate.add_argument(
+        "--correct-values",
+        action="store_true",
+        help="correct the values by the scan's own air and fat first, where a finding says they are off",
+    )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
     _add_identity(estimate)
     _add_model(estimate)
@@ -332,6 +337,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         dxa=arguments.dxa,
         device=arguments.device,
         include=[x for text in arguments.include for x in text.replace(",", " ").split()],
+        correct_values=arguments.correct_values,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
     for finding in volume.reading_findings:
