@@ -22,6 +22,7 @@ from .places import refuse_impossible
 from .quality import Finding
 from .reference import ReferenceTable, category
 from .result import MEAN, TOTAL, BMDResult, LevelResult
+from .size import check_size
 from .structure import Structure, check_structure, look_at
 from .tissues import check_tissues, correction_for, measure_tissues
 from .unlike import check_likeness
@@ -436,6 +437,11 @@ def add_structure(
     told = [x for x in check_structure({**known, **others}) if x.level in known]
     dense = {x.level for x in told if x.code in ("cement", "metal-in-vertebra")}
     kept = [x for x in findings if not (x.code == "not-bone" and x.level in dense)]
+    every = {**known, **others}
+    if not any(x.code == "spacing-unlikely" for x in findings):
+        bodies = {level: x.body for level, x in every.items() if x.body is not None}
+        heights = {level: x.heights for level, x in every.items() if x.heights is not None}
+        told += check_size(bodies, heights)
     return kept + told
 
 
