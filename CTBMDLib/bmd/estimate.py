@@ -16,6 +16,7 @@ from ..model.images import ImageStandard, LevelImages, cut_images
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import leftout, quality
+from .field import check_field
 from .heights import TEMPLATE_MM, heights_of
 from .interval import image_spread, interval_for, interval_half_width
 from .places import refuse_impossible
@@ -235,7 +236,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     )
     findings += quality.check_sex(sex, facts.sex) + quality.check_scale(scale)
     volume, told, corrected = look_at_values(volume, chosen, findings, correct_values)
-    findings += told
+    findings += told + check_field(volume, chosen)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
