@@ -435,7 +435,7 @@ def add_structure(
     findings: list[Finding], known: dict[str, Structure], others: dict[str, Structure]
 ) -> list[Finding]:
     """The findings with what the bodies show; a body full of cement is no wrongly placed point."""
-    told = [x for x in check_structure({**known, **others}) if x.level in known]
+    told = [x for x in check_structure({**known, **others}) if x.level in (*known, None)]
     dense = {x.level for x in told if x.code in ("cement", "metal-in-vertebra")}
     kept = [x for x in findings if not (x.code == "not-bone" and x.level in dense)]
     every = {**known, **others}
