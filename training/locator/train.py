@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.safefile import write_text, write_with
-from CTBMDLib.weights import SIGNATURE, card_digest
 from CTBMDLib.spine import evidence as ev
+from CTBMDLib.weights import SIGNATURE, card_digest
 
 from .features import UNKNOWN, features, is_transitional
 
