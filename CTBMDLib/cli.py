@@ -139,6 +139,11 @@ def _add_estimate(commands: Any) -> None:
         type=str.upper,
         help="count a level that a finding leaves out of the mean, such as L2; may be repeated",
     )
+    estimate.add_argument(
+        "--correct-values",
+        action="store_true",
+        help="correct the values by the scan's own air and fat first, where a finding says they are off",
+    )
     estimate.add_argument("--case", metavar="NAME", help="what to call the case in the table")
     estimate.add_argument(
         "--append", metavar="table.csv", help="add the rows to the table of a study (.csv or .tsv)"
@@ -179,7 +184,7 @@ def _add_batch(commands: Any) -> None:
     batch = commands.add_parser(
         "batch",
         help="many CTs into one table",
-        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid (only path is needed). Interrupted, the same command, without --overwrite, goes on where it stopped.",
+        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid, include (only path is needed; include names levels that count although a finding leaves them out). Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
     batch.add_argument("source", metavar="FOLDER_OR_CSV")
     _add_identity(batch)
@@ -192,7 +197,7 @@ def _add_validate(commands: Any) -> None:
     validate = commands.add_parser(
         "validate",
         help="a model beside DXA of the same persons",
-        description="Hold a model against the DXA of the same persons, the trabecular HU beside it. The table is a CSV with the columns path and at least one of L1, L2, L3, L4, L1-L4 (g/cm2) and t_score; where known also case, patient, sex, age, kvp, device, interval_days, levels, segmentation, series_uid, manufacturer, t_mean, t_sd, left_out. DIR gets report.html, figures.json, pairs.csv and left_out.csv. Interrupted, the same command, without --overwrite, goes on where it stopped.",
+        description="Hold a model against the DXA of the same persons, the trabecular HU beside it. The table is a CSV with the columns path and at least one of L1, L2, L3, L4, L1-L4 (g/cm2) and t_score; where known also case, patient, sex, age, kvp, device, interval_days, levels, segmentation, series_uid, include, manufacturer, t_mean, t_sd, left_out. DIR gets report.html, figures.json, pairs.csv and left_out.csv. Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
     validate.add_argument("table", metavar="TABLE")
     validate.add_argument("--output", metavar="DIR", required=True, help="folder of the results")
@@ -322,6 +327,7 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .bmd.estimate import estimate
     from .bmd.export import check_output, format_table, write_result
     from .cohort.cases import not_found, open_case
+    from .cohort.include import named_levels
     from .cohort.study import append_result, check_table
 
     if arguments.levels and arguments.segmentation:
@@ -353,7 +359,8 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         reference=reference,
         dxa=arguments.dxa,
         device=arguments.device,
-        include=[x for text in arguments.include for x in text.replace(",", " ").split()],
+        include=named_levels(" ".join(arguments.include)),
+        correct_values=arguments.correct_values,
         progress=lambda done, text: screen.progress(0.8 + 0.2 * done, text),
     )
     for finding in volume.reading_findings:

@@ -16,13 +16,16 @@ from ..model.images import ImageStandard, LevelImages, cut_images
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import leftout, quality
+from .field import check_field
 from .heights import TEMPLATE_MM, heights_of
 from .interval import image_spread, interval_for, interval_half_width
 from .places import refuse_impossible
 from .quality import Finding
 from .reference import ReferenceTable, category
 from .result import MEAN, TOTAL, BMDResult, LevelResult
+from .size import check_size
 from .structure import Structure, check_structure, look_at
+from .tissues import check_tissues, correction_for, measure_tissues
 from .unlike import check_likeness
 from .walls import find_body
 
@@ -106,6 +109,7 @@ class Common:
     findings: list[Finding]
     scale: Scale = SAME
     kvp: float | None = None
+    corrected: str | None = None
 
     def row(
         self,
@@ -128,6 +132,8 @@ class Common:
         t_score = self.reference.t_score(bmd, level, self.sex) if self.reference else None
         about = None if level == TOTAL else level
         texts = [x.text for x in self.findings if x.level == about]
+        if self.corrected and self.corrected not in texts:
+            texts.insert(0, self.corrected)  # a row that is kept alone must say it too
         return LevelResult(
             case=self.case,
             series_uid=self.series_uid,
@@ -169,6 +175,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     device: str = "auto",
     backend: str | None = None,
     include: Collection[str] = (),
+    correct_values: bool = False,
     progress: Report | None = None,
     should_cancel: ShouldCancel | None = None,
 ) -> BMDResult:
@@ -202,6 +209,9 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         See `ModelBundle.predict`.
     include : collection of str
         Levels of L1-L4 that count in the mean although a finding leaves them out.
+    correct_values : bool
+        Whether the values are first corrected by the scan's own air and fat; what was
+        done is said in every row.
     progress : callable(fraction, text), optional
     should_cancel : callable() -> bool, optional
 
@@ -209,7 +219,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     ------
     CTBMDError
         Where no lumbar level is chosen, a point lies outside the volume, the
-        selection belongs to another series, or the reference is of another device.
+        selection belongs to another series, the reference is of another device, or the
+        values cannot be corrected.
     Cancelled
     """
     work = Progress(progress, should_cancel)
@@ -224,6 +235,8 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         quality.check_volume(volume, with_identity) + stated + quality.check_selection(selection)
     )
     findings += quality.check_sex(sex, facts.sex) + quality.check_scale(scale)
+    volume, told, corrected = look_at_values(volume, chosen, findings, correct_values)
+    findings += told + check_field(volume, chosen)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
@@ -252,6 +265,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
         findings=findings,
         scale=scale,
         kvp=facts.kvp,
+        corrected=corrected,
     )
     cuts = leave_out(common, cuts, answers, include)
     levels, total, reason = rows(common, cuts, answers)
@@ -302,6 +316,28 @@ def with_kvp(volume: CTVolume, kvp: float | None) -> CTVolume:
             "kvp",
         )
     return replace(volume, acquisition=replace(volume.acquisition, kvp=float(kvp)))
+
+
+def look_at_values(
+    volume: CTVolume, chosen: list[LevelSlice], findings: list[Finding], correct: bool
+) -> tuple[CTVolume, list[Finding], str | None]:
+    """The volume, corrected where that is asked for; what air, fat and muscle tell; what was done.
+
+    Raises
+    ------
+    CTBMDError
+        Where the values cannot be corrected.
+    """
+    kvp, tissues = volume.acquisition.kvp, measure_tissues(volume, chosen)
+    if not correct:
+        return (
+            volume,
+            check_tissues(tissues, kvp, any(x.code == "contrast" for x in findings)),
+            None,
+        )
+    correction = correction_for(tissues, kvp)
+    told = [Finding("values-corrected", None, correction.text, "note")]
+    return correction.apply(volume), told, correction.text
 
 
 def kvp_effect(
@@ -399,9 +435,14 @@ def add_structure(
     findings: list[Finding], known: dict[str, Structure], others: dict[str, Structure]
 ) -> list[Finding]:
     """The findings with what the bodies show; a body full of cement is no wrongly placed point."""
-    told = [x for x in check_structure({**known, **others}) if x.level in known]
+    told = [x for x in check_structure({**known, **others}) if x.level in (*known, None)]
     dense = {x.level for x in told if x.code in ("cement", "metal-in-vertebra")}
     kept = [x for x in findings if not (x.code == "not-bone" and x.level in dense)]
+    every = {**known, **others}
+    if not any(x.code == "spacing-unlikely" for x in findings):
+        bodies = {level: x.body for level, x in every.items() if x.body is not None}
+        heights = {level: x.heights for level, x in every.items() if x.heights is not None}
+        told += check_size(bodies, heights)
     return kept + told
 
 

@@ -28,6 +28,7 @@ from ..safefile import why, write_text
 from .caselist import Case, case_table, list_cases
 from .cases import open_case
 from .identity import Register
+from .include import named_levels
 from .journal import Journal, case_key, run_settings
 
 MAX_AGE = 130.0
@@ -295,6 +296,7 @@ def run_case(
             sex=sex,
             age=age,
             kvp=kvp,
+            include=named_levels(case.include),
             with_identity=with_identity,
             reference=reference,
             dxa=dxa,

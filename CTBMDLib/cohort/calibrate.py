@@ -292,7 +292,15 @@ def _compare(pairs: list[Pair], plain: ModelBundle, progress: Progress) -> _Comp
             volume, selection = open_case(pair.path, levels=pair.levels)
             # In the model's own g/cm2, which the line starts from.
             own = plain.dxa_device
-            result = estimate(volume, selection, plain, case=pair.case, sex=pair.sex, dxa=own)
+            result = estimate(
+                volume,
+                selection,
+                plain,
+                case=pair.case,
+                sex=pair.sex,
+                dxa=own,
+                include=pair.include,
+            )
             bmd, dxa, half = _like_dxa(result, pair)
         except CTBMDError as error:
             seen.errors.append(f"{pair.case}: {error}".rstrip("."))

@@ -23,7 +23,7 @@ from ..safefile import cannot_be_read
 from .tables import read_rows
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
-CSV_COLUMNS = ("path", "case", "sex", "age", "kvp", "levels", "series_uid")
+CSV_COLUMNS = ("path", "case", "sex", "age", "kvp", "levels", "series_uid", "include")
 TABLE_COLUMNS = (*CSV_COLUMNS, "reason")
 _BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
 
@@ -35,7 +35,7 @@ class Case:
     Attributes
     ----------
     path : str
-    case, sex, age, kvp, levels, series_uid : str or None
+    case, sex, age, kvp, levels, series_uid, include : str or None
         As they were written; they are checked when the case is run, so that a
         wrong one fails alone.
     """
@@ -47,6 +47,7 @@ class Case:
     kvp: str | None = None
     levels: str | None = None
     series_uid: str | None = None
+    include: str | None = None
 
     @property
     def title(self) -> str:
@@ -65,7 +66,7 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
         several DICOM studies is a case for each; an empty one is a case that
         fails); DICOM files lying directly in it are a case for each study. A CSV
         file: a column `path` (relative to the file) and, where wanted, `case`,
-        `sex`, `age`, `kvp`, `levels` and `series_uid`. A list that a batch has
+        `sex`, `age`, `kvp`, `levels`, `series_uid` and `include`. A list that a batch has
         written without paths, such as that of its failures, takes them from the
         file beside it that says which case is which (`identity_file`).
 

@@ -15,12 +15,13 @@ from ..errors import CTBMDError
 from ..levels import MEASURED
 from .cases import load_levels
 from .dxa_cells import check_dxa, number
+from .include import named_levels
 from .tables import read_rows
 
 SPLITS = ("train", "validation", "test", "external")
 COLUMNS = (
     *("case", "path", "patient", "levels", *MEASURED, TOTAL),
-    *("split", "institution", "dxa_device", "sex", "age"),
+    *("split", "institution", "dxa_device", "sex", "age", "include"),
 )
 
 Look = Callable[[str | None, Path, Path | None], list[str]]
@@ -46,6 +47,8 @@ class Pair:
     age : float or None
     patient : str or None
         The person, where several rows are of one; the header's PatientID tells it otherwise.
+    include : tuple of str
+        Levels that count although a finding leaves them out.
     """
 
     case: str
@@ -59,6 +62,7 @@ class Pair:
     sex: str | None = None
     age: float | None = None
     patient: str | None = None
+    include: tuple[str, ...] = ()
 
 
 def read_pairs(path: str | PathLike[str], least: int = 1) -> list[Pair]:
@@ -69,7 +73,7 @@ def read_pairs(path: str | PathLike[str], least: int = 1) -> list[Pair]:
     path : path
         CSV with the columns `case, path`, at least one of `L1, L2, L3, L4, L1-L4`
         (g/cm2) and, where wanted, `patient, levels, split, institution,
-        dxa_device, sex, age`; other columns are passed over. Paths are relative
+        dxa_device, sex, age, include`; other columns are passed over. Paths are relative
         to the file.
     least : int
         Fewest rows that make sense.
@@ -198,6 +202,7 @@ def _check(row: dict[str, str], folder: Path) -> tuple[Pair | None, list[str]]:
         sex,
         age,
         row.get("patient") or None,
+        named_levels(row.get("include")),
     ), []
 
 

@@ -25,6 +25,7 @@ from ..progress import Progress, Report, ShouldCancel
 from ..safefile import check_writable, not_written, write_text
 from .batch import kvp_of, person_of
 from .cases import open_case
+from .include import named_levels
 from .journal import Journal, case_key, run_settings
 from .validate_lumos import lumos_table
 from .validate_page import Page, make_page
@@ -305,6 +306,7 @@ def _estimate(
             sex=sex,
             age=age,
             kvp=kvp,
+            include=named_levels(case.include),
             reference=reference,
             dxa=dxa,
             device=device,

@@ -101,7 +101,7 @@ def read_measured(
     path : Path
         CSV or TSV with the column `path`, at least one of `L1, L2, L3, L4, L1-L4`
         (g/cm2) and `t_score`, and where wanted those of a list of cases (`case,
-        sex, age, kvp, levels, series_uid`), `segmentation, patient, device,
+        sex, age, kvp, levels, series_uid, include`), `segmentation, patient, device,
         interval_days, manufacturer`, `t_mean, t_sd` (g/cm2), the reference that the
         T-score was made with, and `left_out`: why a person leaves the row out.
         Other columns are passed over.

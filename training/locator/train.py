@@ -23,6 +23,7 @@ import numpy as np
 
 from CTBMDLib.safefile import write_text, write_with
 from CTBMDLib.spine import evidence as ev
+from CTBMDLib.weights import SIGNATURE, card_digest
 
 from .features import UNKNOWN, features, is_transitional
 
@@ -287,6 +288,7 @@ def main(arguments=None) -> int:
     }
     content = (options.output / "weights.npz").read_bytes()
     card["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    card[SIGNATURE] = card_digest(card)
     write_text(options.output / "card.json", json.dumps(card, indent=1) + "\n", overwrite=True)
     return 0
 

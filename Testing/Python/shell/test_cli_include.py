@@ -1,6 +1,7 @@
 """The --include option: what a finding leaves out counts again, and a wrong level is one sentence."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from phantoms import CENTRES, bundle, chosen, phantom
 from volume_files import nifti_bytes, write
 
 from CTBMDLib.cli import main
+from CTBMDLib.cohort.include import named_levels
+from CTBMDLib.cohort.pairs import read_pairs
 
 
 @pytest.fixture
@@ -42,3 +45,31 @@ def test_a_level_that_is_not_measured_cannot_be_included(case, level, capsys):
     assert main(["estimate", *case, "--include", level]) == 2
     error = capsys.readouterr().err
     assert level in error and "cannot be included" in error and error.count("\n") == 1
+
+
+def test_levels_are_named_in_any_common_writing():
+    assert named_levels("l2, L3;L4 l1+L9") == ("L2", "L3", "L4", "L1", "L9")
+    assert named_levels(None) == named_levels(" ,") == ()
+
+
+def test_a_list_includes_levels_and_a_wrong_one_fails_alone(case, tmp_path):
+    scan, levels, model = case[0], case[2], case[4]
+    rows = ["path,case,levels,include", f"{scan},A,{levels},", f"{scan},B,{levels},l2"]
+    rows.append(f"{scan},C,{levels},L9")
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "batch.csv"
+    assert main(["batch", str(tmp_path / "list.csv"), "--model", model, "--output", str(out)]) == 0
+    with out.open(newline="") as lines:
+        second = [row["included"] for row in csv.DictReader(lines) if row["level"] == "L2"]
+    assert second[0].startswith("no: ") and second[1:] == ["yes"]
+    with (tmp_path / "batch.identity.csv").open(newline="") as lines:
+        known = {row["include"]: row["reason"] for row in csv.DictReader(lines)}
+    assert "L9 cannot be included" in known["L9"] and not known["l2"]
+
+
+def test_calibrate_reads_the_column(case, tmp_path):
+    scan, levels = case[0], case[2]
+    write(tmp_path / "other.nii", Path(scan).read_bytes())
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"case,path,levels,L1-L4,include\nA,{scan},{levels},0.9,L2 l3\nB,other.nii,,1,\n")
+    assert [pair.include for pair in read_pairs(table)] == [("L2", "L3"), ()]

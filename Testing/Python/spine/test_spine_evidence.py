@@ -24,6 +24,7 @@ from CTBMDLib.spine.profile import find_chain
 from CTBMDLib.spine.settings import SETTINGS
 from CTBMDLib.spine.straightened import AHEAD, LATERAL, StraightenedSpine
 from CTBMDLib.spine.witnesses import Evidence, lung_beside
+from CTBMDLib.weights import SIGNATURE
 
 
 def test_weights_are_small_and_as_the_card_says():
@@ -35,7 +36,7 @@ def test_weights_are_small_and_as_the_card_says():
 
 
 @pytest.mark.parametrize(
-    "harm", ["cut short", "other weights", "gone", "card no JSON", "no digest"]
+    "harm", ["cut short", "other weights", "gone", "card no JSON", "no digest", "card changed"]
 )
 def test_damaged_weights_are_refused_with_a_sentence(tmp_path, harm):
     folder = tmp_path / "model"
@@ -49,6 +50,8 @@ def test_damaged_weights_are_refused_with_a_sentence(tmp_path, harm):
         weights.unlink()
     elif harm == "card no JSON":
         card.write_text("{")
+    elif harm == "card changed":
+        card.write_text(card.read_text().replace("simulated", "patients"))
     else:
         card.write_text("{}")
     with pytest.raises(CTBMDError, match="install CTBMD again") as error:
@@ -172,6 +175,7 @@ def test_training_learns_from_little(tmp_path):
     assert main([*given, str(out)]) == 0 and main([*given, str(tmp_path / "again")]) == 0
     same = [(tmp_path / name / "weights.npz").read_bytes() for name in ("model", "again")]
     assert same[0] == same[1], "the same command makes the same weights"
+    assert SIGNATURE in json.loads((out / "card.json").read_text())  # and compared when loaded
     weights = ev.load_weights(out)
     answer = ev.forward(ev.disc_input(central.astype(np.float32)), weights, "disc")
     assert np.corrcoef(answer[:, 0], target[::2, 0])[0, 1] > 0.5
