@@ -71,5 +71,7 @@ def test_calibrate_reads_the_column(case, tmp_path):
     scan, levels = case[0], case[2]
     write(tmp_path / "other.nii", Path(scan).read_bytes())
     table = tmp_path / "pairs.csv"
-    table.write_text(f"case,path,levels,L1-L4,include\nA,{scan},{levels},0.9,L2 l3\nB,other.nii,,1,\n")
+    table.write_text(
+        f"case,path,levels,L1-L4,include\nA,{scan},{levels},0.9,L2 l3\nB,other.nii,,1,\n"
+    )
     assert [pair.include for pair in read_pairs(table)] == [("L2", "L3"), ()]
