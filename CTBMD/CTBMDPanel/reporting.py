@@ -148,11 +148,13 @@ def pdfBytes(page):
         document, scale, pages = _laidOut(page)
         painter = qt.QPainter()
         painter.begin(writer)
-        for number in range(pages):
-            if number:
-                writer.newPage()
-            _draw(document, painter, PDF_DPI / 96, scale, number)
-        painter.end()
+        try:
+            for number in range(pages):
+                if number:
+                    writer.newPage()
+                _draw(document, painter, PDF_DPI / 96, scale, number)
+        finally:
+            painter.end()  # before what it paints on goes
         return path.read_bytes()
 
 
@@ -164,13 +166,15 @@ def pagePixels(page):
     image.fill(qt.QColor(255, 255, 255))
     painter = qt.QPainter()
     painter.begin(image)
-    painter.setRenderHint(qt.QPainter.SmoothPixmapTransform, True)
-    for number in range(pages):
-        painter.save()
-        painter.translate(0, number * tall)
-        _draw(document, painter, PICTURE_SCALE, scale, number)
-        painter.restore()
-    painter.end()
+    try:
+        painter.setRenderHint(qt.QPainter.SmoothPixmapTransform, True)
+        for number in range(pages):
+            painter.save()
+            painter.translate(0, number * tall)
+            _draw(document, painter, PICTURE_SCALE, scale, number)
+            painter.restore()
+    finally:
+        painter.end()
     with tempfile.TemporaryDirectory(prefix="ctbmd-") as folder:
         path = Path(folder) / "report.png"
         image.save(str(path))

@@ -26,7 +26,6 @@ from ..safefile import check_writable
 from . import concepts
 from .case import ReportCase
 from .evidence import (
-    SERIES_DESCRIPTION,
     SUFFIX,
     add_equipment,
     evidence,
@@ -96,13 +95,12 @@ def _document(sr: Any, case: ReportCase) -> Any:
     )
     document = sr.Comprehensive3DSR(
         evidence=images,
-        content=root,
+        content=root[0],
         series_instance_uid=new_uid(),
         series_number=SERIES_NUMBER,
         sop_instance_uid=new_uid(),
         instance_number=1,
         manufacturer="CTBMD",
-        series_description=SERIES_DESCRIPTION,
         is_complete=False,
         is_final=False,
         is_verified=False,
