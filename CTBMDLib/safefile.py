@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -103,6 +104,87 @@ def write_with(
         _drop(part)
         raise
     return path
+
+
+def write_folder(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> None:
+    """Replace a folder of the named files in one step.
+
+    The new folder is filled beside the old one and renamed. A kill between the two
+    renamings is undone by `restore_folder`. A folder that holds other things as well, or
+    cannot be renamed, stays, and its files are written one after the other.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made where it is not there.
+    contents : mapping of str to bytes
+
+    Raises
+    ------
+    CTBMDError
+        Where it cannot be written.
+    """
+    folder = Path(os.path.realpath(folder))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        restore_folder(folder)
+        if _is_whole(folder, contents) and _swapped(folder, contents):
+            return
+        folder.mkdir(exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise not_written(folder, error) from None
+    for name, content in contents.items():
+        write_bytes(folder / name, content, overwrite=True)
+
+
+def restore_folder(folder: str | os.PathLike[str]) -> None:
+    """Put back the old folder where `write_folder` was killed between its two renamings."""
+    folder = Path(os.path.realpath(folder))
+    with suppress(OSError, ValueError):
+        if not folder.exists():
+            _old(folder).rename(folder)
+
+
+def _is_whole(folder: Path, contents: Mapping[str, bytes]) -> bool:
+    """Whether nothing but the named files lies in a folder, and nobody works in it."""
+    if not folder.exists():
+        return True
+    here = Path(os.path.realpath(os.curdir))
+    return folder not in (here, *here.parents) and {x.name for x in folder.iterdir()} <= {*contents}
+
+
+def _swapped(folder: Path, contents: Mapping[str, bytes]) -> bool:
+    """Whether the folder could be filled beside its place and put there."""
+    part, old = _part(folder), _old(folder)
+    _sweep(part)
+    try:
+        part.mkdir()
+        for name, content in contents.items():
+            write_bytes(part / name, content)
+        if not folder.exists():
+            part.rename(folder)
+            return True
+        _remove(old)
+        folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        _remove(old)
+        return True
+    except (OSError, CTBMDError):  # writing in place says why, or succeeds
+        return False
+    finally:
+        _remove(part)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -212,4 +294,6 @@ def _opened(part: Path, private: bool) -> IO[bytes]:
 
 def _drop(part: Path) -> None:
     with suppress(OSError, ValueError):  # it was never made, and what failed is said already
+        if part.is_dir() and not part.is_symlink():  # of `write_folder`
+            _remove(part)
         part.unlink(missing_ok=True)

@@ -99,8 +99,8 @@ def check_around(around: Mapping[str, Around]) -> list[Finding]:
     calcified = {k: x.calcified_mm3 for k, x in around.items() if x.calcified_mm3 >= CALCIFIED_MM3}
     if calcified:
         text = (
-            f"Calcification of {sum(calcified.values()) / 1000:.1f} ml lies in front of "
-            f"{' '.join(calcified)} (aorta): it raises a DXA from the front, but not necessarily this "
+            f"{sum(calcified.values()) / 1000:.1f} ml as dense as bone lie in front of "
+            f"{' '.join(calcified)} (mostly a calcified aorta): they raise a DXA from the front, but not necessarily this "
             "value, so both can differ."
         )
         found.append(Finding("aortic-calcification", None, text, "note"))

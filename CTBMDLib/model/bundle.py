@@ -18,7 +18,7 @@ from ..dxa import DEVICES as DXA_DEVICES
 from ..dxa import device_of
 from ..errors import CTBMDError, shown
 from ..resources import resource_folder
-from ..safefile import not_written, write_bytes
+from ..safefile import restore_folder, write_folder
 from ..weights import CARD, MAX_BYTES, SIGNATURE, WEIGHTS, card_digest, read_weights
 from ..weights import read_card as read_model_card
 from . import likeness
@@ -177,6 +177,7 @@ class ModelBundle:
             or belong to another network.
         """
         folder = Path(folder)
+        restore_folder(folder)
         card = read_card(folder)
         arrays = read_weights(folder, card["weights_sha256"], _member_shapes(card["members"]))
         members = [
@@ -465,7 +466,7 @@ def save_bundle(
     members: list[Weights],
     overwrite: bool = False,
 ) -> ModelBundle:
-    """Write a bundle: weights first, then the card that names their SHA-256.
+    """Write a bundle in one step: a kill at any moment leaves the old one or the new one.
 
     Parameters
     ----------
@@ -507,10 +508,6 @@ def save_bundle(
     }
     card[SIGNATURE] = card_digest(card)
     _check(card, folder / CARD)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(folder, error) from None
-    write_bytes(folder / WEIGHTS, data, overwrite=True)
-    write_bytes(folder / CARD, (json.dumps(card, indent=1) + "\n").encode("utf-8"), overwrite=True)
+    text = json.dumps(card, indent=1) + "\n"
+    write_folder(folder, {WEIGHTS: data, CARD: text.encode("utf-8")})
     return ModelBundle.load(folder)

@@ -1,28 +1,36 @@
-"""How well trabecular HU, lost heights and cement are told on virtual people, as a page.
+"""How well findings and the trabecular HU hold on virtual people, as a page.
 
     python -m training.evaluation.findings --count 15 --seed 31000 --output training/results/findings.md
 
-All figures are of simulated CT. Points lie up to 6 mm off the bodies' middles.
+All figures are of simulated CT. Points lie up to 6 mm off the bodies' middles. Of six people
+one each has cement, a dense focus, a hole, a screw, and plaque before the spine.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numba as nb
 import numpy as np
 
-from CTBMDLib.bmd.heights import BodyHeights, grade
+from CTBMDLib.bmd.field import check_field
+from CTBMDLib.bmd.heights import BodyHeights, grade, heights_of
+from CTBMDLib.bmd.quality import check_images
+from CTBMDLib.bmd.size import check_size
 from CTBMDLib.bmd.structure import check_structure, look_at
+from CTBMDLib.bmd.tissues import check_tissues, measure_tissues
 from CTBMDLib.levels import MEASURED, LevelSlice
+from CTBMDLib.model.images import ImageStandard, cut_images
 
 from ..virtual.bone import body_distance
 from ..virtual.primitives import ANGLES, local
 from ..virtual.raster import bone_raster
 from ..virtual.volume import HA_PER_WATER, make_volume, random_options
 
+STANDARD = ImageStandard()
 CORE_MM = 5.5
 """How deep under wall and endplate the true core begins."""
 OFF_MM = 6.0
@@ -31,6 +39,9 @@ MEASURED_LESS_MM = np.array([1.1, 0.4, 1.05])
 """By how much the heights measured on healthy virtual bodies are lower than the drawn ones,
 whose rims stand out."""
 CEMENT_HU, CEMENT_RADIUS_MM = 1200.0, 8.0
+PLANTED = ("cement", "dense-focus", "lytic-focus", "metal-in-vertebra", "aortic-calcification")
+"""What a person has in L2, by the rest of the seed divided by six; the sixth has nothing."""
+SHIFT_HU, SCALES = 60.0, {"size 0.85": 0.85, "size 1.25": 1.25}
 
 
 @nb.njit(cache=True)
@@ -68,53 +79,138 @@ def true_heights(scene, n: int) -> BodyHeights:
     return BodyHeights(*(np.array(mm) - MEASURED_LESS_MM))
 
 
-def cement_in(level: str):
-    """A `repaint` for `make_volume` that fills a ball of a level's body with cement."""
+def planted_in(level: str, what: str):
+    """A `repaint` for `make_volume` that puts what a finding is about into or before a level."""
 
     def paint(hu, xs, ys, zs, scene):
         x, y, z = scene.centres[scene.names.index(level)]
-        far = (xs - x) ** 2 + (ys[:, None] - y) ** 2 + (zs[:, None, None] - z) ** 2
-        hu[far < CEMENT_RADIUS_MM**2] = CEMENT_HU
+        dx, dy, dz = xs - x, ys[:, None] - y, zs[:, None, None] - z
+
+        def ball(radius, to_right=0.0):
+            return (dx - to_right) ** 2 + (dy - 3) ** 2 + dz**2 < radius**2
+
+        if what == "cement":
+            hu[ball(CEMENT_RADIUS_MM)] = CEMENT_HU
+        elif what == "dense-focus":
+            hu[ball(4.0, 6.0)] += 600.0
+        elif what == "lytic-focus":
+            hu[ball(6.0, 6.0)] = 40.0
+        elif what == "metal-in-vertebra":  # a pedicle screw
+            hu[((dx - 12) ** 2 + dz**2 < 3.0**2) & (np.abs(dy + 12) < 24)] = 6000.0
+        else:  # a shell of the aorta's wall
+            far = np.hypot(dx + 3, dy - 32)
+            hu[(far > 8) & (far < 10) & (dy > 33) & (np.abs(dz) < 14)] = 800.0
 
     return paint
 
 
-def measure(seed: int) -> list[dict]:
-    """One virtual person of the realistic population, every second one with cement in L2."""
+def scaled(bodies: dict, factor: float) -> dict:
+    """Found bodies as a scan whose spacing is false by a factor would show them."""
+    return {
+        level: replace(
+            body,
+            centre=factor * body.centre,
+            half_width=factor * body.half_width,
+            half_depth=factor * body.half_depth,
+            top=factor * body.top,
+            bottom=factor * body.bottom,
+        )
+        for level, body in bodies.items()
+    }
+
+
+def size_codes(structures: dict, factor: float = 1.0) -> set:
+    """What is told of the size of bodies, as they are found or as if the spacing were false."""
+    known = {level: x.body for level, x in structures.items() if x.heights is not None}
+    bodies = scaled(known, factor)
+    heights = {level: heights_of(body) for level, body in bodies.items()}
+    return {x.code for x in check_size(bodies, heights)}
+
+
+def measure(seed: int) -> tuple[list[dict], dict]:
+    """One virtual person of the realistic population: rows of the levels, and of the person."""
     options = random_options(seed)
-    options.update(top=2.4, bottom=6.6, width_mm=150.0, outside_hu=None, population="realistic")
-    cement = seed % 2 == 0
-    if cement:
-        options["repaint"] = cement_in("L2")
+    options.update(top=2.4, bottom=6.6, outside_hu=None, population="realistic", metal=False)
+    what = dict(enumerate(PLANTED)).get(seed % (len(PLANTED) + 1))
+    if what:
+        options["repaint"] = planted_in("L2", what)
     volume, truth = make_volume(seed, **options)
     scene, rng = truth["scene"], np.random.default_rng([seed, 9])
-    structures, true = {}, {}
+    structures, true, items = {}, {}, []
     for level in MEASURED:
         off = rng.normal(size=3)
         off *= OFF_MM * rng.random() ** (1 / 3) / np.linalg.norm(off)
         ras = tuple(np.array(truth["levels"][level]["ras"]) + off)
         item = LevelSlice(level, ras, axis=truth["levels"][level]["axis"])
+        items.append(item)
         structures[level] = look_at(volume, item)
         true[level] = true_heights(scene, scene.names.index(level))
     codes = {(x.level, x.code) for x in check_structure(structures)}
     rows = []
     for level in MEASURED:
-        filled = cement and level == "L2"
+        filled = what if level == "L2" else None
         core = true_core_hu(scene, scene.names.index(level), options["kvp"])
         hu = structures[level].trabecular_hu
+        inside = filled not in (None, "aortic-calcification")
         rows.append(
             {
                 "kvp": options["kvp"],
-                "error": None if filled or hu is None else hu - core,
-                "cement": filled,
+                "error": None if inside or hu is None else hu - core,
+                "planted": filled,
                 "lost": true[level].loss(level, true),
                 "codes": {code for where, code in codes if where == level},
             }
         )
-    return rows
+    return rows, person(volume, items, structures, options, what, codes)
 
 
-def page(rows: list[dict], command: str) -> str:
+def person(volume, items, structures, options, what, codes) -> dict:
+    """What is told of the whole scan, and of the same scan where something is false."""
+    seen = [check_images(cut_images(volume, item, STANDARD), STANDARD) for item in items]
+    enhanced = options["contrast"] is not None
+    shifted = replace(volume, hu=volume.hu + SHIFT_HU)
+    told = {code for where, code in codes if where is None}
+    told |= {x.code for part in seen for x in part if x.code == "contrast-suspected"}
+    told |= size_codes(structures) | {x.code for x in check_field(volume, items)}
+
+    def tissue(scan):
+        tissues = measure_tissues(scan, items)
+        return {x.code for x in check_tissues(tissues, options["kvp"], enhanced)}
+
+    return {
+        "contrast": options["contrast"],
+        "narrow": bool(options["width_mm"]),
+        "plaque": what == "aortic-calcification",
+        "codes": told | tissue(volume),
+        f"{SHIFT_HU:+.0f} HU": tissue(shifted),
+        **{name: size_codes(structures, factor) for name, factor in SCALES.items()},
+    }
+
+
+def person_lines(people: list[dict]) -> list[str]:
+    """Rows of the table of what is told of whole scans."""
+    lines = []
+
+    def add(name, code, ill, well):
+        told = [sum(code in codes for codes in part) for part in (ill, well)]
+        lines.append(f"| {name} | {len(ill)} | {told[0]} | {len(well)} | {told[1]} |")
+
+    codes = [x["codes"] for x in people]
+    for name, code, fact in (
+        ("contrast in the vessels", "contrast-suspected", "contrast"),
+        ("body cut by the field of view", "body-cut", "narrow"),
+        ("plaque before L2", "aortic-calcification", "plaque"),
+    ):
+        ill = [x["codes"] for x in people if x[fact]]
+        add(name, code, ill, [x["codes"] for x in people if not x[fact]])
+    shift = f"{SHIFT_HU:+.0f} HU"
+    add(f"values off by {shift}", "tissue-hu", [x[shift] for x in people], codes)
+    for name in SCALES:
+        add(f"{name} times true", "size-unlikely", [x[name] for x in people], codes)
+    return lines
+
+
+def page(rows: list[dict], command: str, people: list[dict]) -> str:
     """The report of many levels, as Markdown."""
     out = [
         "# Findings on virtual people (generated)",
@@ -134,9 +230,13 @@ def page(rows: list[dict], command: str) -> str:
         "| finding | has it | told | has it not | told |",
         "| --- | --- | --- | --- | --- |",
     ]
-    plain = [r for r in rows if not r["cement"]]
+    plain = [r for r in rows if not r["planted"]]
     sets = (
-        ("cement", "cement", [r for r in rows if r["cement"]], plain),
+        *(
+            (name, name, [r for r in rows if r["planted"] == name], plain)
+            for name in PLANTED
+            if name != "aortic-calcification"
+        ),
         (
             "height-loss, true loss from 20 % against below 15 %",
             "height-loss",
@@ -147,9 +247,14 @@ def page(rows: list[dict], command: str) -> str:
     for name, code, ill, well in sets:
         told = [sum(code in r["codes"] for r in part) for part in (ill, well)]
         out.append(f"| {name} | {len(ill)} | {told[0]} | {len(well)} | {told[1]} |")
+    out += person_lines(people)
     count = Counter(code for r in plain for code in r["codes"])
     rest = [f"{code} {number}" for code, number in sorted(count.items())]
-    out += ["", f"All that was told of {len(plain)} levels without cement: {', '.join(rest)}.", ""]
+    out += [
+        "",
+        f"All that was told of {len(plain)} levels without anything planted: {', '.join(rest)}.",
+        "",
+    ]
     return "\n".join(out)
 
 
@@ -160,9 +265,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=31000)
     parser.add_argument("--output", type=Path, required=True)
     o = parser.parse_args(arguments)
-    rows = [row for seed in range(o.seed, o.seed + o.count) for row in measure(seed)]
+    measured = [measure(seed) for seed in range(o.seed, o.seed + o.count)]
+    rows = [row for levels, _ in measured for row in levels]
     command = f"python -m training.evaluation.findings --count {o.count} --seed {o.seed}"
-    o.output.write_text(page(rows, command), encoding="utf-8")
+    o.output.write_text(page(rows, command, [x for _, x in measured]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from training.evaluation.findings import page, true_core_hu, true_heights
+from CTBMDLib.bmd.heights import BodyHeights
+from CTBMDLib.bmd.shape import BodyShape
+from CTBMDLib.bmd.structure import Structure
+from training.evaluation.findings import (
+    PLANTED,
+    page,
+    planted_in,
+    size_codes,
+    true_core_hu,
+    true_heights,
+)
 from training.virtual.anatomy import make_scene
 from training.virtual.primitives import HEIGHT, RHO_TRABECULAR
 from training.virtual.traits import draw_traits
@@ -30,18 +40,64 @@ def test_true_heights_follow_the_drawn_height():
     assert lost == pytest.approx([5, 5, 5], abs=0.7)
 
 
-def row(error=1.0, cement=False, lost=0.0, codes=(), kvp=120):
-    return {"kvp": kvp, "error": error, "cement": cement, "lost": lost, "codes": set(codes)}
+def row(error=1.0, planted=None, lost=0.0, codes=(), kvp=120):
+    return {"kvp": kvp, "error": error, "planted": planted, "lost": lost, "codes": set(codes)}
+
+
+def person(contrast=None, narrow=False, plaque=False, codes=(), off=(), small=(), large=()):
+    return {
+        "contrast": contrast, "narrow": narrow, "plaque": plaque, "codes": set(codes),
+        "+60 HU": set(off), "size 0.85": set(small), "size 1.25": set(large),
+    }  # fmt: skip
 
 
 def test_the_page_counts_what_is_told_of_those_who_have_it_and_of_those_who_have_not():
     rows = [
         row(), row(9.0), row(kvp=80), row(lost=0.3, codes=["height-loss"]), row(lost=0.3),
-        row(lost=0.17, codes=["height-loss"]), row(None, cement=True, codes=["cement"]),
-        row(None, cement=True), row(codes=["cement"]),
+        row(lost=0.17, codes=["height-loss"]), row(None, "cement", codes=["cement"]),
+        row(None, "cement"), row(codes=["cement"]), row(None, "lytic-focus", codes=["lytic-focus"]),
+        row(None, "metal-in-vertebra"), row(codes=["dense-focus"]),
     ]  # fmt: skip
-    text = page(rows, "command")
-    assert "| cement | 2 | 1 | 7 | 1 |" in text
-    assert "below 15 % | 2 | 1 | 4 | 0 |" in text
-    assert "| all tube voltages | 7 | +2.1 |" in text and "| 120 and 140 kV | 6 |" in text
+    people = [
+        person("portal", codes=["contrast-suspected", "tissue-hu"], off=["tissue-hu"]),
+        person(narrow=True, codes=["body-cut"], small=["size-unlikely"]),
+        person(plaque=True, codes=["body-cut", "aortic-calcification"], large=["size-unlikely"]),
+    ]
+    text = page(rows, "command", people)
+    assert "| cement | 2 | 1 | 8 | 1 |" in text
+    assert "| lytic-focus | 1 | 1 | 8 | 0 |" in text and "| dense-focus | 0 | 0 | 8 | 1 |" in text
+    assert "| metal-in-vertebra | 1 | 0 | 8 | 0 |" in text
+    assert "below 15 % | 2 | 1 | 5 | 0 |" in text
+    assert "| all tube voltages | 8 | +2.0 |" in text and "| 120 and 140 kV | 7 |" in text
+    assert "| contrast in the vessels | 1 | 1 | 2 | 0 |" in text
+    assert "| body cut by the field of view | 1 | 1 | 2 | 1 |" in text
+    assert "| plaque before L2 | 1 | 1 | 2 | 0 |" in text
+    assert "| values off by +60 HU | 3 | 1 | 3 | 1 |" in text
+    assert "| size 0.85 times true | 3 | 1 | 3 | 0 |" in text
+    assert "| size 1.25 times true | 3 | 1 | 3 | 0 |" in text
     assert "Simulated CT" in text
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_is_planted_lies_in_or_before_its_level(what):
+    drawn = scene()
+    x, y, z = drawn.centres[drawn.names.index("L2")]
+    xs, ys, zs = (np.arange(c - 60, c + 60.0, 1.0) for c in (x, y, z))
+    hu = np.full((len(zs), len(ys), len(xs)), 100.0, np.float32)
+    planted_in("L2", what)(hu, xs, ys, zs, drawn)
+    k, j, i = np.nonzero(hu != 100)
+    assert 100 < len(k) < 8000 and np.abs(zs[k] - z).max() <= 14
+    assert (ys[j].min() > y + 30) == (what == "aortic-calcification")
+
+
+def test_a_false_spacing_scales_bodies_and_is_told():
+    half = np.array([13.0, 0, 0, 0])
+    bodies = {
+        level: Structure(
+            BodyShape(np.array([0, 0, -35.0 * n]), *np.eye(3), 21.5, 16.7, half, -half, 0.5),
+            None, BodyHeights(26, 26, 26),
+        )
+        for n, level in enumerate(("L1", "L2", "L3"))
+    }  # fmt: skip
+    assert size_codes(bodies) == set() and size_codes({}) == set()
+    assert size_codes(bodies, 0.8) == size_codes(bodies, 1.25) == {"size-unlikely"}
