@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SETUP := Testing/setup.sh
 PINS := pyproject.toml Testing/constraints.lock $(SETUP)
 
-.PHONY: demo check test lint types goldens floors fuzz mutate bench bench-locate bench-panel screenshots format clean
+.PHONY: demo check test test-versions lint types goldens floors fuzz mutate bench bench-locate bench-panel bench-cohort screenshots format clean
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/python Testing/Python/demo.py --output build/demo
@@ -16,6 +16,10 @@ check: lint types
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The oldest and the newest packages on each Python that is here; says what could not be tried.
+test-versions:
+	$(PYTHON) Testing/Python/versions.py $(VERSIONS_ARGS)
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
@@ -44,6 +48,9 @@ format: $(VENV)/.ready-test
 bench: $(VENV)/.ready-test
 	$(BIN)/python Testing/Python/benchmark.py
 
+bench-cohort: $(VENV)/.ready-test
+	$(BIN)/python Testing/Python/benchmark_cohort.py
+
 bench-locate: $(VENV)/.ready-test
 	$(BIN)/python Testing/Python/benchmark_locate.py
 
@@ -59,11 +66,11 @@ $(VENV)/.ready-demo: $(PINS)
 	touch $@
 
 $(VENV)/.ready-test: $(PINS)
-	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train
+	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,cohort
 	touch $(VENV)/.ready-demo $@
 
 $(VENV)/.ready-mutate: $(PINS)
-	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,mutate
+	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,cohort,mutate
 	touch $(VENV)/.ready-demo $(VENV)/.ready-test $@
 
 clean:

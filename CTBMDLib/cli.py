@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from . import __version__
+from .cohort.command import add_options as add_batch_options
 from .disclaimers import RESEARCH_USE, disclaimer, trained_on
 from .dxa import DEVICES, maker
 from .errors import Cancelled, CTBMDError
@@ -18,7 +19,6 @@ from .errors import Cancelled, CTBMDError
 if TYPE_CHECKING:  # numpy and what needs it are imported by the command that is run
     from .bmd.reference import ReferenceTable
     from .bmd.result import BMDResult
-    from .cohort.caselist import Case
     from .model.bundle import ModelBundle
     from .report.case import ReportCase
 
@@ -184,12 +184,13 @@ def _add_batch(commands: Any) -> None:
     batch = commands.add_parser(
         "batch",
         help="many CTs into one table",
-        description="Estimate every case of a folder (a subfolder, ZIP, NIfTI or NRRD each) or of a CSV list with the columns path, case, sex, age, kvp, levels, series_uid, include (only path is needed; include names levels that count although a finding leaves them out). Interrupted, the same command, without --overwrite, goes on where it stopped.",
+        description="Estimate every CT of a folder of any depth (a study, ZIP, NIfTI or NRRD each), of a DICOMDIR, of an archive (dicomweb:https://..., pacs://TITLE@host:port), or of a CSV, TSV or Excel list with the columns path, case, sex, age, kvp, levels, series_uid, include, person, date (only path is needed; include names levels that count although a finding leaves them out). Beside the table lie a summary page, the list of failures, and the changes of persons with several CTs. Interrupted, the same command, without --overwrite, goes on where it stopped.",
     )
-    batch.add_argument("source", metavar="FOLDER_OR_CSV")
+    batch.add_argument("source", metavar="SOURCE")
     _add_identity(batch)
     _add_model(batch)
     _add_output(batch, required=True)
+    add_batch_options(batch)
     batch.set_defaults(run=_batch)
 
 
@@ -465,48 +466,9 @@ def _levels(arguments: argparse.Namespace, screen: _Screen) -> None:
 
 
 def _batch(arguments: argparse.Namespace, screen: _Screen) -> None:
-    from .cohort.batch import run_batch
+    from .cohort.command import run
 
-    def on_case(case: Case, result: BMDResult | None, failure: str | None) -> None:
-        if result is None:
-            screen.say(f"{case.title}: failed: {failure}")
-        elif result.total is None:
-            screen.say(f"{case.title}: {len(result.levels)} levels, no L1-L4 value")
-        else:
-            total = result.total
-            screen.say(
-                f"{case.title}: L1-L4 {total.bmd_g_cm2:.3f} g/cm2 ({total.bmd_low:.3f} - {total.bmd_high:.3f})"
-            )
-
-    bundle = _bundle(arguments)
-    try:
-        report = run_batch(
-            arguments.source,
-            arguments.output,
-            bundle,
-            overwrite=arguments.overwrite,
-            with_identity=arguments.with_identity,
-            reference=_reference(arguments),
-            dxa=arguments.dxa,
-            device=arguments.device,
-            progress=screen.progress,
-            on_case=on_case,
-        )
-    except KeyboardInterrupt:
-        raise Cancelled(
-            "cancelled; the same command, without --overwrite, goes on where it stopped."
-        ) from None
-    if report.resumed:
-        screen.say(f"Taken over from an interrupted run: {_count(report.resumed)}.")
-    screen.say(f"{_count(len(report.results))} written to {report.output}")
-    screen.say(f"DXA scale: {maker(report.results[0].dxa_scale)}")
-    if report.failures:
-        screen.say(f"{_count(len(report.failures))} failed, listed in {report.failures_file}")
-    if report.identity_file:
-        screen.say(
-            f"Which case is which scan: {report.identity_file} (you alone may read it; keep it to yourself)"
-        )
-    screen.say(disclaimer(bundle.population))
+    run(arguments, screen, _bundle(arguments), _reference(arguments))
 
 
 def _validate(arguments: argparse.Namespace, screen: _Screen) -> None:

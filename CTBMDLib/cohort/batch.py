@@ -2,7 +2,7 @@
 
 While it runs, every finished case is a line of a journal beside the output, so
 that the same call goes on after an interruption. The table is written at the
-end, whole.
+end, whole; what an interrupted batch has finished is in one of its own until then.
 """
 
 from __future__ import annotations
@@ -10,28 +10,39 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ..bmd.estimate import estimate
-from ..bmd.export import check_output, write_result
 from ..bmd.reference import ReferenceTable
 from ..bmd.result import BMDResult
-from ..errors import CTBMDError
+from ..errors import Cancelled, CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
-from ..safefile import why, write_text
-from .caselist import Case, case_table, list_cases
+from ..safefile import check_writable, why, write_text
+from ..volume import CTVolume
+from .caselist import Case, case_table, is_list, list_cases
 from .cases import open_case
+from .followup import Change, Precision, Scan, changes_of, precision_of, to_csv
 from .identity import Register
 from .include import named_levels
-from .journal import Journal, case_key, run_settings
+from .inuse import InUse
+from .journal import Journal, case_key, finished_keys, run_settings, was_writing
+from .outcome import Facts, Outcome, facts_of, need_of_a_look
+from .parquet import check_table, write_table
+from .remote import local_copy
+from .sheet import contact_sheet
+from .sheets import Sheets
+from .summary import Estimated, make_summary, most_need
 
 MAX_AGE = 130.0
+PARTIAL_SECONDS = 300.0
+"""How often the table of what is finished is written while a batch runs."""
 
 OnCase = Callable[[Case, BMDResult | None, str | None], None]
 
@@ -60,6 +71,12 @@ class BatchReport:
         where the tables themselves or the user's own list do.
     resumed : int
         Results that an interrupted call had left.
+    summary_file : Path
+        Page that says how many, why not, and which to look at first; see `summary`.
+    changes : list of Change
+        Of the persons with several CTs; see `followup`.
+    followup_file : Path or None
+        CSV of the changes.
     """
 
     output: Path
@@ -68,6 +85,56 @@ class BatchReport:
     failures_file: Path | None
     identity_file: Path | None
     resumed: int
+    summary_file: Path
+    changes: list[Change]
+    followup_file: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all cases of a run share; see `run_batch`.
+
+    Attributes
+    ----------
+    bundle : ModelBundle
+    reference : ReferenceTable or None
+    device : str
+    with_identity : bool
+    dxa : str or None
+    secret : bytes
+        Key of the pseudonyms, see `outcome`.
+    """
+
+    bundle: ModelBundle
+    reference: ReferenceTable | None
+    device: str
+    with_identity: bool
+    dxa: str | None
+    secret: bytes
+
+
+class Task(NamedTuple):
+    """A case as it lies there, as it is called, and its number from 0."""
+
+    number: int
+    lying: Case
+    case: Case
+
+
+class Pool(Protocol):
+    """Something that runs cases elsewhere than in this process, several at a time."""
+
+    def outcomes(
+        self, tasks: Sequence[Task], job: Job, progress: Progress
+    ) -> Generator[tuple[Task, Outcome], None, None]:
+        """Each task with what it came to, in the order in which they end.
+
+        Raises
+        ------
+        CTBMDError
+            Where no more cases can be run; those that ended are told before.
+        Cancelled
+        """
 
 
 def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
@@ -80,6 +147,8 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     reference: ReferenceTable | None = None,
     dxa: str | None = None,
     device: str = "auto",
+    precision: float | None = None,
+    pool: Pool | None = None,
     progress: Report | None = None,
     should_cancel: ShouldCancel | None = None,
     on_case: OnCase | None = None,
@@ -91,7 +160,7 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     source : str or Path
         See `list_cases`.
     output : str or Path
-        .csv, .tsv or .json.
+        .csv, .tsv, .json or .parquet.
     bundle : ModelBundle
     overwrite : bool
         Whether existing output may be replaced.
@@ -103,6 +172,10 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     dxa : {'hologic', 'lunar'} or None
         The DXA device to compare with; see `estimate`.
     device : str
+    precision : float or None
+        The site's own precision in g/cm2, to judge changes by; see `followup`.
+    pool : Pool or None
+        Runs the cases, see `cluster`; None runs them one after another here.
     progress : callable(float, str) or None
     should_cancel : callable() -> bool or None
     on_case : callable(Case, BMDResult or None, str or None) or None
@@ -114,47 +187,254 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
         Where nothing can be started, or no case at all gave a result.
     Cancelled
         Finished cases stay in the journal, and the same call goes on there; with
-        `overwrite` it starts afresh.
+        `overwrite` it starts afresh. What is finished is in a table of its own
+        beside the output, see `partial_file`.
     """
     output = Path(output)
     cases = list_cases(source)
-    failures_file = output.with_name(f"{output.stem}.failures.csv")
-    check_output(output, overwrite)
-    check_output(failures_file, overwrite)
-    settings = run_settings(bundle, reference, dxa) | {"identity": with_identity}
-    journal = Journal(output, settings, overwrite)
-    register = None if with_identity else Register(output, cases, given=not os.path.isdir(source))  # noqa: PTH112  of any path
-    named = register.cases if register else cases
-    done = _Done([], [], [], 0)
-    ended = False
+    judged = precision_of(bundle.card, dxa, precision)
+    check_table(output, overwrite=True)  # its folder must be there for the lock
+    held = InUse(output)
     try:
-        work = Progress(progress, should_cancel)
+        overwrite_files = overwrite or was_writing(output)
+        check_table(output, overwrite_files)
+        for path in (failures_file_of(output), followup_file_of(output), summary_file_of(output)):
+            check_writable(path, overwrite_files)
+        ours = overwrite_files or bool(finished_keys(output))
+        check_writable(partial_file(output), ours)
+        settings = run_settings(bundle, reference, dxa) | {"identity": with_identity}
+        journal = Journal(output, settings, overwrite)
+        register = None if with_identity else Register(output, cases, given=is_list(source))
+        named = register.cases if register else cases
+        tasks = [Task(n, *x) for n, x in enumerate(zip(cases, named, strict=True))]
+        job = Job(bundle, reference, device, with_identity, dxa, journal.secret)
+        sheets = Sheets(output, overwrite or journal.empty)
+        batch = _Batch(tasks, job, journal, sheets, output, on_case)
+        ended = False
+        try:
+            batch.run(pool, Progress(progress, should_cancel))
+            journal.mark_writing()
+            report = batch.write(register, judged)
+            ended = True
+        finally:
+            journal.close(ended)
+            if ended or journal.empty:
+                sheets.close()
+        return report
+    finally:
+        held.release()
 
-        def run(case: Case, part: Progress) -> BMDResult:
-            return run_case(case, bundle, reference, device, part, with_identity, dxa)
 
-        _run_all(zip(cases, named, strict=True), run, journal, done, work, on_case)
-        if register and (done.failures or register.path.exists()):
-            register.write({x.case.title: x.reason for x in done.failures})
-        if done.failures:
-            table = _failure_table(done.failures, with_identity)
-            write_text(failures_file, table, overwrite, private=with_identity)
-        elif failures_file.exists():
-            _remove(failures_file)  # overwrite was allowed; a stale list would mislead
-        if not done.results:
+def failures_file_of(output: Path) -> Path:
+    """The list of the cases of an output that failed."""
+    return output.with_name(f"{output.stem}.failures.csv")
+
+
+def followup_file_of(output: Path) -> Path:
+    """The changes of the persons with several CTs in an output."""
+    return output.with_name(f"{output.stem}.followup.csv")
+
+
+def summary_file_of(output: Path) -> Path:
+    """The page that sums an output up."""
+    return output.with_name(f"{output.stem}.summary.html")
+
+
+def partial_file(output: Path) -> Path:
+    """The table of what an interrupted batch has finished; it goes when the batch has ended."""
+    return output.with_name(f"{output.stem}.partial{output.suffix}")
+
+
+def examine(task: Task, job: Job, progress: Progress) -> Outcome:
+    """Run one case and answer what it came to, without its images.
+
+    Raises
+    ------
+    Cancelled
+    """
+    key = case_key(task.lying)
+    seen: dict[str, Any] = {}
+
+    def look(case: Case, volume: CTVolume, result: BMDResult) -> None:
+        seen["facts"] = facts_of(case, volume, result, job.secret)
+
+    try:
+        result = run_case(
+            task.case,
+            job.bundle,
+            job.reference,
+            job.device,
+            progress,
+            job.with_identity,
+            job.dxa,
+            look,
+        )
+    except CTBMDError as error:
+        return Outcome(None, " ".join(str(error).split()), error.code, key=key)
+    except Cancelled:
+        raise
+    except Exception as error:  # of thousands of cases one must not cost the others
+        text = f"unexpected {type(error).__name__}: {error}; please report it."
+        return Outcome(None, " ".join(text.split()), "unexpected-error", key=key)
+    sheet = contact_sheet(result.images)
+    facts = seen.get("facts", Facts())
+    return Outcome(replace(result, images={}), facts=facts, key=key, sheet=sheet)
+
+
+def in_this_process(
+    tasks: Sequence[Task], job: Job, work: Progress
+) -> Generator[tuple[Task, Outcome], None, None]:
+    """The cases one after another in this process, for want of a `Pool`."""
+    for number, task in enumerate(tasks):
+        yield task, examine(task, job, work.part(number / len(tasks), (number + 1) / len(tasks)))
+
+
+class _Batch:
+    """The cases of a run, as far as they are done."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        job: Job,
+        journal: Journal,
+        sheets: Sheets,
+        output: Path,
+        on_case: OnCase | None,
+    ) -> None:
+        self.tasks, self.job, self.journal, self.sheets = tasks, job, journal, sheets
+        self.output, self.on_case = output, on_case
+        self.keys: dict[int, str] = {}
+        self.results: dict[int, BMDResult] = {}
+        self.facts: dict[int, Facts] = {}
+        self.failures: dict[int, Failure] = {}
+        self.resumed = 0
+        self._written = time.monotonic()
+
+    def run(self, pool: Pool | None, work: Progress) -> None:
+        """Run what is not done yet; what is finished stays where this is interrupted."""
+        left = [task for task in self.tasks if not self._known(task)]
+        start = self.resumed / len(self.tasks)
+        outcomes = pool.outcomes if pool else in_this_process
+        try:
+            # Closed at once where this is interrupted: processes must not work on.
+            with closing(outcomes(left, self.job, work.part(start, 1.0))) as found:
+                for task, outcome in found:
+                    self._take(task, outcome)
+                    if time.monotonic() - self._written > PARTIAL_SECONDS:
+                        self._write_partial()
+        except BaseException:
+            with suppress(CTBMDError):
+                self._write_partial()
+            raise
+
+    def _known(self, task: Task) -> bool:
+        """Whether an interrupted run finished a case; takes it over."""
+        if self.journal.empty:
+            return False
+        key = case_key(task.lying)
+        known = self.journal.result(key)
+        if known is None:
+            return False
+        self.results[task.number] = _renamed(known, task.case.case) if task.case.case else known
+        self.facts[task.number] = Facts.from_dict(self.journal.facts(key))
+        self.keys[task.number] = key
+        self.resumed += 1
+        return True
+
+    def _take(self, task: Task, outcome: Outcome) -> None:
+        if outcome.result is None:
+            reason, code = outcome.reason or "", outcome.code or ""
+            self.failures[task.number] = Failure(task.case, reason, code)
+        else:
+            self.journal.add(outcome.key, outcome.result, outcome.facts.to_dict())
+            self.results[task.number] = outcome.result
+            self.facts[task.number] = outcome.facts
+            self.keys[task.number] = outcome.key
+            self.sheets.offer(outcome.key, need_of_a_look(outcome.result), outcome.sheet)
+        if self.on_case:
+            self.on_case(task.case, outcome.result, outcome.reason)
+
+    def _in_order(self) -> list[BMDResult]:
+        numbers = sorted(self.results)
+        cases = [self.tasks[number].case for number in numbers]
+        results = [self.results[number] for number in numbers]
+        return told_apart(cases, results) if self.job.with_identity else results
+
+    def _write_partial(self) -> None:
+        self._written = time.monotonic()
+        if self.results:
+            write_table(self._in_order(), partial_file(self.output))
+
+    def write(self, register: Register | None, precision: Precision | None) -> BatchReport:
+        """Put the outputs in their places, the table last.
+
+        Raises
+        ------
+        CTBMDError
+        """
+        failures = [self.failures[number] for number in sorted(self.failures)]
+        failures_file = failures_file_of(self.output)
+        if register and (failures or register.path.exists()):
+            register.write({x.case.title: x.reason for x in failures})
+        if failures:
+            table = _failure_table(failures, self.job.with_identity)
+            write_text(failures_file, table, overwrite=True, private=self.job.with_identity)
+        else:
+            _remove(failures_file)  # of an earlier run, which may be replaced; it would mislead
+        if not self.results:
             raise CTBMDError(
-                f"None of the {len(cases)} cases gave a result; the reasons are in '{failures_file}'.",
+                f"None of the {len(self.tasks)} cases gave a result; the reasons are in '{failures_file}'.",
                 "no-results",
             )
-        if with_identity:
-            done.results = told_apart(done.cases, done.results)
-        write_result(done.results, output, overwrite)
-        ended = True
-    finally:
-        journal.close(ended)
-    listed = failures_file if done.failures else None
-    told = register.path if register and register.path.exists() else None
-    return BatchReport(output, done.results, done.failures, listed, told, done.resumed)
+        results = self._in_order()
+        changes = self._followup(results, precision)
+        self._summary(results, failures, changes)
+        write_table(results, self.output)
+        _remove(partial_file(self.output))
+        return BatchReport(
+            self.output,
+            results,
+            failures,
+            failures_file if failures else None,
+            register.path if register and register.path.exists() else None,
+            self.resumed,
+            summary_file_of(self.output),
+            changes,
+            followup_file_of(self.output) if changes else None,
+        )
+
+    def _followup(self, results: Sequence[BMDResult], precision: Precision | None) -> list[Change]:
+        facts = [self.facts[number] for number in sorted(self.results)]
+        scans = [Scan(x, y) for x, y in zip(results, facts, strict=True)]
+        changes = changes_of(scans, precision)
+        if changes:
+            write_text(followup_file_of(self.output), to_csv(changes), overwrite=True)
+        else:
+            _remove(followup_file_of(self.output))
+        return changes
+
+    def _summary(
+        self, results: Sequence[BMDResult], failures: Sequence[Failure], changes: Sequence[Change]
+    ) -> None:
+        numbers = sorted(self.results)
+        looked_at = set(most_need(results))
+        estimated = [
+            Estimated(
+                result,
+                self.facts[number],
+                self.sheets.get(self.keys[number]) if place in looked_at else b"",
+            )
+            for place, (number, result) in enumerate(zip(numbers, results, strict=True))
+        ]
+        reasons: dict[str, list[str]] = {}
+        for failure in failures:  # a sentence may name files, its code cannot
+            told = failure.reason if self.job.with_identity else failure.code
+            reasons.setdefault(told, []).append(failure.case.title)
+        page = make_summary(
+            self.output.name, estimated, reasons, changes, self.job.bundle, self.job.reference
+        )
+        path = summary_file_of(self.output)
+        write_text(path, page, overwrite=True, private=self.job.with_identity)
 
 
 def _failure_table(failures: Sequence[Failure], with_identity: bool) -> str:
@@ -165,49 +445,6 @@ def _failure_table(failures: Sequence[Failure], with_identity: bool) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([("case", "reason"), *((x.case.title, x.code) for x in failures)])
     return out.getvalue()
-
-
-@dataclass
-class _Done:
-    """What a batch has done so far; see `BatchReport`. `cases` are those of the results."""
-
-    cases: list[Case]
-    results: list[BMDResult]
-    failures: list[Failure]
-    resumed: int
-
-
-def _run_all(
-    cases: Iterable[tuple[Case, Case]],
-    run: Callable[[Case, Progress], BMDResult],
-    journal: Journal,
-    done: _Done,
-    work: Progress,
-    on_case: OnCase | None,
-) -> None:
-    """Run the cases, each given as it lies there and as it is called."""
-    pairs = list(cases)
-    for number, (lying, case) in enumerate(pairs):
-        key = case_key(lying)
-        known = journal.result(key)
-        if known is not None:
-            done.cases.append(case)
-            done.results.append(_renamed(known, case.case) if case.case else known)
-            done.resumed += 1
-            continue
-        part = work.part(number / len(pairs), (number + 1) / len(pairs))
-        result = reason = None
-        try:
-            result = run(case, part)
-        except CTBMDError as error:
-            reason = " ".join(str(error).split())
-            done.failures.append(Failure(case, reason, error.code))
-        else:
-            journal.add(key, result)
-            done.cases.append(case)
-            done.results.append(result)
-        if on_case:
-            on_case(case, result, reason)
 
 
 def told_apart(cases: Sequence[Case], results: Sequence[BMDResult]) -> list[BMDResult]:
@@ -252,7 +489,7 @@ def _remove(path: Path) -> None:
         ) from None
 
 
-def run_case(
+def run_case(  # noqa: PLR0917  as `examine` calls it
     case: Case,
     bundle: ModelBundle,
     reference: ReferenceTable | None,
@@ -260,8 +497,11 @@ def run_case(
     progress: Progress,
     with_identity: bool = False,
     dxa: str | None = None,
+    look: Callable[[Case, CTVolume, BMDResult], None] | None = None,
 ) -> BMDResult:
     """Open and estimate one case; `with_identity`: see `run_batch`.
+
+    `look` is shown the case where its files lie, the scan and its result while all are there.
 
     Raises
     ------
@@ -281,29 +521,33 @@ def run_case(
         return False
 
     try:
-        volume, selection = open_case(
-            case.path,
-            levels=case.levels or None,
-            series_uid=case.series_uid or None,
-            progress=told(progress.part(0.0, 0.8)),
-            should_cancel=cancelled,
-        )
-        return estimate(
-            volume,
-            selection,
-            bundle,
-            case=case.case or None,
-            sex=sex,
-            age=age,
-            kvp=kvp,
-            include=named_levels(case.include),
-            with_identity=with_identity,
-            reference=reference,
-            dxa=dxa,
-            device=device,
-            progress=told(progress.part(0.8, 1.0)),
-            should_cancel=cancelled,
-        )
+        with local_copy(case.path, progress) as path:
+            volume, selection = open_case(
+                path,
+                levels=case.levels or None,
+                series_uid=case.series_uid or None,
+                progress=told(progress.part(0.0, 0.8)),
+                should_cancel=cancelled,
+            )
+            result = estimate(
+                volume,
+                selection,
+                bundle,
+                case=case.case or None,
+                sex=sex,
+                age=age,
+                kvp=kvp,
+                include=named_levels(case.include),
+                with_identity=with_identity,
+                reference=reference,
+                dxa=dxa,
+                device=device,
+                progress=told(progress.part(0.8, 1.0)),
+                should_cancel=cancelled,
+            )
+            if look:
+                look(replace(case, path=path), volume, result)
+            return result
     except MemoryError:
         raise CTBMDError(
             "The scan does not fit into the memory of this computer.", "memory"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import CTBMDError
 from ..progress import Progress
@@ -20,10 +20,24 @@ from ..reading.files import files_below, read_headers
 from ..reading.series import sort_into_series
 from ..reading.streams import stem
 from ..safefile import cannot_be_read
+from .dicomdir import is_dicomdir, studies_of
+from .remote import is_remote, studies_at
 from .tables import read_rows
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
-CSV_COLUMNS = ("path", "case", "sex", "age", "kvp", "levels", "series_uid", "include")
+CSV_COLUMNS = (
+    "path",
+    "case",
+    "sex",
+    "age",
+    "kvp",
+    "levels",
+    "series_uid",
+    "include",
+    "person",
+    "date",
+)
+LIST_SUFFIXES = (".csv", ".tsv", ".xlsx")
 TABLE_COLUMNS = (*CSV_COLUMNS, "reason")
 _BESIDE = (".json", ".txt", ".csv", ".tsv", ".md")
 
@@ -35,7 +49,7 @@ class Case:
     Attributes
     ----------
     path : str
-    case, sex, age, kvp, levels, series_uid, include : str or None
+    case, sex, age, kvp, levels, series_uid, include, person, date : str or None
         As they were written; they are checked when the case is run, so that a
         wrong one fails alone.
     """
@@ -48,6 +62,8 @@ class Case:
     levels: str | None = None
     series_uid: str | None = None
     include: str | None = None
+    person: str | None = None
+    date: str | None = None
 
     @property
     def title(self) -> str:
@@ -56,17 +72,20 @@ class Case:
 
 
 def list_cases(source: str | PathLike[str]) -> list[Case]:
-    """The cases of a folder or of a CSV file.
+    """The cases of a folder, of a table that lists them, of a DICOMDIR or of an archive.
 
     Parameters
     ----------
     source : str or Path
         A folder: each subfolder, ZIP, NIfTI and NRRD file in it is a case
         (a subfolder of NIfTI alone by its only file or the one called ct; one of
-        several DICOM studies is a case for each; an empty one is a case that
-        fails); DICOM files lying directly in it are a case for each study. A CSV
-        file: a column `path` (relative to the file) and, where wanted, `case`,
-        `sex`, `age`, `kvp`, `levels`, `series_uid` and `include`. A list that a batch has
+        several DICOM studies is a case for each, and so is each NIfTI, NRRD or ZIP
+        deeper in it; an empty one is a case that fails); DICOM files lying directly
+        in it are a case for each study. A DICOMDIR, or the address of an
+        archive (see `remote`): each study with CT in it. A CSV,
+        TSV or Excel file (its first sheet): a column `path` (relative to the file) and, where wanted, `case`,
+        `sex`, `age`, `kvp`, `levels`, `series_uid`, `include`, and `person` and `date` of
+        the scan (2024-03-01) for the follow-up of one person. A list that a batch has
         written without paths, such as that of its failures, takes them from the
         file beside it that says which case is which (`identity_file`).
 
@@ -74,15 +93,20 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
     ------
     CTBMDError
     """
+    if is_remote(str(source)):
+        return [Case(path) for path in studies_at(str(source))] or _none(source)
     source = Path(source)
     try:
         if stat.S_ISDIR(source.stat().st_mode):
             cases = _cases_of_folder(source)
-        elif source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
+        elif source.is_file() and source.suffix.lower() in LIST_SUFFIXES:
             cases = read_case_table(source)
+        elif is_dicomdir(source):
+            cases = _cases_of_index(source)
         else:
             raise CTBMDError(
-                f"'{source}' is neither a folder nor a CSV list of cases.", "no-case-list"
+                f"'{source}' is neither a folder nor a CSV list of cases, nor an Excel table (.xlsx) or a DICOMDIR.",
+                "no-case-list",
             )
     except FileNotFoundError:
         raise CTBMDError(f"'{source}' does not exist; check the path.", "no-such-file") from None
@@ -92,9 +116,22 @@ def list_cases(source: str | PathLike[str]) -> list[Case]:
         if isinstance(error, CTBMDError):
             raise
         raise CTBMDError(f"'{source}' is no path ({error}).", "no-such-file") from None
-    if not cases:
-        raise CTBMDError(f"'{source}' holds no cases.", "no-cases")
-    return cases
+    return cases or _none(source)
+
+
+def _none(source: object) -> NoReturn:
+    raise CTBMDError(f"'{source}' holds no cases.", "no-cases")
+
+
+def whole_path(path: str) -> str:
+    """A path as it is from wherever one looks; that of a study in an archive as it is."""
+    return path if is_remote(path) else str(Path(path).absolute())
+
+
+def is_list(source: str | PathLike[str]) -> bool:
+    """Whether the cases come from a table, whose names for them may be told."""
+    path = Path(source)
+    return path.suffix.lower() in LIST_SUFFIXES and not os.path.isdir(path)  # noqa: PTH112
 
 
 def _cases_of_folder(folder: Path) -> list[Case]:
@@ -140,9 +177,50 @@ def _case_of_subfolder(folder: Path) -> list[Case]:
         if len(chosen) == 1:
             return [Case(str(chosen[0]), case=folder.name)]
     studies = _studies(files)
-    if len(studies) < 2:
-        return [Case(str(folder))]
-    return _cases_of_studies(folder, list(studies.values()))
+    deeper = _volumes_below(folder, files, studies)
+    if len(studies) >= 2:
+        return _cases_of_studies(folder, list(studies.values())) + deeper
+    if deeper and not studies:
+        return deeper
+    return [Case(str(folder)), *deeper]
+
+
+def _volumes_below(
+    folder: Path, files: list[Path], studies: dict[tuple[str, str], list[Path]]
+) -> list[Case]:
+    """The NIfTI, NRRD and ZIP in folders below a subfolder, where no DICOM lies beside them.
+
+    Of several volumes in one folder the one called ct; without such a one the folder
+    is a case, whose failure says what lies there.
+    """
+    with_dicom = {file.parent for group in studies.values() for file in group}
+    groups: dict[Path, list[Path]] = {}
+    for file in files:
+        if file.parent not in (folder, *with_dicom):
+            groups.setdefault(file.parent, []).append(file)
+    cases = []
+    for where, group in groups.items():
+        name = f"{folder.name}/{where.relative_to(folder).as_posix()}"
+        zips = [file for file in group if file.suffix.lower() == ".zip"]
+        cases += [Case(str(file), case=f"{name}/{file.name}") for file in zips]
+        volumes = [file for file in group if file.name.lower().endswith(VOLUME_SUFFIXES)]
+        named = [file for file in volumes if stem(file).lower() == "ct"]
+        chosen = volumes if len(volumes) == 1 else named
+        if volumes:
+            cases.append(Case(str(chosen[0] if len(chosen) == 1 else where), case=name))
+    return cases
+
+
+def _cases_of_index(path: Path) -> list[Case]:
+    """A case for each study with CT that a DICOMDIR lists; its files need not be there."""
+    studies = [study for study in studies_of(path) if study.files]
+    if not studies:
+        raise CTBMDError(f"'{path}' lists no CT.", "no-cases")
+    here = [[file for file in study.files if file.is_file()] for study in studies]
+    there = _cases_of_studies(path.parent, [files for files in here if files])
+    found = iter(there)
+    lost = [str(study.files[0]) for study in studies]
+    return [next(found) if files else Case(lost[n]) for n, files in enumerate(here)]
 
 
 def _cases_of_studies(folder: Path, studies: list[list[Path]]) -> list[Case]:
@@ -245,7 +323,7 @@ def read_case_table(path: Path) -> list[Case]:
         if not any(values.values()):
             continue
         for name in ("path", "levels"):
-            if values[name]:
+            if values[name] and not is_remote(values[name]):
                 values[name] = str(path.parent / _unescaped(values[name]))
         cases.append(Case(values.pop("path"), **{k: v or None for k, v in values.items()}))
     return _with_paths(cases, path) if nameless else cases
@@ -270,6 +348,6 @@ def case_table(rows: Sequence[tuple[Case, str]]) -> str:
         row = {name: value or "" for name, value in asdict(case).items()}
         for name in ("path", "levels"):  # read again from wherever the list lies
             if row[name]:
-                row[name] = str(Path(row[name]).absolute())
+                row[name] = whole_path(row[name])
         writer.writerow(row | {"reason": reason})
     return out.getvalue()

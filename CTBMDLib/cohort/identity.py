@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import CTBMDError
 from ..safefile import write_text
-from .caselist import Case, case_table, identity_file, read_case_table
+from .caselist import Case, case_table, identity_file, read_case_table, whole_path
 
 _NUMBERED = re.compile(r"case (\d{1,9})")
 
@@ -96,7 +96,7 @@ def _keys(cases: Iterable[Case]) -> list[_Key]:
     count: Counter[tuple[str, str]] = Counter()
     keys = []
     for case in cases:
-        key = (str(Path(case.path).absolute()), case.series_uid or "")
+        key = (whole_path(case.path), case.series_uid or "")
         count[key] += 1
         keys.append((*key, count[key]))
     return keys

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +20,8 @@ from ..errors import CTBMDError
 from ..model.bundle import ModelBundle
 from ..reading.files import files_below
 from ..safefile import why, write_text
-from .caselist import Case
+from .caselist import Case, whole_path
+from .remote import is_remote
 
 _HEAD = 16384
 """Bytes of each file that are compared: a DICOM header, the start of a packed volume."""
@@ -43,6 +46,12 @@ class Journal:
     overwrite : bool
         Whether to start afresh, whatever lies there.
 
+    Attributes
+    ----------
+    path : Path
+    secret : bytes
+        The key of the run's pseudonyms; it goes with the journal.
+
     Raises
     ------
     CTBMDError
@@ -51,7 +60,7 @@ class Journal:
     """
 
     def __init__(self, output: Path, settings: dict[str, Any], overwrite: bool) -> None:
-        self.path = output.with_name(f".{output.name}.journal")
+        self.path = journal_of(output)
         self._done: dict[str, dict[str, Any]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         lines = [] if overwrite else self._read()
@@ -62,33 +71,32 @@ class Journal:
                 f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device or version of CTBMD; allow overwriting (--overwrite) or delete it.",
                 "journal-other-model",
             )
+        secret = next((x["secret"] for x in lines[:1] if entries and _is_secret(x)), None)
+        self.secret = bytes.fromhex(secret or secrets.token_hex(32))
         for entry in entries:
             self._done[entry["key"]] = entry["result"]
             self._facts[entry["key"]] = entry.get("facts") or {}
         # Written again as a whole: a line cut off by the interruption goes.
-        content: list[dict[str, Any]] = [{"settings": settings}, *entries]
+        head = {"settings": settings, "secret": self.secret.hex()}
+        content: list[dict[str, Any]] = [head, *entries]
+        if any(line.get("writing") is True for line in lines):
+            content.append({"writing": True})
         text = "".join(json.dumps(entry) + "\n" for entry in content)
         write_text(self.path, text, overwrite=True, private=True)
 
     def _read(self) -> list[dict[str, Any]]:
-        lines = []
         try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
+            return _lines(self.path)
         except OSError as error:
             raise CTBMDError(
                 f"'{self.path}', left from an interrupted batch, cannot be read ({why(error)}); delete it or name another output.",
                 "journal-unreadable",
             ) from None
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(entry, dict):
-                lines.append(entry)
-        return lines
+
+    @property
+    def empty(self) -> bool:
+        """Whether no case is finished."""
+        return not self._done
 
     def result(self, key: str) -> BMDResult | None:
         """What an interrupted run found of a case; None where it did not get there."""
@@ -127,8 +135,11 @@ class Journal:
                 size = stream.tell()
                 stream.write(line.encode("utf-8"))
                 stream.flush()
+                # Finished from here on, also where Ctrl-C comes before the disk has answered.
+                self._done[key], self._facts[key] = stored["result"], stored["facts"]
                 os.fsync(stream.fileno())
         except OSError as error:
+            self._done.pop(key, None)
             if size is not None:
                 with suppress(OSError):
                     os.truncate(self.path, size)
@@ -136,13 +147,75 @@ class Journal:
                 f"The finished cases could not be kept in '{self.path}' ({why(error)}); make room there or name an output in another folder.",
                 "journal-not-written",
             ) from None
-        self._done[key], self._facts[key] = stored["result"], stored["facts"]
+
+    def mark_writing(self) -> None:
+        """Say that the outputs are being put in their places: they are this batch's own now.
+
+        Killed meanwhile, the same command may replace those that are there already.
+
+        Raises
+        ------
+        CTBMDError
+        """
+        try:
+            with self.path.open("ab") as stream:
+                stream.write(b'{"writing": true}\n')
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise CTBMDError(
+                f"The end of the batch could not be kept in '{self.path}' ({why(error)}); make room there and run the same command again.",
+                "journal-not-written",
+            ) from None
 
     def close(self, ended: bool) -> None:
         """Remove the journal where the batch has ended or nothing was finished."""
         if ended or not self._done:
             with suppress(OSError):  # what stays is dropped by the next batch
                 self.path.unlink(missing_ok=True)
+
+
+def was_writing(output: Path) -> bool:
+    """Whether a batch was stopped while it put its outputs in their places."""
+    try:
+        return any(line.get("writing") is True for line in _lines(journal_of(output)))
+    except OSError:
+        return False
+
+
+def finished_keys(output: Path) -> set[str]:
+    """The keys of the cases that an interrupted batch finished."""
+    try:
+        lines = _lines(journal_of(output))
+    except OSError:
+        return set()
+    return {str(x["key"]) for x in lines if "key" in x and x.get("sum") == _sum(x)}
+
+
+def journal_of(output: Path) -> Path:
+    """The journal of an output: a hidden file beside it."""
+    return output.with_name(f".{output.name}.journal")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal that are JSON objects; none where there is no file."""
+    lines = []
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict):
+            lines.append(entry)
+    return lines
+
+
+def _is_secret(line: dict[str, Any]) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{64}", str(line.get("secret"))))
 
 
 def _sum(entry: dict[str, Any]) -> str:
@@ -158,8 +231,9 @@ def case_key(case: Case) -> str:
     sizes, times and first 16 KB. It is taken before the case is read, so that what
     changes meanwhile is computed anew.
     """
-    row = asdict(case) | {"path": str(Path(case.path).absolute())}
-    content = {"ct": _of_files(Path(case.path)), "levels": _of_file(case.levels, None)}
+    row = asdict(case) | {"path": whole_path(case.path)}
+    files = "" if is_remote(case.path) else _of_files(Path(case.path))
+    content = {"ct": files, "levels": _of_file(case.levels, None)}
     text = json.dumps(row | {"content": content}, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 

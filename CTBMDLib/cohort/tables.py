@@ -1,11 +1,14 @@
-"""Text tables that people make by hand and in spreadsheets: CSV and TSV, checked as they come in."""
+"""Text tables that people make by hand and in spreadsheets: CSV, TSV and Excel, checked as they come in."""
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import CTBMDError
@@ -117,6 +120,8 @@ def read_rows(path: Path) -> list[Row]:
     CTBMDError
         Where the file cannot be read, is no such text, or is no table.
     """
+    if path.suffix.lower() == ".xlsx":
+        return _sheet_rows(path)
     return read_table(path).rows
 
 
@@ -151,6 +156,53 @@ def _rows(lines: list[str], delimiter: str, skipped: int) -> Iterator[Row]:
         row = Row(reader.line_num + skipped, tuple(cell.strip() for cell in cells))
         if any(row.cells):
             yield row
+
+
+def _sheet_rows(path: Path) -> list[Row]:
+    """The rows of the first sheet of an Excel file, its cells as text."""
+    if importlib.util.find_spec("openpyxl") is None:
+        raise CTBMDError(
+            f"To read '{path.name}', openpyxl is needed, which is not installed; save the table as "
+            "'CSV UTF-8'.",
+            "no-openpyxl",
+        )
+    import openpyxl
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CTBMDError(f"'{path}' is too large for a table of cases.", "table-too-large")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheet = book.worksheets[0]
+            rows = [
+                Row(line, tuple(_cell_text(x) for x in cells))
+                for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1)
+            ]
+        finally:
+            book.close()
+    except CTBMDError:
+        raise
+    except OSError as error:
+        raise CTBMDError(cannot_be_read(path, error), "table-unreadable") from None
+    except Exception:  # openpyxl raises whatever a damaged archive makes it meet
+        raise CTBMDError(
+            f"'{path}' is not an Excel table that can be read; save it as 'CSV UTF-8'.",
+            "table-damaged",
+        ) from None
+    return [row for row in rows if any(row.cells)]
+
+
+def _cell_text(value: object) -> str:
+    """A cell as a person reads it: whole numbers without a point, dates as 2024-03-01."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    return str(value).strip()
 
 
 def _text(path: Path) -> str:

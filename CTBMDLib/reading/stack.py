@@ -226,7 +226,10 @@ def _position_problems(frames: Sequence[Frame]) -> Iterator[Problem]:
     positions = np.array([f.position for f in frames])
     normal = _placed(frames[0]).normal
     gaps = np.diff(positions @ normal)
-    is_even = even.nearly_even(positions, normal, [f.number for f in frames])
+    # All at one place is even too, and no volume.
+    spread = float(np.ptp(positions @ normal))
+    numbers = [f.number for f in frames]
+    is_even = spread > 0.01 * len(gaps) and even.nearly_even(positions, normal, numbers)
     same = np.flatnonzero((gaps < 0.01) & (not is_even))
     if same.size:
         a, b = frames[same[0]], frames[same[0] + 1]

@@ -100,9 +100,10 @@ def test_a_batch_tells_nobody_and_its_user_who_is_who(ward, scans, tmp_path, cap
     run(*command)
     register = tmp_path / "all.identity.csv"
     assert {x.name for x in tmp_path.iterdir()} == {
-        output.name, "all.failures.csv", register.name
+        output.name, "all.failures.csv", "all.summary.html", register.name
     }  # fmt: skip
     assert told(output) == told(tmp_path / "all.failures.csv") == []
+    assert told(tmp_path / "all.summary.html") == []
     assert os.name == "nt" or register.stat().st_mode & 0o777 == 0o600
     said = capsys.readouterr().out
     assert f"Which case is which scan: {register}" in said
@@ -121,7 +122,11 @@ def test_asked_for_a_batch_tells_who_is_who(ward, scans, tmp_path):
     failures = tmp_path / "all.failures.csv"
     assert NAME in told(failures) and len(list_cases(failures)) == 2
     assert os.name == "nt" or failures.stat().st_mode & 0o777 == 0o600
-    assert {x.name for x in tmp_path.iterdir()} == {"all.csv", "all.failures.csv"}
+    assert {x.name for x in tmp_path.iterdir()} == {
+        "all.csv",
+        "all.failures.csv",
+        "all.summary.html",
+    }
 
 
 def test_a_journal_tells_nobody_and_its_batch_keeps_the_names(ward, scans, tmp_path, monkeypatch):

@@ -95,4 +95,4 @@ def test_a_killed_batch_leaves_the_old_or_the_new_and_a_rerun_completes(
     done = output.exists() and output.read_bytes() == new
     finished(start(cases, output, *(["--overwrite"] if done else more)))
     assert output.read_bytes() == new
-    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t.summary.html"}

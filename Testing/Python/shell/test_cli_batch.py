@@ -180,6 +180,25 @@ def interrupt_after(monkeypatch, finished):
     monkeypatch.setattr(batch, "estimate", estimate)
 
 
+def test_what_nobody_foresaw_in_one_case_does_not_cost_the_others(
+    capsys, cases, model, monkeypatch
+):
+    real = batch.estimate
+
+    def estimate(*args, **options):
+        if options["case"] == "G1":
+            raise ZeroDivisionError("of a kind")
+        return real(*args, **options)
+
+    monkeypatch.setattr(batch, "estimate", estimate)
+    output = cases / "results.csv"
+    out = run(capsys, "batch", cases / "cases.csv", "--model", model, "--output", output).out
+    assert "G1: failed: unexpected ZeroDivisionError: of a kind; please report it." in out
+    assert list(totals(output)) == ["G0", "G2"]
+    codes = {x["case"]: x["reason"] for x in table(cases / "results.failures.csv")}
+    assert codes["G1"] == "unexpected-error"
+
+
 def totals(path):
     return {row["case"]: row["bmd_g_cm2"] for row in table(path) if row["level"] == "L1-L4"}
 
