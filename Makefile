@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := Testing/setup.sh
+# Test files side by side on all cores; `make test JOBS=` runs one after another.
+JOBS ?= -n auto --dist loadfile
 PINS := pyproject.toml Testing/constraints.lock $(SETUP)
 
 .PHONY: demo check test test-versions lint types goldens floors fuzz mutate bench bench-locate bench-panel bench-cohort screenshots format clean
@@ -12,10 +14,10 @@ demo: $(VENV)/.ready-demo
 	$(BIN)/python Testing/Python/demo.py --output build/demo
 
 check: lint types
-	$(BIN)/python -m pytest -m "not slow and not gui" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(JOBS) -m "not slow and not gui" $(PYTEST_ARGS)
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(JOBS) $(PYTEST_ARGS)
 
 # The oldest and the newest packages on each Python that is here; says what could not be tried.
 test-versions:
