@@ -65,7 +65,9 @@ def tutorial(widget, output, looks):
     import EmbeddedSlicer
     import qt
     import slicer
-    from CTBMDPanel import studytable
+    from CTBMDPanel import studytable, views
+
+    from CTBMDLib.levels import LUMBAR
 
     ui, panel = widget.ui, widget.panel
 
@@ -90,6 +92,8 @@ def tutorial(widget, output, looks):
     ui.chartButton.setChecked(True)
     process()
     slicer.util.resetSliceViews()  # the views have other sizes than when the CT was loaded
+    views.showMidline([item.ras for item in panel.controller.selection if item.level in LUMBAR])
+    panel.levels.show("L2")
     process()
     EmbeddedSlicer.screenshot(output / "panel.png")
     ui.chartButton.setChecked(False)

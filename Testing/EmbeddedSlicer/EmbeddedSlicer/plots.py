@@ -151,10 +151,18 @@ class Drawing:
     def _legend(self):
         if not self.chart.GetLegendVisibility():
             return
-        for row, node in enumerate(self.series):
+        names = [node.GetName() for node in self.series]
+        wide = max(
+            (self.painter.fontMetrics().horizontalAdvance(name) for name in names), default=0
+        )
+        box = QtCore.QRectF(
+            self.area.left() + 4, self.area.top() + 4, wide + 8, 14 * len(names) + 4
+        )
+        self.painter.fillRect(box, QtCore.Qt.GlobalColor.white)  # lines may run behind it
+        for row, (node, name) in enumerate(zip(self.series, names, strict=True)):
             self.painter.setPen(QtGui.QColor.fromRgbF(*node.GetColor()))
             place = QtCore.QPointF(self.area.left() + 8, self.area.top() + 16 + 14 * row)
-            self.painter.drawText(place, node.GetName())
+            self.painter.drawText(place, name)
 
 
 def _count(chart):

@@ -156,8 +156,8 @@ def test_a_journal_tells_nobody_and_its_batch_keeps_the_names(ward, scans, tmp_p
     assert after == before | {str(new): "case 5"}
     with monkeypatch.context() as patch:
         patch.setattr(batch, "run_case", stopped)
-        (tmp_path / "all.csv").unlink()
-        (tmp_path / "all.failures.csv").unlink()
+        for name in ("all.csv", "all.failures.csv", "all.summary.html"):
+            (tmp_path / name).unlink()
         run(*command, code=130)
     error = "with another model, reference table"
     with pytest.raises(CTBMDError, match=error):  # its findings are not those of this one

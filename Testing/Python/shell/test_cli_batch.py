@@ -94,7 +94,8 @@ def test_a_name_that_is_not_utf8_costs_nothing(capsys, cases, model):
         assert {Path(row["path"]).name for row in failed} == {
             r"M\udcfcller.bad.nii", r"M\udcf6ller.bad.nii"
         }  # fmt: skip
-        (cases / "names-out.failures.csv").unlink()
+        for end in ("failures.csv", "summary.html"):
+            (cases / f"names-out.{end}").unlink()
     assert {row["case"] for row in table(cases / "names-out.csv")} == {
         r"M\udcfcller", r"M\udcf6ller"
     }  # fmt: skip
@@ -300,7 +301,7 @@ def test_a_journal_that_cannot_be_kept_is_one_sentence(capsys, cases, model, mon
 
 
 def test_existing_files_stay_unless_overwriting_is_asked_for(capsys, cases, model):
-    for name in ("results.csv", "results.failures.csv"):
+    for name in ("results.csv", "results.failures.csv", "results.summary.html"):
         (cases / name).write_text("mine")
         command = (
             "batch", cases / "cases.csv", "--model", model, "--output", cases / "results.csv"
