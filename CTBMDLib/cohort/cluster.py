@@ -264,6 +264,8 @@ class Cluster:
         os.environ.update(_QUIET)  # of the workers too, which inherit it
         import dask
 
+        # Its own settings first: imported later, they would go with ours when this is closed.
+        importlib.import_module("distributed")
         self._config: Any = dask.config.set(_SETTINGS)
         self._client: Any = None
         self._local: Any = None
