@@ -15,7 +15,7 @@ from ..volume import CTVolume
 from .finding import Finding
 from .shape import BodyShape
 
-CALCIFIED_HU, ENHANCED_HU = 300.0, 550.0
+CALCIFIED_HU, ENHANCED_HU = 200.0, 450.0
 """Plaque, and what it must exceed where the vessel itself is bright."""
 VESSEL_HU = 130.0
 """Median beside the plaque from which the vessel is taken for enhanced."""
