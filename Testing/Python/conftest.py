@@ -1,11 +1,17 @@
 """What all tests share: the source tree on the path, where the real scans are, and the tiers."""
 
 import functools
+import os
 import sys
 from pathlib import Path
 
-import pytest
-from paths import ROOT, SHARED_DATA
+# One thread a process, before numpy is imported: test files run side by side, and another
+# number of threads sums in another order, which moves values by some 1e-7.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
+from paths import ROOT, SHARED_DATA  # noqa: E402
 
 # The tree under test comes first, whatever is installed.
 sys.path.insert(0, str(ROOT))

@@ -75,6 +75,7 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
         "internal",
         "external",
         "asia",
+        "several",
     ]
     assert len(pages) == 1
     assert {entry[4] for entry in made} == {"mixed", "A", "B", "C"}
