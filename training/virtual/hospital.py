@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from CTBMDLib.dxa import Scale
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.safefile import write_text
 
@@ -59,10 +60,12 @@ class Device:
     offset: float
 
 
+_LUNAR = Scale("hologic", "lunar")
+
 DEVICES = {
     "hologic": Device("simulated DXA, Hologic scale", 1.0, 0.0),
-    # Genant's conversion of spine aBMD, Hologic = 0.906 x Lunar - 0.025, turned round.
-    "lunar": Device("simulated DXA, Lunar scale", 1 / 0.906, 0.025 / 0.906),
+    # The library's own conversion (Hui 1997): what one device is said to show is one sentence.
+    "lunar": Device("simulated DXA, Lunar scale", _LUNAR.slope, float(_LUNAR.value(0.0))),
 }
 
 
