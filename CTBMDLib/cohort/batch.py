@@ -408,7 +408,8 @@ class _Batch:
         scans = [Scan(x, y) for x, y in zip(results, facts, strict=True)]
         changes = changes_of(scans, precision)
         if changes:
-            write_text(followup_file_of(self.output), to_csv(changes), overwrite=True)
+            path, private = followup_file_of(self.output), self.job.with_identity
+            write_text(path, to_csv(changes), overwrite=True, private=private)
         else:
             _remove(followup_file_of(self.output))
         return changes
