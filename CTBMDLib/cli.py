@@ -330,11 +330,16 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
     from .cohort.cases import not_found, open_case
     from .cohort.include import named_levels
     from .cohort.study import append_result, check_table
+    from .safefile import check_apart
 
     if arguments.levels and arguments.segmentation:
         raise CTBMDError(
             "Give the levels by --levels or by --segmentation, not by both.", "command-line"
         )
+    check_apart(
+        [arguments.output, arguments.append, arguments.report, arguments.sr],
+        [arguments.input, arguments.levels, arguments.segmentation],
+    )
     if arguments.output:
         check_output(arguments.output, arguments.overwrite)
     if arguments.append:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -185,6 +185,43 @@ def _old(folder: Path) -> Path:
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_apart(
+    written: Sequence[str | os.PathLike[str] | None],
+    read: Sequence[str | os.PathLike[str] | None] = (),
+) -> None:
+    """Refuse to write a file over another one of the same command, whatever may be replaced.
+
+    Parameters
+    ----------
+    written : sequence of path or None
+        The files that will be written; None where one is not asked for.
+    read : sequence of path or None
+        The files that the work is done from.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    known = {_place(path) for path in read if path}
+    for path in written:
+        if not path:
+            continue
+        if _place(path) in known:
+            raise CTBMDError(
+                f"'{Path(path)}' would be written over another file of the same command; name another.",
+                "same-file",
+            )
+        known.add(_place(path))
+
+
+def _place(path: str | os.PathLike[str]) -> str:
+    """Where a file lies, links and the letters' case (where it does not count) left aside."""
+    try:
+        return os.path.normcase(os.path.realpath(path))
+    except (OSError, ValueError):  # not a name of a file; who opens it says why
+        return os.fspath(path)
 
 
 def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:

@@ -24,7 +24,7 @@ from ..bmd.result import BMDResult
 from ..errors import Cancelled, CTBMDError
 from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
-from ..safefile import check_writable, why, write_text
+from ..safefile import check_apart, check_writable, why, write_text
 from ..volume import CTVolume
 from .caselist import Case, case_table, is_list, list_cases
 from .cases import open_case
@@ -191,6 +191,7 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
         beside the output, see `partial_file`.
     """
     output = Path(output)
+    check_apart([output], [source])  # a list of cases must not be lost by its own results
     cases = list_cases(source)
     judged = precision_of(bundle.card, dxa, precision)
     check_table(output, overwrite=True)  # its folder must be there for the lock
@@ -408,7 +409,8 @@ class _Batch:
         scans = [Scan(x, y) for x, y in zip(results, facts, strict=True)]
         changes = changes_of(scans, precision)
         if changes:
-            write_text(followup_file_of(self.output), to_csv(changes), overwrite=True)
+            path, private = followup_file_of(self.output), self.job.with_identity
+            write_text(path, to_csv(changes), overwrite=True, private=private)
         else:
             _remove(followup_file_of(self.output))
         return changes

@@ -26,6 +26,11 @@ from ..volume import Acquisition, CTVolume
 from .caselist import Case
 
 _DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
+_NOBODY = re.compile(
+    r"anon(ym(e|i[sz]ed|ous|isiert)?)?|(de|pseudo)?identified|unknown|unbekannt|inconnu|unnamed|noname"
+    r"|none|null|nil|na|nan|noid|removed|redacted|deleted|hidden|patient(id)?|x+|0+"
+)
+"""What de-identification writes for the patient id of everybody, without punctuation."""
 _MAX_TRIED = 200
 """Files of a folder that are looked at for the date of a series."""
 
@@ -106,13 +111,19 @@ def facts_of(case: Case, volume: CTVolume, result: BMDResult, key: bytes) -> Fac
     key : bytes
         Of the run; see the module.
     """
-    named = case.person or volume.acquisition.patient_id
+    named = case.person or _told_apart_by(volume.acquisition.patient_id)
     person = pseudonym(named, key) if named else None
     day = scan_day(case, volume) if person else None
     counted = None if day is None or person is None else day.toordinal() - _origin(person, key)
     return facts_from(
         volume.acquisition, result, person, counted, kvp_text(case.kvp) if case.kvp else None
     )
+
+
+def _told_apart_by(patient_id: str | None) -> str | None:
+    """A patient id that can tell persons apart; None for the 'ANON' of a whole archive."""
+    bare = re.sub(r"[\W_]+", "", patient_id or "").casefold()
+    return patient_id if bare and not _NOBODY.fullmatch(bare) else None
 
 
 def facts_from(

@@ -202,7 +202,9 @@ class _Study:
             self._read()
         self.records = self._by_title()
         points = "".join(row.get(name, "") for row in self.records for name in NUMBERS)
-        self._comma = self.delimiter == ";" and ("," in points or "." not in points)
+        # A spreadsheet writes its decimal comma between tabs and, in quotation marks, between
+        # commas as well; a new table has it beside semicolons alone.
+        self._comma = "," in points or (self.delimiter == ";" and "." not in points)
 
     def _read(self) -> None:
         self._table = table = read_table(self.path)

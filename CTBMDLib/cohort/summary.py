@@ -100,7 +100,7 @@ def make_summary(
     body = [
         "<h1>Bone density of many CTs</h1>",
         f'<div class="use">{escape(words)}</div>',
-        f"<p>{escape(name)}: {len(estimated) + failed} cases, {len(estimated)} estimated, "
+        f"<p>{escape(name)}: {_number(len(estimated) + failed, 'case')}, {len(estimated)} estimated, "
         f"{failed} failed. Model {escape(bundle.name)} {escape(bundle.version)}, trained on {said}; "
         f"g/cm2 of a {escape(maker(scale))}.</p>",
         *_why_not(estimated, failures),
@@ -260,6 +260,10 @@ def _scans(estimated: Sequence[Estimated]) -> list[str]:
     return ["<h2>How the CTs were made</h2>", _table(("", "", "CTs"), rows)] if rows else []
 
 
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _followup(changes: Sequence[Change]) -> list[str]:
     if not changes:
         return []
@@ -272,7 +276,7 @@ def _followup(changes: Sequence[Change]) -> list[str]:
     more = f" The first {MOST_CHANGES} are shown." if len(changes) > MOST_CHANGES else ""
     return [
         "<h2>Follow-up</h2>",
-        f"<p>{persons} persons with several CTs; {len(changes)} comparisons, {changed} changed by more "
+        f"<p>{_number(persons, 'person')} with several CTs; {_number(len(changes), 'comparison')}, {changed} changed by more "
         f"than the least significant change.{more}</p>",
         _table(("person", "CTs", "change of the mean", "what else differs"), rows),
     ]

@@ -30,7 +30,7 @@ SAME = Facts("p", 100, 120.0, 3.0, "B30f", "SIEMENS", "Force", "none", "F", 60.0
 
 def row(case, level, bmd, **more):
     facts = {
-        "case": case, "series_uid": None, "level": level, "slice_s_mm": 1.0, "images": 3,
+        "case": case, "series_uid": None, "level": level, "slice_s_mm": ord(case[-1]) / 7, "images": 3,
         "bmd_g_cm2": bmd, "bmd_low": bmd - 0.1, "bmd_high": bmd + 0.1, "t_score": None,
         "category": None, "trabecular_hu": 100.0, "selection": "found", "included": True,
         "levels": None, "findings": "", "dxa_scale": "hologic", "model": "m",
@@ -153,3 +153,12 @@ def test_the_precision_is_the_sites_else_what_was_measured_of_the_model():
     for wrong in (0.0, -0.01, 12.0, float("nan")):
         with pytest.raises(CTBMDError, match="precision"):
             precision_of(card, None, wrong)
+
+
+def test_copies_of_one_ct_are_told():
+    """An archive often has a study twice, as a folder and as a ZIP; 'no change' is then no news."""
+    told = "Slices, HU and values are the same: these may be two copies of one CT"
+    assert told in compare(scan(), scan("copy of a")).warnings
+    assert told in compare(scan(), scan("a", facts=replace(SAME, kernel="B70f"))).warnings
+    for other in (scan("a", 1.0001), scan("a", trabecular_hu=100.1), scan("b")):
+        assert told not in compare(scan(), other).warnings

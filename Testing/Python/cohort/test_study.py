@@ -79,6 +79,28 @@ def test_a_table_that_a_spreadsheet_saved_is_gone_on_with(tmp_path):
     assert "0.801" in pointed.read_text() and "," not in pointed.read_text()
 
 
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.tsv", "\t"), ("s.csv", ";")])
+@pytest.mark.parametrize("point", [".", ","])
+def test_a_table_has_one_decimal_sign_whatever_parts_its_cells(tmp_path, name, delimiter, point):
+    path = tmp_path / name
+    append_result(result(0), path, semicolon=delimiter == ";")
+    titles, *there = csv.reader(io.StringIO(path.read_text()), delimiter=delimiter)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        numbers = [title in study.NUMBERS for title in titles]
+        writer.writerow(titles)
+        for row in there:
+            writer.writerow(
+                x.replace(",", ".").replace(".", point) if number else x
+                for x, number in zip(row, numbers, strict=True)
+            )
+    append_result(result(1), path)
+    found = rows(path, delimiter)
+    assert len(found) == 8
+    signs = {x for row in found for name in study.NUMBERS for x in row[name] if x in ".,"}
+    assert signs == {point}
+
+
 # -- the same case again ------------------------------------------------------------------
 def test_the_same_scan_is_known_again_whatever_it_is_called(tmp_path):
     path = tmp_path / "a.csv"

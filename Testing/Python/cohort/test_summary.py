@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 from datetime import date
 
@@ -60,6 +61,7 @@ def test_the_page_tells_of_every_case_and_nobodys_name_or_date(cases, tmp_path, 
     assert "reference mean" in page and "0.952 (0.142)" in page  # of women of 61 to 70
     fetched = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(.{5})""", page)
     assert set(fetched) == {"data:"}
+    assert "<p>1 person with several CTs; 1 comparison, " in page
     table = list(csv.DictReader((tmp_path / "t.followup.csv").open()))
     assert [(x["person"], x["earlier"], x["later"], x["days"]) for x in table] == [
         ("person 1", "A", "B", "730")
@@ -148,6 +150,31 @@ def test_days_between_two_scans_are_right_and_the_days_themselves_secret(cases):
     assert pseudonym("P 7", b"1") != pseudonym("P 7", b"2")
 
 
+@pytest.mark.parametrize(
+    ("patient_id", "is_a_person"),
+    [
+        *(
+            (x, False)
+            for x in ("ANON", "anonymous", "Anonymized", "ANONYM^", "UNKNOWN", "n/a", "None")
+        ),
+        *(
+            (x, False)
+            for x in ("", " ", "-", "0", "0000000", "XXXX", "de-identified", "Patient ID")
+        ),
+        *((x, True) for x in ("ANON-0012", "anon 7", "4711", "0001", "PAT03", "X12", "Ano", "A")),
+    ],
+)
+def test_an_id_that_a_whole_archive_has_is_no_person(patient_id, is_a_person):
+    """A follow-up must not take the patients of an anonymised archive for one."""
+    from CTBMDLib.bmd.result import BMDResult
+
+    volume = phantom(spacing=(8.0, 8.0, 8.0))
+    object.__setattr__(volume, "acquisition", Acquisition(patient_id=patient_id))
+    result = BMDResult([], None, None, [], "")
+    assert bool(facts_of(Case("x.nii"), volume, result, b"1").person) == is_a_person
+    assert facts_of(Case("x.nii", person="ANON"), volume, result, b"1").person, "a list is believed"
+
+
 def test_the_date_of_a_scan_is_that_of_its_own_study(tmp_path):
     from dicom_maker import body, uid, write_series
 
@@ -166,6 +193,15 @@ def test_the_date_of_a_scan_is_that_of_its_own_study(tmp_path):
     object.__setattr__(volume, "acquisition", facts)
     assert scan_day(Case(str(tmp_path)), volume) == date(2021, 5, 6)
     assert scan_day(Case(str(tmp_path), date="no date"), volume) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_what_lies_beside_a_table_with_identities_is_for_its_maker_alone(cases, tmp_path):
+    output = tmp_path / "t.csv"
+    command = ("batch", cases / "cases.csv", "--model", cases / "model", "--output", output)
+    run(*command, "--workers", "1", "--with-identity")
+    for name in ("t.failures.csv", "t.followup.csv", "t.summary.html"):
+        assert not (tmp_path / name).stat().st_mode & 0o077, name
 
 
 def test_a_lock_that_cannot_be_held_is_no_hindrance(tmp_path):

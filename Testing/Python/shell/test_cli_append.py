@@ -40,3 +40,28 @@ def test_a_case_is_added_and_asked_about_when_it_comes_again(case, tmp_path, cap
 def test_a_table_that_cannot_be_added_to_is_refused_before_the_work(case, tmp_path, capsys):
     assert main(["estimate", "no such scan", "--append", str(tmp_path / "study.json")]) == 2
     assert "must end in .csv or .tsv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first", ["--output", "--append"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_no_file_of_a_command_is_written_over_another(case, tmp_path, capsys, first, linked):
+    """A study's table, a levels file or a list is not lost to '--overwrite'."""
+    table, other = tmp_path / "study.csv", tmp_path / "other.csv"
+    table.write_text("a table of many cases\n")
+    if linked:
+        other.symlink_to(table)
+    second = "--append" if first == "--output" else "--output"
+    again = str(other) if linked else str(tmp_path / "." / "x" / ".." / "study.csv")
+    levels = tmp_path / "levels.json"
+    levels.write_text("{}")
+    site_list = tmp_path / "list.csv"
+    site_list.write_text("path\nscan.nii\n")
+    for command in (
+        ["estimate", *case, first, str(table), second, again],
+        ["estimate", case[0], "--levels", str(levels), "--output", str(levels)],
+        ["batch", str(site_list), "--output", str(site_list)],
+    ):
+        assert main([*command, "--overwrite"]) == 2
+        assert "would be written over another file" in capsys.readouterr().err
+    assert table.read_text() == "a table of many cases\n" and levels.read_text() == "{}"
+    assert site_list.read_text() == "path\nscan.nii\n"
