@@ -28,6 +28,14 @@ pytest.importorskip("distributed")
 COUNT = 4
 
 
+@pytest.fixture(scope="module", autouse=True)
+def numpy_computes():
+    """As in the workers, whatever other tests have loaded: with torch there 'auto' takes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
     """Scans with their levels, a model, and one file that is no image."""
