@@ -23,10 +23,13 @@ class ExportActions:
     state : PanelState
     logic : CTBMDLogic
     runner : Runner
+    followup : Followup
+        Asked for what has changed since an earlier CT.
     """
 
-    def __init__(self, ui, state, logic, runner):
+    def __init__(self, ui, state, logic, runner, followup):
         self.ui, self.state, self.logic, self.runner = ui, state, logic, runner
+        self._followup = followup
         for item in exporting.formats():
             ui.exportFormatCombo.addItem(item.words)
         self._switch = Switches()
@@ -94,10 +97,11 @@ class ExportActions:
         say(_("Saved '{path}'.").format(path=path))
 
     def _write(self, result, path, chosen, overwrite):
+        earlier, more = self._followup.exported(self.withIdentity)
         if exporting.isTable(chosen):
-            self.logic.export(result, path, overwrite)
+            exporting.write(result, path, overwrite, earlier, more)
             return
-        case = reporting.case(self.logic, self.state, self.withIdentity, chosen.dicom)
+        case = reporting.case(self.logic, self.state, self.withIdentity, chosen.dicom, earlier)
         exporting.writeCase(case, path, chosen, overwrite)
 
     def _toDatabase(self):

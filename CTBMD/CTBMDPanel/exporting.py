@@ -94,12 +94,27 @@ def remember(path):
     qt.QSettings().setValue(FOLDER_SETTING, str(Path(path).parent))
 
 
-def write(result, path, overwrite=False):
-    """Write the results by the file's ending: .csv, .tsv, .json or .txt (report)."""
+def write(result, path, overwrite=False, earlier=None, followUp=None):
+    """Write the results by the file's ending: .csv, .tsv, .json or .txt (report).
+
+    Parameters
+    ----------
+    result : BMDResult
+    path : path
+    overwrite : bool
+    earlier : EarlierCT, optional
+        What has changed since an earlier CT, for the report.
+    followUp : dict, optional
+        The same for JSON; a table has no place for it.
+    """
     path = Path(path)
     if path.suffix.lower() == ".txt":
-        return export.write_text(path, results.report(result), overwrite)
-    return export.write_result(result, path, overwrite)
+        text = results.report(result)
+        if earlier is not None:
+            text += "\n" + "\n".join(earlier.lines()) + "\n"
+        return export.write_text(path, text, overwrite)
+    more = {"follow_up": followUp} if followUp else None
+    return export.write_result(result, path, overwrite, more)
 
 
 def writeCase(reportCase, path, chosen, overwrite=False):

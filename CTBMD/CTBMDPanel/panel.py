@@ -7,6 +7,7 @@ from . import sentences, views
 from .chartactions import ChartActions
 from .countactions import CountActions
 from .display import Display
+from .followactions import FollowActions
 from .furtheractions import FurtherActions
 from .imageactions import ImageActions
 from .layout import Layout
@@ -50,7 +51,8 @@ class Panel:
         levelTable = LevelTable(ui.levelTable)
         self.display = display = Display(ui, state, logic, runner, levelTable)
         self.levels = LevelActions(ui, state, logic, runner, levelTable)
-        self.results = ResultActions(ui, state, logic, runner)
+        self.following = FollowActions(ui, state, logic, runner)
+        self.results = ResultActions(ui, state, logic, runner, self.following.followup)
         self.settings = SettingsActions(ui, state, logic)
         self.counting = CountActions(ui, state, runner, self.results.onEstimate)
         self.further = FurtherActions(ui, state, logic, runner, self.levels.onFound)
@@ -100,6 +102,7 @@ class Panel:
         self.runner.changed.disconnectAll()
         self.runner.failed.disconnectAll()
         self.display.close()
+        self.following.close()
         self.levels.planes.close()
         self.charts.close()
         self.images.close()

@@ -95,6 +95,7 @@ class CTBMDParameterNode:
     caseName : what the CT is called in the study table, '' for the next number.
     countAgain : levels that count in the mean though a finding leaves them out: 'L2 L3'.
     dxa : the DXA device whose g/cm2 the values are in.
+    precision : SD of measuring L1-L4 again at this site, g/cm2; 0 for the model's own.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -116,3 +117,4 @@ class CTBMDParameterNode:
     countAgain: str = ""
     device: Annotated[Device, Default(Device.AUTO)]
     dxa: Annotated[Dxa, Default(Dxa.AUTO)]
+    precision: float = 0.0

@@ -31,7 +31,7 @@ PICTURE_SCALE = 1.6
 """Pixels of a picture of the page for each of the page: 154 to the inch."""
 
 
-def case(logic, state, withIdentity=False, dicom=False):
+def case(logic, state, withIdentity=False, dicom=False, earlier=None):
     """The case that is shown, as the library reports it.
 
     Parameters
@@ -41,6 +41,8 @@ def case(logic, state, withIdentity=False, dicom=False):
     withIdentity : bool
     dicom : bool
         Whether it is to be written as DICOM, for which the headers of the CT are read.
+    earlier : EarlierCT, optional
+        What has changed since an earlier CT.
 
     Raises
     ------
@@ -64,6 +66,7 @@ def case(logic, state, withIdentity=False, dicom=False):
         with_identity=withIdentity,
         source=source(node) if withIdentity or dicom else None,
         patient_from_world=patientFromWorld(node),
+        earlier=earlier,
     )
 
 

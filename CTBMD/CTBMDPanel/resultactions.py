@@ -22,12 +22,13 @@ class ResultActions:
     state : PanelState
     logic : CTBMDLogic
     runner : Runner
+    followup : Followup
     """
 
-    def __init__(self, ui, state, logic, runner):
+    def __init__(self, ui, state, logic, runner, followup):
         self.ui, self.state, self.logic, self.runner = ui, state, logic, runner
         ui.estimateButton.clicked.connect(self.onEstimate)
-        self.exports = ExportActions(ui, state, logic, runner)
+        self.exports = ExportActions(ui, state, logic, runner, followup)
 
     def onEstimate(self):
         """Begin the estimate, or cancel the one that is under way."""

@@ -11,7 +11,7 @@ import vtk
 
 from CTBMDLib.bmd.export import COLUMNS
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import MEASURED
+from CTBMDLib.levels import MEASURED, LevelSelection
 
 from . import reporting, sample, studytable, volumes
 from .job import waitFor
@@ -228,8 +228,33 @@ def twoVolumes(test):
     test.assertIs(panel.parameterNode.segmentation, segmentation)
     test.assertEqual(panel.controller.selection.to_json(), kept)
     panel.ui.nameSegmentsButton.click()
+    _followup(test, panel)
     names = [segment.GetName() for segment in _segments(segmentation)]
     test.assertEqual(sorted(names), ["vertebrae_L1", "vertebrae_L2", "vertebrae_L3"])
+
+
+def _followup(test, panel):
+    """The same CT twice is an earlier one and a later one without a change, and is seen to be a copy."""
+    here = panel.volumeNode
+    other = next(node for node in volumes.listed() if node is not here)
+    panel.ui.estimateButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    test.assertFalse(panel.ui.earlierCombo.enabled)
+    levels = panel.controller.selection.to_json()
+    panel.parameterNode.inputVolume = other
+    panel.controller.replace(LevelSelection.from_json(levels))
+    panel.ui.estimateButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    test.assertTrue(panel.ui.earlierCombo.enabled, panel.ui.earlierCombo.toolTip)
+    panel.ui.earlierCombo.setCurrentIndex(1)
+    change = panel.following.followup.compare().change
+    test.assertEqual(change.change, 0.0)
+    test.assertIn("two copies of one CT", panel.ui.followLabel.text)
+    panel.ui.precisionSpinBox.setValue(0.02)
+    test.assertIn("0.055 g/cm", panel.ui.followLabel.text)
+    panel.ui.earlierCombo.setCurrentIndex(0)
+    test.assertIsNone(panel.following.followup.compare().change)
+    panel.parameterNode.inputVolume = here
 
 
 def _segments(node):

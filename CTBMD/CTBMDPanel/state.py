@@ -284,6 +284,21 @@ class PanelState(VTKObservationMixin):
         self.controller.keepOf(volumes.idOf(node), selection)
         self._voxelTimes[volumes.idOf(node)] = volumes.voxelTime(node)
 
+    def resultOf(self, node):
+        """(result, why it is out of date or '') of any CT, as it was left; (None, '') without one."""
+        if node is self.volumeNode:
+            return self.result, self.staleReason()
+        case = cases.kept(node) or {}
+        result, inputs = results.fromText(case.get("result"))
+        if result is None:
+            return None, ""
+        now = self.inputsOf(node, self.selectionOf(node), self.settingsOf(node))
+        time = volumes.voxelTime(node)
+        changed = self._voxelTimes.get(volumes.idOf(node), time) != time
+        # In another scene the CT may have got another ID; the result is its own all the same.
+        inputs = {**inputs, "volume": now["volume"]}
+        return result, results.staleReason(inputs, now, changed or bool(case.get("imageChanged")))
+
     def setResult(self, result, inputs, table):
         """Keep a result, what it was made from, and the table node that shows it."""
         with slicer.util.NodeModify(self.parameterNode):

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
@@ -52,8 +52,8 @@ def to_rows(result: BMDResult) -> list[dict[str, Any]]:
     return rows
 
 
-def to_json(results: list[BMDResult]) -> str:
-    """JSON of one or several results, with findings and disclaimer."""
+def to_json(results: list[BMDResult], more: Mapping[str, Any] | None = None) -> str:
+    """JSON of one or several results, with findings and disclaimer; `more` is added to each."""
     cases = [
         {
             "disclaimer": result.disclaimer,
@@ -64,6 +64,7 @@ def to_json(results: list[BMDResult]) -> str:
             "total_reason": result.total_reason,
             "findings": [item.to_dict() for item in result.findings],
             "rows": to_rows(result),
+            **(more or {}),
         }
         for result in results
     ]
@@ -123,7 +124,10 @@ def _check_suffix(path: Path) -> str:
 
 
 def write_result(
-    result: BMDResult | Sequence[BMDResult], path: str | PathLike[str], overwrite: bool = False
+    result: BMDResult | Sequence[BMDResult],
+    path: str | PathLike[str],
+    overwrite: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a result, or a list of results, by the file's suffix.
 
@@ -136,6 +140,8 @@ def write_result(
         Ends in .csv, .tsv or .json.
     overwrite : bool
         Whether an existing file may be replaced.
+    more : mapping, optional
+        What a JSON file says besides; a table has no place for it.
 
     Raises
     ------
@@ -154,7 +160,7 @@ def write_result(
     path = Path(path)
     suffix = _check_suffix(path)
     if suffix == ".json":
-        text = to_json(results)
+        text = to_json(results, more)
     else:
         text = to_delimited(results, "," if suffix == ".csv" else "\t")
     # Spreadsheet programs take UTF-8 for granted only with its mark.

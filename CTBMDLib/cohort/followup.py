@@ -4,7 +4,7 @@ The least significant change is what two measurements of the same bone must diff
 by to be told apart with 95 % confidence: 2.77 times the precision (1.96 times the
 square root of 2; ISCD). The precision is the SD of measuring again: a site's own,
 else the repeatability that was measured of the model, where its card states one.
-Used by the batch's table and page, and written for panel and report.
+Used by the batch's table and page, the panel and its report.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..bmd.result import BMDResult
 from ..dxa import scale_for
 from ..errors import CTBMDError
 from ..levels import MEASURED
+from ..report.earlier import EarlierCT
 from .outcome import Facts
 
 LSC_FACTOR = 2.77
@@ -249,6 +250,8 @@ def _doubts(earlier: Scan, later: Scan) -> list[str]:
     a, b = earlier.result, later.result
     if len(a.levels) >= MIN_LEVELS and _measured(a) == _measured(b):
         out.append("Slices, HU and values are the same: these may be two copies of one CT")
+    if earlier.facts.person and later.facts.person and earlier.facts.person != later.facts.person:
+        out.append("The patient IDs differ: these may be two persons")
     if a.sex and b.sex and a.sex != b.sex:
         out.append("The sex differs: these may be two persons")
     days = (earlier.facts.day, later.facts.day)
@@ -316,6 +319,49 @@ def change_words(change: Change) -> str:
         )
     limit = f"least significant change {change.precision.least_significant_change:.3f} g/cm2"
     return f"{text}{change.verdict} ({limit}, by {change.precision.words()})."
+
+
+def reported(change: Change, called: str | None = None) -> EarlierCT:
+    """A change as a report tells it.
+
+    Parameters
+    ----------
+    change : Change
+    called : str, optional
+        What the earlier CT is called, where the report may tell who it is of.
+    """
+    return EarlierCT(
+        words=change_words(change),
+        levels=change.levels,
+        before=change.before,
+        after=change.after,
+        warnings=change.warnings,
+        called=called,
+    )
+
+
+def to_dict(change: Change, called: str | None = None) -> dict[str, Any]:
+    """A change for JSON: numbers rounded as in the tables, unknown is None; see `reported`."""
+    precision = change.precision
+    named = {} if called is None else {"earlier_ct": called}
+    return {
+        **named,
+        "days": change.days,
+        "levels": list(change.levels),
+        "bmd_earlier": _rounded(change.before, 3),
+        "bmd_later": _rounded(change.after, 3),
+        "change_g_cm2": _rounded(change.change, 3),
+        "change_percent": _rounded(change.percent, 1),
+        "least_significant_change": precision and round(precision.least_significant_change, 3),
+        "precision_sd": precision and round(precision.sd, 4),
+        "precision": precision and precision.source,
+        "verdict": change.verdict,
+        "warnings": list(change.warnings),
+    }
+
+
+def _rounded(value: float | None, decimals: int) -> float | None:
+    return None if value is None else round(value, decimals) + 0.0
 
 
 def to_csv(changes: Sequence[Change]) -> str:

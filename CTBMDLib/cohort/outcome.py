@@ -17,13 +17,17 @@ import zipfile
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..bmd.contrast import says_none, stated_agent
 from ..bmd.result import BMDResult
+from ..reading import headers
 from ..reading.files import files_below
 from ..volume import Acquisition, CTVolume
 from .caselist import Case
+
+if TYPE_CHECKING:
+    import pydicom
 
 _DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 _NOBODY = re.compile(
@@ -111,7 +115,7 @@ def facts_of(case: Case, volume: CTVolume, result: BMDResult, key: bytes) -> Fac
     key : bytes
         Of the run; see the module.
     """
-    named = case.person or _told_apart_by(volume.acquisition.patient_id)
+    named = case.person or told_apart_by(volume.acquisition.patient_id)
     person = pseudonym(named, key) if named else None
     day = scan_day(case, volume) if person else None
     counted = None if day is None or person is None else day.toordinal() - _origin(person, key)
@@ -120,7 +124,7 @@ def facts_of(case: Case, volume: CTVolume, result: BMDResult, key: bytes) -> Fac
     )
 
 
-def _told_apart_by(patient_id: str | None) -> str | None:
+def told_apart_by(patient_id: str | None) -> str | None:
     """A patient id that can tell persons apart; None for the 'ANON' of a whole archive."""
     bare = re.sub(r"[\W_]+", "", patient_id or "").casefold()
     return patient_id if bare and not _NOBODY.fullmatch(bare) else None
@@ -225,9 +229,15 @@ def _date_of(file: Any, study: str) -> date | None:
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
         if str(header.get("StudyInstanceUID") or "") != study:
             return None
-        return next((x for tag in _DATES if (x := _date(str(header.get(tag) or "")))), None)
+        return header_day(header)
     except Exception:  # pydicom raises whatever it meets; there is no date then
         return None
+
+
+def header_day(header: pydicom.Dataset) -> date | None:
+    """The day of a scan by its DICOM header; None where it is silent."""
+    said = (headers.text(headers.get(header, tag)) for tag in _DATES)
+    return next((day for text in said if text and (day := _date(text))), None)
 
 
 def _date(text: str) -> date | None:

@@ -18,6 +18,7 @@ from ..levels import LevelSelection
 from ..model.images import ImageStandard, LevelImages, cut_images
 from ..reading.source import SourceSeries
 from ..volume import CTVolume
+from .earlier import EarlierCT
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class ReportCase:
     patient_from_world : ndarray, shape (4, 4), optional
         From the volume's coordinates to those of its DICOM headers, RAS mm; None where
         they are the same.
+    earlier : EarlierCT, optional
+        What has changed since an earlier CT of the person.
     """
 
     result: BMDResult
@@ -54,6 +57,7 @@ class ReportCase:
     source: SourceSeries | None = None
     date: datetime.date = field(default_factory=datetime.date.today)
     patient_from_world: np.ndarray | None = None
+    earlier: EarlierCT | None = None
 
     def __post_init__(self) -> None:
         """Refuse a result and levels that do not belong together."""

@@ -23,6 +23,7 @@ from ..safefile import check_writable, write_text
 from .case import ReportCase
 from .chart import AGES_WIDTH, HEIGHT, LEVELS_WIDTH, chart_png
 from .drawing import data_url
+from .earlier import TITLE as EARLIER_TITLE
 from .pictures import GAP, IMAGE_SIDE, level_png, sagittal_png
 
 SUFFIXES = (".html", ".htm")
@@ -53,6 +54,7 @@ def report_html(case: ReportCase) -> str:
         _banner(case),
         _answer(case),
         _caution(case),
+        _earlier(case),
         _seen(case),
         _table(case),
         _findings(case),
@@ -166,6 +168,25 @@ def _caution(case: ReportCase) -> str:
         return ""
     many = "1 warning" if count == 1 else f"{count} warnings"
     return f'<p><b style="color:{_WARNING_INK}">{many} below: read before using a value.</b></p>'
+
+
+def _earlier(case: ReportCase) -> str:
+    """The change since an earlier CT, with all that casts doubt on it: no number without its warnings."""
+    earlier = case.earlier
+    if earlier is None:
+        return ""
+    called = f" ({html.escape(earlier.called)})" if earlier.called else ""
+    lines = [
+        f"<b>{EARLIER_TITLE}{called}:</b> {html.escape(earlier.words).replace('g/cm2', 'g/cm²')}"
+    ]
+    small = [html.escape(earlier.values()).replace("g/cm2", "g/cm²")] if earlier.values() else []
+    sign = f'<b style="color:{_WARNING_INK}">Warning:</b> '
+    small += [f"{sign}{html.escape(text.rstrip('.'))}." for text in earlier.warnings]
+    lines += [f'<span style="{_SMALL}">{line}</span>' for line in small]
+    return (
+        f'<table width="100%" cellspacing="0" cellpadding="5"><tr><td bgcolor="{_TOTAL_BACK}">'
+        f"{'<br>'.join(lines)}</td></tr></table>"
+    )
 
 
 def _interval(row: LevelResult) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,9 @@ from CTBMDLib.cohort.followup import (
     compare,
     differences,
     precision_of,
+    reported,
     to_csv,
+    to_dict,
 )
 from CTBMDLib.cohort.outcome import Facts
 from CTBMDLib.dxa import scale_for
@@ -101,6 +104,29 @@ def test_what_else_differs_is_said(changed, said):
     told = differences(scan(), later)
     assert len(told) == 1 and told[0].startswith(said)
     assert differences(scan(), scan("b")) == []
+
+
+def test_patient_ids_that_differ_are_said():
+    assert differences(scan(), scan("b", facts=replace(SAME, person="q"))) == [
+        "The patient IDs differ: these may be two persons"
+    ]
+    assert differences(scan(), scan("b", facts=replace(SAME, person=None))) == []
+
+
+def test_a_change_is_told_in_json_and_in_a_report():
+    later = scan("b", 0.9, replace(SAME, day=465, age=61.0))
+    change = compare(scan(), later, Precision(0.0123, "site"))
+    told = json.loads(json.dumps(to_dict(change)))
+    assert told["change_g_cm2"] == -0.1 and told["change_percent"] == -8.7
+    assert (told["bmd_earlier"], told["bmd_later"]) == (1.15, 1.05)
+    assert (told["least_significant_change"], told["precision_sd"]) == (0.034, 0.0123)
+    assert told["levels"] == ["L1", "L2", "L3", "L4"] and told["verdict"] == CHANGED
+    assert "earlier_ct" not in told and to_dict(change, "A")["earlier_ct"] == "A"
+    unknown = to_dict(compare(scan(out=("L1", "L2")), scan("b", out=("L3",))))
+    assert unknown["change_g_cm2"] is unknown["least_significant_change"] is None
+    earlier = reported(change, "A")
+    assert (earlier.words, earlier.called) == (change_words(change), "A")
+    assert earlier.warnings == change.warnings and earlier.levels == change.levels
 
 
 def test_uncertain_numbers_are_said():

@@ -17,32 +17,10 @@ from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.reading.source import check_source, source_of, source_series
 from CTBMDLib.report import concepts
 from CTBMDLib.report.capture import capture, write_capture
-from CTBMDLib.report.case import identified
 from CTBMDLib.report.evidence import METHOD, replaced_uid
 from CTBMDLib.report.structured import check_structured, structured_report, write_structured
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (make test sets it up)")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return report_cases.write(tmp_path_factory.mktemp("dicom"))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return phantoms.bundle(tmp_path_factory.mktemp("bundle") / "untrained")
-
-
-@pytest.fixture(scope="module")
-def unnamed(folder, model):
-    return report_cases.case(folder, model)
-
-
-@pytest.fixture(scope="module")
-def named(unnamed):
-    result = identified(unnamed.result, unnamed.volume)
-    return dataclasses.replace(unnamed, result=result, with_identity=True)
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import report_cases
 from CTBMDLib.bmd.finding import Finding
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.reading.source import SourceSeries
-from CTBMDLib.report.case import identified
 from CTBMDLib.report.chart import chart_png
 from CTBMDLib.report.drawing import Canvas, letters, png_bytes
+from CTBMDLib.report.earlier import EarlierCT
 from CTBMDLib.report.page import report_html, write_report
 from CTBMDLib.report.pictures import SIDE_SIZE, SideView, level_png, sagittal_png
 
@@ -82,24 +82,8 @@ def pixels(png):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return report_cases.write(tmp_path_factory.mktemp("dicom"))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return phantoms.bundle(tmp_path_factory.mktemp("bundle") / "untrained")
-
-
-@pytest.fixture(scope="module")
-def case(folder, model):
-    return report_cases.case(folder, model)
-
-
-@pytest.fixture(scope="module")
-def named(case):
-    result = identified(case.result, case.volume)
-    return dataclasses.replace(case, result=result, with_identity=True)
+def case(unnamed):
+    return unnamed
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +157,23 @@ def test_unknown_facts_are_unknown(case):
     ):
         assert words in text, words
     assert "T-score -" not in text and "Z-score" not in text
+
+
+def test_the_change_since_an_earlier_ct_stands_with_its_warnings(case, page):
+    assert "earlier CT" not in page.text
+    words = "-0.034 g/cm2 (-4.1 %) in 365 days: changed (least significant change 0.028 g/cm2)."
+    earlier = EarlierCT(words, ("L1", "L2"), 0.83, 0.796, ("The kernel differs (<B>, B&C)",))
+    told = Page(report_html(dataclasses.replace(case, earlier=earlier)))
+    assert "Change since an earlier CT: -0.034 g/cm² (-4.1 %) in 365 days: changed" in told.text
+    assert "Mean of L1 L2: 0.830 g/cm² in the earlier CT, 0.796 g/cm² in this one." in told.text
+    assert "Warning: The kernel differs (<B>, B&C)." in told.text and set(told.tags) <= ALLOWED
+    assert earlier.lines()[0] == "Change since an earlier CT" and len(earlier.lines()) == 4
+    called = dataclasses.replace(earlier, called="A & <b>", before=None, after=None, warnings=())
+    told = Page(report_html(dataclasses.replace(case, earlier=called)))
+    assert (
+        "Change since an earlier CT (A & <b>):" in told.text
+        and "in the earlier CT" not in told.text
+    )
 
 
 def test_without_a_mean_the_page_says_why(folder, model):

@@ -98,6 +98,17 @@ class Int(Serializer):
         return int(text)
 
 
+class Float(Serializer):
+    def takes(self, value):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    def text(self, value):
+        return str(float(value))
+
+    def value(self, text):
+        return float(text)
+
+
 class EnumByName(Serializer):
     def default(self):
         return next(iter(self.kind))
@@ -219,7 +230,7 @@ def createSerializer(annotated):
     return made
 
 
-_SIMPLE = {str: Serializer, bool: Bool, int: Int, type(None): Nothing}
+_SIMPLE = {str: Serializer, bool: Bool, int: Int, float: Float, type(None): Nothing}
 
 
 # -- values in widgets -------------------------------------------------------------
