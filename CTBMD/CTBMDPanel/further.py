@@ -1,13 +1,13 @@
 """Where the chosen CT shows no lumbar vertebra: the other CTs of the same person in the scene."""
 
-from slicer.i18n import tr as _
-
 from CTBMDLib.cohort.further import LUMBAR_WORDS
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import LUMBAR
-from CTBMDLib.progress import Progress
+from CTBMDLib.reading.kernels import sharpness
 
 from . import belonging, views, volumes
+
+AXIAL = 0.7
+"""Cosine between the slices' normal and the patient's axis, below which slices are not axial."""
 
 
 def others(volumeNode):
@@ -34,6 +34,16 @@ def others(volumeNode):
     return sorted(found, key=_promise)
 
 
+def ofStudy(volumeNode):
+    """The other CTs of the same study, the likeliest first: other scans of a person are of another day."""
+    study = belonging.identifiers(volumeNode).get(belonging.STUDY)
+    return [
+        node
+        for node in (others(volumeNode) if study else ())
+        if belonging.identifiers(node).get(belonging.STUDY) == study
+    ]
+
+
 def _samePerson(mine, theirs):
     for kind in (belonging.PATIENT, belonging.STUDY):
         if kind in mine and kind in theirs:
@@ -48,41 +58,18 @@ def _usable(node):
 
 
 def _promise(node):
-    """By name first; then what reaches farther along the patient; then the more slices."""
+    """By name first, then as a folder's series are ranked: axial, long, soft, many slices."""
+    facts = volumes.acquisition(node)
+    named = LUMBAR_WORDS.search(f"{node.GetName()} {facts.series_description or ''}")
     low, high = views.sRange(node) or (0.0, 0.0)
-    named = LUMBAR_WORDS.search(node.GetName() or "")
-    return not named, -round(high - low, -1), -max(node.GetImageData().GetDimensions())
+    slices = max(node.GetImageData().GetDimensions())
+    return not named, not _axial(node), -round(high - low, -1), sharpness(facts.kernel), -slices
 
 
-def firstWithLumbar(finders):
-    """A function of (progress, should_cancel) that tries one CT after another.
-
-    Parameters
-    ----------
-    finders : list of (str, callable(progress, should_cancel))
-        Names, and what gives a LevelSelection.
-
-    Returns
-    -------
-    callable
-        Gives (number, LevelSelection) of the first that shows a lumbar level, or None.
-    """
-    text = _("{name}: {what}")
-
-    def work(progress, should_cancel):
-        whole = Progress(progress, should_cancel)
-        for number, (name, find) in enumerate(finders):
-            part = whole.part(number / len(finders), (number + 1) / len(finders))
-
-            def told(fraction, what, part=part, name=name):
-                part.step(fraction, text.format(name=name, what=what))
-
-            try:
-                selection = find(told, should_cancel)
-            except CTBMDError:
-                continue  # one that cannot be searched is none that shows it
-            if any(item.level in LUMBAR for item in selection):
-                return number, selection
-        return None
-
-    return work
+def _axial(node):
+    """Whether the slices of a CT lie across the patient."""
+    try:
+        across = volumes.ijkToWorld(node)[:3, 2]
+    except CTBMDError:
+        return False
+    return abs(across[2]) > AXIAL * sum(x * x for x in across) ** 0.5

@@ -8,6 +8,7 @@ from CTBMDLib.levels import LUMBAR, REASONS
 
 from . import segmentations, sentences, views
 from .planes import Planes
+from .signal import Signal
 
 
 class LevelActions:
@@ -21,6 +22,10 @@ class LevelActions:
     logic : CTBMDLogic
     runner : Runner
     levelTable : LevelTable
+
+    Signals
+    -------
+    foundNone() : the search has found no lumbar vertebra in the chosen CT.
     """
 
     def __init__(self, ui, state, logic, runner, levelTable):
@@ -28,6 +33,7 @@ class LevelActions:
         self.runner, self.levelTable = runner, levelTable
         self.controller = state.controller
         self.planes = Planes()
+        self.foundNone = Signal()
         ui.findButton.clicked.connect(self.onFind)
         ui.nameSegmentsButton.clicked.connect(self.onNameSegments)
         ui.useSliceButton.clicked.connect(self.onUseSlice)
@@ -59,8 +65,15 @@ class LevelActions:
         except CTBMDError as error:
             self.state.refused.emit(sentences.of(error))
             return
+        searched = parameters.segmentation is None
+
+        def done(selection):
+            self.onFound(selection)
+            if searched and not any(item.level in LUMBAR for item in selection):
+                self.foundNone.emit()
+
         ui = self.ui
-        self.runner.start(work, self.onFound, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
+        self.runner.start(work, done, ui.findButton, ui.findProgressBar, ui.findStatusLabel)
 
     def onNameSegments(self):
         """Name the segments that are known by their numbers."""

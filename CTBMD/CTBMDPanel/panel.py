@@ -56,6 +56,7 @@ class Panel:
         self.settings = SettingsActions(ui, state, logic)
         self.counting = CountActions(ui, state, runner, self.results.onEstimate)
         self.further = FurtherActions(ui, state, logic, runner, self.levels.onFound)
+        self.levels.foundNone.connect(self.further.onNoneFound)
         self.study = StudyActions(ui, state, runner)
         self.several = SeveralActions(ui, state, logic, runner, self.results.keep)
         self.images = ImageActions(ui, state, logic, levelTable)

@@ -1,6 +1,7 @@
 """The module's own test, on the sample CT; runs in Slicer and in EmbeddedSlicer."""
 
 import csv
+import json
 import tempfile
 from pathlib import Path
 
@@ -255,6 +256,24 @@ def _followup(test, panel):
     panel.ui.earlierCombo.setCurrentIndex(0)
     test.assertIsNone(panel.following.followup.compare().change)
     panel.parameterNode.inputVolume = here
+    _ofOneStudy(test, panel, here)
+
+
+def _ofOneStudy(test, panel, node):
+    """Where the chosen CT shows no lumbar vertebra, the other one of its study is taken."""
+    air = slicer.util.addVolumeFromArray(
+        np.full((20, 40, 40), -1000, np.int16), np.diag([4.0, 4.0, 5.0, 1.0]), "air"
+    )
+    for item in (air, node):
+        facts = json.loads(item.GetAttribute(volumes.ACQUISITION) or "{}")
+        item.SetAttribute(volumes.ACQUISITION, json.dumps({**facts, "study_uid": "1.2"}))
+    levels = panel.controller.selection.to_json()
+    panel.parameterNode.inputVolume = air
+    panel.ui.findButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    test.assertIs(panel.volumeNode, node)
+    test.assertEqual(panel.controller.selection.to_json(), levels)
+    test.assertIn("'air' was left", panel.ui.findStatusLabel.text)
 
 
 def _segments(node):

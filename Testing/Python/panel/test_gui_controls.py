@@ -1,5 +1,7 @@
 """Every control says what it is for and why it is off; what is found and left out can be corrected by a click."""
 
+import time
+
 import gui_helpers as gui
 import numpy as np
 import phantoms
@@ -264,6 +266,7 @@ def test_other_cts_of_the_person_are_named_and_tried(panel, finder):
     gui.click(ui.furtherButton)
     wait(panel)
     assert asked == ["abdomen", "head", "chest"]
+    assert "'thorax' was left" in ui.findStatusLabel.text
     assert panel.volumeNode.GetName() == "chest" and len(panel.controller.selection) == 3
     assert "'chest' shows the lumbar spine" in ui.findStatusLabel.text
     assert not gui.raw(ui.furtherButton).isVisible()
@@ -279,14 +282,109 @@ def test_where_none_shows_it_that_is_said_once(panel, finder):
 
     answers["second"] = CTBMDError("It is no CT.", "x")
     for name in ("first", "second", "third"):
-        add_ct(panel, name, study_uid="1.2", modality="CT")
+        add_ct(panel, name, patient_id="P1", modality="CT")
     gui.click(panel.ui.findButton)
     wait(panel)
     gui.click(panel.ui.furtherButton)
     wait(panel)
     assert asked == ["third", "first", "second"] and panel.volumeNode.GetName() == "third"
-    assert "None of these CTs" in panel.ui.findStatusLabel.text
+    said = panel.ui.findStatusLabel.text
+    assert "'third' (shows none); 'first' (shows none); 'second' (It is no CT)." in said
     assert not gui.raw(panel.ui.furtherButton).isVisible()
+
+
+# -- other CTs of the same study ----------------------------------------------------------------
+def of_one_study(panel, *names):
+    """CTs of one study, and one of the same person on another day; the last is the chosen one."""
+    add_ct(panel, "abdomen of before", patient_id="P1", study_uid="1.9", modality="CT")
+    return [add_ct(panel, x, patient_id="P1", study_uid="1.2", modality="CT") for x in names]
+
+
+def test_other_cts_of_the_study_are_tried_unasked_and_the_one_used_is_named(panel, finder):
+    answers, asked = finder
+    ui = panel.ui
+    of_one_study(panel, "legs", "abdomen", "spine bone", "head")
+    bone = slicer.util.getNode("spine bone")
+    answers["legs"] = phantoms.chosen()
+    gui.click(ui.findButton)
+    wait(panel)
+    assert asked == ["head", "abdomen", "spine bone", "legs"]
+    assert panel.volumeNode.GetName() == "legs" and len(panel.controller.selection) == 3
+    said = ui.findStatusLabel.text
+    assert said.startswith(
+        "'legs' shows the lumbar spine and is the chosen CT now; your choice 'head'"
+    )
+    assert "'abdomen' (shows none); 'spine bone' (shows none)" in said
+    # What was said is of that CT; where the levels of another are known they are taken as they are.
+    panel.parameterNode.inputVolume = bone
+    gui.process()
+    assert ui.findStatusLabel.text == ""
+    kept = panel.state.selectionOf(slicer.util.getNode("legs")).to_json()
+    asked.clear()
+    gui.click(ui.findButton)
+    wait(panel)
+    assert asked == ["spine bone", "abdomen"]
+    assert panel.volumeNode.GetName() == "legs" and panel.controller.selection.to_json() == kept
+
+
+def test_soft_and_axial_cts_of_a_study_come_first(panel):
+    from CTBMDPanel import further
+
+    head = {"patient_id": "P1", "study_uid": "1.2", "modality": "CT"}
+    for name, kernel in (("a", "B70f"), ("b", None), ("c", "B30f"), ("described", "B70f")):
+        more = {"series_description": "LUMBAR"} if name == "described" else {}
+        add_ct(panel, name, kernel=kernel, **head, **more)
+    tilted = slicer.util.getNode("c")
+    mine = add_ct(panel, "mine", **head)
+    assert [x.GetName() for x in further.ofStudy(mine)] == ["described", "c", "b", "a"]
+    matrix = np.array([[0, 0, 2.0, 0], [2.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0, 1]])
+    tilted.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))  # its slices are sagittal
+    assert [x.GetName() for x in further.ofStudy(mine)][-1] == "c"
+    nobody = add_ct(panel, "of no study", patient_id="P1", modality="CT")
+    assert further.ofStudy(nobody) == [] and len(further.others(nobody)) == 5
+
+
+def test_where_no_ct_of_the_study_shows_it_each_is_named_with_the_reason(panel, finder):
+    answers, asked = finder
+    from CTBMDLib.errors import CTBMDError
+
+    answers["second"] = CTBMDError("It is no CT.", "x")
+    of_one_study(panel, "first", "second", "mine")
+    gui.click(panel.ui.findButton)
+    wait(panel)
+    assert asked == ["mine", "first", "second"] and panel.volumeNode.GetName() == "mine"
+    said = panel.ui.findStatusLabel.text
+    assert "'mine' (shows none); 'first' (shows none); 'second' (It is no CT)." in said
+    # Of another day, it is the person who must ask for it.
+    assert panel.ui.furtherButton.text == "Try 'abdomen of before'"
+
+
+def test_trying_the_others_is_left_by_cancel(panel, finder, monkeypatch):
+    from CTBMDLib.spine import locate
+
+    answers, asked = finder
+    quick, waiting = locate.find_levels, []
+
+    def slow(volume, progress=None, should_cancel=None):
+        progress(0.1, "Searching")
+        while volume.name == "first" and not should_cancel():
+            waiting.append(True)
+            time.sleep(0.01)
+        return quick(volume, progress, should_cancel)
+
+    monkeypatch.setattr(locate, "find_levels", slow)
+    answers["second"] = phantoms.chosen()
+    of_one_study(panel, "first", "second", "mine")
+    gui.click(panel.ui.findButton)
+    told = panel.ui.findStatusLabel
+    gui.wait_until(lambda: waiting and told.text, PATIENCE_S, "the first of the others")
+    assert panel.ui.findButton.text == "Cancel" and told.text == "1 of 2, first: Searching"
+    assert not gui.raw(panel.ui.furtherButton).isVisible()
+    gui.click(panel.ui.findButton)
+    wait(panel)
+    assert "second" not in asked and panel.volumeNode.GetName() == "mine"
+    assert panel.ui.findStatusLabel.text.startswith("Cancelled; 'mine' stays the chosen CT.")
+    assert panel.ui.findButton.text == "Find lumbar slices"
 
 
 def test_without_other_cts_nothing_is_offered(panel, finder):
