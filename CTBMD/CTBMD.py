@@ -265,7 +265,7 @@ class CTBMDLogic(ScriptedLoadableModuleLogic):
         modelFolder : str
             Folder of a bundle, '' for the one that comes with the module.
         **options
-            `sex`, `age`, `kvp`, `dxa`, `device`, `include` of
+            `sex`, `age`, `kvp`, `dxa`, `device`, `include`, `correct_values` of
             `CTBMDLib.bmd.estimate.estimate`.
         """
         from CTBMDLib.bmd.estimate import estimate

@@ -25,6 +25,7 @@ def keep(node, parameters):
         "kvp": parameters.kvp,
         "name": parameters.caseName,
         "countAgain": parameters.countAgain,
+        "correctValues": parameters.correctValues,
     }
     write(node, case)
 
@@ -74,6 +75,7 @@ def restore(node, case, parameters):
     parameters.kvp = _whole(case.get("kvp"), 0, 200, 0)
     parameters.caseName = str(case.get("name") or "")
     parameters.countAgain = str(case.get("countAgain") or "")
+    parameters.correctValues = bool(case.get("correctValues"))
     parameters.imageChanged = bool(case.get("imageChanged"))
     result, inputs = results.fromText(case.get("result"))
     if result is None:

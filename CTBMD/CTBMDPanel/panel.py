@@ -5,6 +5,7 @@ import slicer
 
 from . import sentences, views
 from .chartactions import ChartActions
+from .correctactions import CorrectActions
 from .countactions import CountActions
 from .display import Display
 from .followactions import FollowActions
@@ -55,6 +56,7 @@ class Panel:
         self.results = ResultActions(ui, state, logic, runner, self.following.followup)
         self.settings = SettingsActions(ui, state, logic)
         self.counting = CountActions(ui, state, runner, self.results.onEstimate)
+        self.correcting = CorrectActions(ui, state, runner, self.results.onEstimate)
         self.further = FurtherActions(ui, state, logic, runner, self.levels.onFound)
         self.levels.foundNone.connect(self.further.onNoneFound)
         self.study = StudyActions(ui, state, runner)

@@ -94,6 +94,7 @@ class CTBMDParameterNode:
     device : where the network runs.
     caseName : what the CT is called in the study table, '' for the next number.
     countAgain : levels that count in the mean though a finding leaves them out: 'L2 L3'.
+    correctValues : whether the CT's values are corrected by air and fat before the estimate.
     dxa : the DXA device whose g/cm2 the values are in.
     precision : SD of measuring L1-L4 again at this site, g/cm2; 0 for the model's own.
     """
@@ -115,6 +116,7 @@ class CTBMDParameterNode:
     modelFolder: str = ""
     caseName: str = ""
     countAgain: str = ""
+    correctValues: bool = False
     device: Annotated[Device, Default(Device.AUTO)]
     dxa: Annotated[Dxa, Default(Dxa.AUTO)]
     precision: float = 0.0

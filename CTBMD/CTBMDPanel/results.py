@@ -166,7 +166,8 @@ def staleReason(inputs, now, imageChanged):
     ----------
     inputs, now : dict
         `volume`, `name`, `geometry`, `levels`, `sex`, `reference`, `model`, `dxa`,
-        `kvp`, `age`, `countAgain`; those of the estimate and those of the panel.
+        `kvp`, `age`, `countAgain`, `correctValues`; those of the estimate and those of
+        the panel.
     imageChanged : bool
         The voxels were changed after the estimate.
     """
@@ -184,8 +185,8 @@ def staleReason(inputs, now, imageChanged):
             again=again
         )
     # Scenes of before have not all of them: it was the automatic device, and the header's facts.
-    settings = ("sex", "reference", "model", "dxa", "kvp", "age", "countAgain")
-    inputs = {"dxa": None, "countAgain": "", **inputs}
+    settings = ("sex", "reference", "model", "dxa", "kvp", "age", "countAgain", "correctValues")
+    inputs = {"dxa": None, "countAgain": "", "correctValues": False, **inputs}
     if any(now[key] != inputs.get(key, now[key]) for key in settings):
         return _("Out of date: the settings have changed since this estimate; {again}.").format(
             again=again

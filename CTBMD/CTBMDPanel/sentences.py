@@ -2,6 +2,8 @@
 
 from slicer.i18n import tr as _
 
+from CTBMDLib.bmd.tissues import HOW_TO_CORRECT
+
 
 def of(error):
     """The sentence of a CTBMDError as the panel says it."""
@@ -23,6 +25,7 @@ def inPanel(text):
         ("; correct it, or leave it out of the levels file", _("; find the slices again")),
         ("; check it, or leave it out of the levels file", _("; find the slices again")),
         ("; replace it or skip it (--if-there)", _("; replace it or skip it")),
+        (HOW_TO_CORRECT, _("(box 'Correct the values' below)")),
         ("or allow it (--mixed)", _("or allow it")),
         ("find the lumbar slices or add a point for L1-L4", _("find the slices or add a level")),
     ):

@@ -148,11 +148,12 @@ class PanelState(VTKObservationMixin):
         if case is None:
             parameters.result, parameters.imageChanged = "", False
             parameters.caseName = parameters.countAgain = ""
+            parameters.correctValues = False
             self._adoptFacts()
         else:
             cases.restore(node, case, parameters)
             if self._voxelTimes.get(self._volumeID, self._voxelTime) != self._voxelTime:
-                parameters.imageChanged = True
+                self._otherVoxels()
         table = parameters.resultTable
         if table is not None:
             result, _inputs = results.fromText(parameters.result)
@@ -177,12 +178,17 @@ class PanelState(VTKObservationMixin):
             self._voxelTime = time
             self.volumeChanged.emit()
             if self._inputs is not None and self._inputs["volume"] == self._volumeID:
-                self.parameterNode.imageChanged = True
+                self._otherVoxels()
         elif not renamed:
             return
         if renamed and not self._facts():
             self._adoptFacts()
         self.changed.emit()
+
+    def _otherVoxels(self):
+        """The values are others than those of the estimate, and than those a correction was asked for."""
+        self.parameterNode.imageChanged = True
+        self.parameterNode.correctValues = False
 
     def _onPlaceChanged(self, caller=None, event=None):
         self.volumeChanged.emit()
@@ -207,6 +213,7 @@ class PanelState(VTKObservationMixin):
         parameters = self.parameterNode
         facts = {"sex": parameters.sex.code, "age": parameters.age, "kvp": parameters.kvp}
         facts["countAgain"] = parameters.countAgain
+        facts["correctValues"] = parameters.correctValues
         return self.inputsOf(self.volumeNode, self.controller.selection, facts)
 
     def inputsOf(self, node, selection, facts):
@@ -217,7 +224,8 @@ class PanelState(VTKObservationMixin):
         node : vtkMRMLScalarVolumeNode or None
         selection : LevelSelection
         facts : dict
-            `sex`, `age`, `kvp` and, where any, `countAgain`, as `cases` has them.
+            `sex`, `age`, `kvp` and, where any, `countAgain` and `correctValues`, as `cases` has
+            them.
         """
         parameters = self.parameterNode
         return {
@@ -232,6 +240,7 @@ class PanelState(VTKObservationMixin):
             "kvp": facts["kvp"],
             "age": facts["age"],
             "countAgain": facts.get("countAgain", ""),
+            "correctValues": bool(facts.get("correctValues")),
         }
 
     def options(self, node, facts):
@@ -256,6 +265,7 @@ class PanelState(VTKObservationMixin):
             "include": tuple(
                 x for x in facts.get("countAgain", "").split() if x in self.selectionOf(node)
             ),
+            "correct_values": bool(facts.get("correctValues")),
         }
 
     def settled(self):
@@ -265,7 +275,7 @@ class PanelState(VTKObservationMixin):
         return same and not self._switching
 
     def settingsOf(self, node):
-        """Sex, age, kVp and the levels counted again of any CT: as chosen for it, or its header's."""
+        """Sex, age, kVp, levels counted again and so on of any CT: as chosen for it, or its header's."""
         if node is self.volumeNode:
             cases.keep(node, self.parameterNode)
         return {**cases.ofHeader(node), **(cases.kept(node) or {})}

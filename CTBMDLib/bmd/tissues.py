@@ -7,7 +7,7 @@ elsewhere its values are no true HU, and bone is off as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +42,8 @@ BESIDE_MM, BEHIND_MM, BEFORE_MM = 62.0, 65.0, 8.0
 BONE_OVER_HU = 150.0
 SLOPE = (0.75, 1.35)
 """Corrections beyond are no scanner's fault but another unit."""
+HOW_TO_CORRECT = "('ctbmd estimate --correct-values')"
+"""The shell's way to ask for it, as a finding names it; other doors have their own words."""
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,13 @@ def check_tissues(tissues: Tissues, kvp: float | None, enhanced: bool = False) -
     text = text[0].upper() + text[1:]
     if _line(tissues, kvp) is None:
         return [Finding("tissue-hu", None, f"{text}; take another series of the scan.")]
-    offer = (
-        "take another series, or let the values be corrected by air and fat "
-        "('ctbmd estimate --correct-values')"
-    )
+    offer = f"take another series, or let the values be corrected by air and fat {HOW_TO_CORRECT}"
     return [Finding("tissue-hu", None, f"{text}; {offer}.")]
+
+
+def can_be_corrected(findings: Iterable[Finding]) -> bool:
+    """Whether the findings offer to correct the values by air and fat."""
+    return any(item.code == "tissue-hu" and HOW_TO_CORRECT in item.text for item in findings)
 
 
 def correction_for(tissues: Tissues, kvp: float | None) -> Correction:

@@ -261,9 +261,15 @@ def _doubts(earlier: Scan, later: Scan) -> list[str]:
             out.append("The ages do not fit the time between the CTs: these may be two persons")
     if any(item.code in ("numbering", "mean-numbering") for x in (a, b) for item in x.findings):
         out.append("The vertebra numbers are uncertain, so other vertebrae may be compared")
+    if _corrected(a) != _corrected(b):
+        out.append("The values of only one of the two CTs were corrected by air and fat")
     if _counted(a) != _counted(b):
         out.append("Other levels count in the two CTs; the values are of those that count in both")
     return out
+
+
+def _corrected(result: BMDResult) -> bool:
+    return any(item.code == "values-corrected" for item in result.findings)
 
 
 def _measured(result: BMDResult) -> list[tuple[str, float | None, float | None, float]]:
