@@ -418,8 +418,7 @@ def _write_reports(case: ReportCase, arguments: argparse.Namespace, screen: _Scr
     from .report.structured import write_structured
 
     if arguments.sr or arguments.with_identity:
-        uid = case.volume.acquisition.series_uid
-        case = replace(case, source=source_of(arguments.input, uid))
+        case = replace(case, source=source_of(arguments.input, case.volume.series_uids))
     if arguments.report:
         write_report(case, arguments.report, arguments.overwrite)
         screen.say(f"Written: {arguments.report}")

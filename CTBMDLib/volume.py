@@ -80,6 +80,8 @@ class CTVolume:
         names no patient.
     reading_findings : tuple of str
         Sentences about the reading: which series was used, which were left.
+    series_uids : tuple of str
+        The DICOM series that it was read of; several where they are parts of one scan.
     """
 
     hu: np.ndarray
@@ -87,6 +89,7 @@ class CTVolume:
     acquisition: Acquisition = field(default_factory=Acquisition)
     name: str = "CT"
     reading_findings: tuple[str, ...] = ()
+    series_uids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.ijk_to_ras, dtype=float)

@@ -77,7 +77,8 @@ def source(node):
     if not uids or database is None:
         return None
     paths = [database.fileForInstance(uid) for uid in uids]
-    return source_series([path for path in paths if path], volumes.acquisition(node).series_uid)
+    # All of them are its own: where one scan lies in several series, of each.
+    return source_series([Path(path) for path in paths if path], None)
 
 
 def patientFromWorld(node):

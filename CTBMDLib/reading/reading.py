@@ -222,6 +222,7 @@ def _read_dicom(path: Path, shown: Path, series_uid: str | None, progress: Progr
         facts,
         name=facts.patient_id or name or "CT",
         reading_findings=_findings(chosen, found),
+        series_uids=tuple(x.series_uid for x in chosen.parts or (chosen,) if x.series_uid),
     )
 
 

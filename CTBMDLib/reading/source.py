@@ -7,7 +7,7 @@ else in CTBMD looks at a name or a date.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import is_zipfile
@@ -38,7 +38,7 @@ _TAGS: list[str] = ["SpecificCharacterSet", *PERSON, *STUDY, *IMAGE]
 
 @dataclass(frozen=True)
 class SourceSeries:
-    """The headers of one CT series.
+    """The headers of a CT's images: of one series, or of several that are parts of one scan.
 
     Attributes
     ----------
@@ -75,11 +75,19 @@ class SourceSeries:
         return self.headers[int(np.argmin(away))] if close else None
 
 
-def source_series(paths: Iterable[Path], series_uid: str | None) -> SourceSeries | None:
-    """The headers of one series among some files; None where there are none.
+def source_series(
+    paths: Iterable[Path], series_uids: Collection[str] | None
+) -> SourceSeries | None:
+    """The headers of some series of one study among some files; None where there are none.
 
     Files that are no DICOM, are damaged, or may not be read are passed over, as are
     copies of an image.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    series_uids : collection of str or None
+        None where all files are of the CT.
     """
     found: dict[str, pydicom.Dataset] = {}
     for path in paths:
@@ -94,33 +102,36 @@ def source_series(paths: Iterable[Path], series_uid: str | None) -> SourceSeries
         uid = headers.text(headers.get(header, "SOPInstanceUID"))
         series = headers.text(headers.get(header, "SeriesInstanceUID"))
         study = headers.text(headers.get(header, "StudyInstanceUID"))
-        if uid and series and study and headers.get(header, "SOPClassUID") and series == series_uid:
-            found.setdefault(uid, header)
+        wanted = series_uids is None or series in series_uids
+        if wanted and uid and series and study and headers.get(header, "SOPClassUID"):
+            one = headers.get(next(iter(found.values()), header), "StudyInstanceUID")
+            if headers.text(one) == study:
+                found.setdefault(uid, header)
     ordered = sorted(
         found.values(), key=lambda x: headers.number(headers.get(x, "InstanceNumber")) or 0.0
     )
     return SourceSeries(tuple(ordered)) if ordered else None
 
 
-def source_of(path: str | Path, series_uid: str | None) -> SourceSeries | None:
-    """The headers of the series that was read from a path; None where it is no DICOM.
+def source_of(path: str | Path, series_uids: Collection[str]) -> SourceSeries | None:
+    """The headers of the series that were read from a path; None where it is no DICOM.
 
     Parameters
     ----------
     path : path
         What `read_ct` was given: a folder, a DICOM file, a ZIP archive, NIfTI or NRRD.
-    series_uid : str or None
+    series_uids : collection of str
         Of the volume that was read.
     """
     path = Path(path)
-    if series_uid is None:
+    if not series_uids:
         return None
     if path.is_dir():
-        return source_series(files_below(path), series_uid)
+        return source_series(files_below(path), series_uids)
     if path.name.lower().endswith(".zip") and is_zipfile(path):
         with unpacked(path, Progress()) as folder:
-            return source_series(files_below(folder), series_uid)
-    return source_series(files_below(path.parent, recursive=False), series_uid)
+            return source_series(files_below(folder), series_uids)
+    return source_series(files_below(path.parent, recursive=False), series_uids)
 
 
 def check_source(path: str | Path) -> None:

@@ -374,7 +374,8 @@ def _facts(case: ReportCase) -> str:
         "the images, the front is up and the patient's right is on the left."
     )
     if case.with_identity and first.series_uid:
-        lines.append(f"<b>Series:</b> {html.escape(first.series_uid)}")
+        others = [uid for uid in case.volume.series_uids if uid != first.series_uid]
+        lines.append(f"<b>Series:</b> {html.escape(', '.join([first.series_uid, *others]))}")
     # A style of the paragraph alone would leave bold words as large as they are elsewhere.
     small = (f'<span style="{_SMALL}">{line}</span>' for line in lines)
     return f"<p>{'<br>'.join(small)}</p>"

@@ -77,7 +77,7 @@ def case(folder, model, reference="nhanes-hologic", selection=None, **options) -
         selection=LevelSelection.from_json(selection.to_json()),
         standard=model.standard,
         reference=table,
-        source=source_of(folder, volume.acquisition.series_uid),
+        source=source_of(folder, volume.series_uids),
     )
 
 

@@ -18,6 +18,7 @@ from CTBMDLib.reading.source import check_source, source_of, source_series
 from CTBMDLib.report import concepts
 from CTBMDLib.report.capture import capture, write_capture
 from CTBMDLib.report.evidence import METHOD, replaced_uid
+from CTBMDLib.report.page import report_html
 from CTBMDLib.report.structured import check_structured, structured_report, write_structured
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (make test sets it up)")
@@ -204,7 +205,7 @@ def test_of_sagittal_images_the_nearest_is_referred_to(tmp_path):
 
     dicom_maker.write_series(tmp_path, orientation=dicom_maker.SAGITTAL)
     volume = read_ct(tmp_path)
-    source = source_of(tmp_path, volume.acquisition.series_uid)
+    source = source_of(tmp_path, volume.series_uids)
     for header in source.headers:
         x, y, z = header.ImagePositionPatient
         point = (-float(x) + 1.0, -float(y) - 5.0, float(z) - 9.0)
@@ -255,7 +256,7 @@ def another(case, folder, tmp_path, **tags):
         else:
             setattr(data, name, value)
     data.save_as(tmp_path / "other.dcm")
-    source = source_series([tmp_path / "other.dcm"], data.SeriesInstanceUID)
+    source = source_series([tmp_path / "other.dcm"], [data.SeriesInstanceUID])
     return dataclasses.replace(case, source=source)
 
 
@@ -322,8 +323,48 @@ def test_files_that_cannot_be_read_and_copies_are_passed_over(folder, tmp_path):
     (tmp_path / "notes.txt").write_text("no DICOM")
     shutil.copy(first, tmp_path / "copy.dcm")
     paths = [tmp_path / "absent.dcm", *sorted(tmp_path.iterdir()), first]
-    assert len(source_series(paths, f"{report_cases.ROOT}.2").headers) == 1
-    assert source_series(paths, f"{report_cases.ROOT}.8") is None
+    assert len(source_series(paths, [f"{report_cases.ROOT}.2"]).headers) == 1
+    assert source_series(paths, [f"{report_cases.ROOT}.8"]) is None
+
+
+def test_a_scan_joined_from_several_series_refers_to_all_of_them(folder, model, tmp_path):
+    """Every third image lies in another series: which one an image is of is what is referred to."""
+    files = sorted(folder.iterdir())
+    where, parts = tmp_path / "scan", [f"{report_cases.ROOT}.2{n}" for n in range(3)]
+    where.mkdir()
+    expected = {uid: set() for uid in parts}
+    for number, path in enumerate(files):
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID, data.SeriesNumber = parts[number % 3], str(1 + number % 3)
+        data.KVP, data.ConvolutionKernel = "120", "B30f"
+        expected[parts[number % 3]].add(str(data.SOPInstanceUID))
+        data.save_as(where / path.name)
+    case = report_cases.case(where, model, with_identity=True)
+    assert set(case.volume.series_uids) == set(parts) and len(case.volume.hu) == len(files)
+    case = dataclasses.replace(case, with_identity=True)
+    document = structured_report(case)
+    (study,) = document.CurrentRequestedProcedureEvidenceSequence
+    told = {
+        str(x.SeriesInstanceUID): {str(y.ReferencedSOPInstanceUID) for y in x.ReferencedSOPSequence}
+        for x in study.ReferencedSeriesSequence
+    }
+    assert told == expected
+    for level, group in groups(document).items():
+        images = [x for x in items(group) if x.ValueType == "IMAGE"]
+        assert len(images) == (0 if level == "L1-L4" else len(case.images(level).s_mm))
+    picture = capture(case, np.zeros((4, 4, 3), np.uint8))
+    assert len(picture.SourceImageSequence) == len(files)
+    for uid in parts:
+        assert uid in report_html(case)
+    bare = structured_report(dataclasses.replace(case, with_identity=False))
+    assert len(bare.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence) == 3
+    assert not any(uid in str(bare) for uid in parts)
+    # A file of another study is not the CT's, whatever is asked for.
+    other = pydicom.dcmread(files[0])
+    other.StudyInstanceUID, other.SOPInstanceUID = "1.2.3", "1.2.4"
+    other.save_as(where / "z_other.dcm")
+    again = source_series(sorted(where.iterdir()), None)
+    assert len(again.headers) == len(files)
 
 
 # -- whether it is valid ----------------------------------------------------------------
