@@ -263,7 +263,9 @@ class Display:
             ui.installTorchButton,
         ):
             self._switch(widget, busy or ("" if there else _("The scene is being closed.")))
-        exports = ui.exportButton, ui.copyButton, ui.exportFormatCombo, ui.identityCheckBox
+        # The tables of section 5 follow the box too, and need no result that is shown.
+        self._switch(ui.identityCheckBox, busy)
+        exports = ui.exportButton, ui.copyButton, ui.exportFormatCombo
         for widget in exports:
             none = "" if state.result is not None else _("There are no results yet.")
             self._switch(widget, busy or none)

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.cohort.batch import run_batch
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import MEASURED, LevelSelection
+from CTBMDLib.report.case import identified
 
 from . import cases, exporting, segmentations, sentences, series, studytable, volumes
 from .severalview import SeveralView
@@ -27,17 +28,17 @@ class SeveralActions:
     state : PanelState
     logic : CTBMDLogic
     runner : Runner
-    take : callable(result, inputs)
-        Shows a result of the CT that is chosen.
+    results : ResultActions
+        Shows a result of the CT that is chosen, and knows whether identity may be told.
 
     Attributes
     ----------
     rows : list of series.Row
     """
 
-    def __init__(self, ui, state, logic, runner, take):
+    def __init__(self, ui, state, logic, runner, results):
         self.ui, self.state, self.logic, self.runner = ui, state, logic, runner
-        self._take = take
+        self._take, self._exports = results.keep, results.exports
         self._switch = Switches()
         self._texts = {name: getattr(ui, name).text for name in ("sceneButton", "folderButton")}
         self.view = SeveralView(ui.severalTable, ui.failuresLabel)
@@ -190,14 +191,18 @@ class SeveralActions:
             if row.result is None or row.node is None or row.node.GetScene() is None:
                 continue
             case = self.state.settingsOf(row.node)
-            done = studytable.add(row.result, case.get("name", ""), decided)
+            result, typed = row.result, case.get("name", "")
+            if self._exports.withIdentity:
+                result = identified(result, self.logic.volume(row.node))
+            done = studytable.add(result, typed, decided)
             if done is None:
                 break
             count[done.did] += 1
+            name = studytable.nameToKeep(done, result, typed)
             if row.node is self.state.volumeNode:
-                self.state.parameterNode.caseName = done.case
+                self.state.parameterNode.caseName = name
             else:
-                cases.write(row.node, {**case, "name": done.case})
+                cases.write(row.node, {**case, "name": name})
         return count
 
     # -- a folder ---------------------------------------------------------------------
@@ -220,6 +225,7 @@ class SeveralActions:
             return
         device, dxa = parameters.device.value, parameters.dxa.code
         path, overwrite = output
+        withIdentity = self._exports.withIdentity
 
         def work(progress, should_cancel):
             return run_batch(
@@ -227,6 +233,7 @@ class SeveralActions:
                 path,
                 bundle,
                 overwrite=overwrite,
+                with_identity=withIdentity,
                 reference=reference,
                 dxa=dxa,
                 device=device,

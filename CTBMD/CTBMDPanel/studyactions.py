@@ -20,16 +20,23 @@ class StudyActions:
         The named widgets of CTBMD.ui.
     state : PanelState
     runner : Runner
+    exports : ExportActions
+        Asked for the result as it may leave the panel.
     """
 
-    def __init__(self, ui, state, runner):
-        self.ui, self.state, self.runner = ui, state, runner
+    def __init__(self, ui, state, runner, exports):
+        self.ui, self.state, self.runner, self._exports = ui, state, runner, exports
         self._switch = Switches()
         ui.studyChooseButton.clicked.connect(self.onChoose)
         ui.studyAddButton.clicked.connect(self.onAdd)
         state.changed.connect(self.update)
         state.volumeChosen.connect(self.forget)
         runner.changed.connect(self.update)
+        ui.identityCheckBox.toggled.connect(self.onIdentity)
+
+    def onIdentity(self, on=None):
+        """Whether the tables name anybody is another."""
+        self.update()
 
     def forget(self, node=None):
         """What was said is of another CT."""
@@ -38,6 +45,7 @@ class StudyActions:
     def update(self):
         """The table's name, and what can be pressed."""
         ui, state, table = self.ui, self.state, studytable.chosen()
+        setText(ui.studyIdentityLabel, studytable.whom(self._exports.withIdentity))
         setText(ui.studyNameLabel, shortened(Path(table).name) if table else _("none yet"))
         ui.studyNameLabel.setToolTip(table)
         busy = underWay() if self.runner.busy else ""
@@ -63,10 +71,11 @@ class StudyActions:
             return
         parameters = self.state.parameterNode
         try:
-            done = studytable.add(self.state.result, parameters.caseName, studytable.Decided())
+            result = self._exports.result()
+            done = studytable.add(result, parameters.caseName, studytable.Decided())
         except CTBMDError as error:
             self.state.refused.emit(sentences.of(error))
             return
         if done is not None:
-            parameters.caseName = done.case
+            parameters.caseName = studytable.nameToKeep(done, result, parameters.caseName)
             setText(self.ui.studyStatusLabel, studytable.said(done))

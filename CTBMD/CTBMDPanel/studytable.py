@@ -6,6 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from CTBMDLib.bmd.estimate import UNNAMED
 from CTBMDLib.cohort import study
 from CTBMDLib.errors import CTBMDError
 
@@ -102,6 +103,23 @@ def add(result, case, decided):
             if not slicer.util.confirmOkCancelDisplay(ask.format(what=sentences.of(error))):
                 return None
             decided.mixed = True
+
+
+def whom(withIdentity):
+    """Whom the tables name, as a sentence for the panel."""
+    if withIdentity:
+        return _(
+            "The tables get the patient ID and the series: 'Include patient identity' is ticked under "
+            "'4. Results and export'."
+        )
+    return _(
+        "The tables name nobody; 'Include patient identity' under '4. Results and export' changes that."
+    )
+
+
+def nameToKeep(done, result, typed):
+    """What a CT is called in the scene: what was typed or numbered, never who it is of."""
+    return typed if result.rows[0].case != UNNAMED else done.case
 
 
 def said(done):

@@ -156,6 +156,55 @@ def test_a_table_that_cannot_be_used_is_one_sentence(panel, tmp_path):
     assert "shopping.csv" in panel.ui.studyNameLabel.text
 
 
+def column(path, name):
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        return [row[name] for row in csv.DictReader(lines) if row["level"] == "L1"]
+
+
+def test_the_tables_name_a_patient_only_by_the_box(panel, tmp_path):
+    ui, bare, named = panel.ui, tmp_path / "bare.csv", tmp_path / "named.csv"
+    gui.show(ui.studyIdentityLabel)
+    assert "name nobody" in ui.studyIdentityLabel.text
+    facts = {"patient_id": "PLANTED-1", "series_uid": "1.2.77"}
+    first = add_ct(panel, "first", **facts)
+    add_ct(panel, "second", bone_hu=240.0, **{**facts, "patient_id": "PLANTED-2"})
+    gui.click(ui.sceneButton)
+    wait(panel)
+    with gui.answering(choosing(bare)):
+        gui.click(ui.severalAddButton)
+    assert "PLANTED" not in bare.read_text() and "1.2.77" not in bare.read_text()
+    for node in (first, panel.volumeNode):  # as if they had not been in a table yet
+        cases_forget(panel, node)
+    gui.click(ui.identityCheckBox)
+    try:
+        assert "get the patient ID" in ui.studyIdentityLabel.text
+        with gui.answering(choosing(named)):
+            gui.click(ui.studyChooseButton)
+        gui.click(ui.severalAddButton)
+        assert column(named, "case") == ["PLANTED-1", "PLANTED-2"]
+        assert column(named, "series_uid") == ["1.2.77"] * 2
+        with gui.answering("Cancel"):
+            gui.click(ui.studyAddButton)
+        # Neither the scene nor the next table learns it by that.
+        assert panel.parameterNode.caseName == "" == panel.state.settingsOf(first)["name"]
+        gui.type_into(ui.caseEdit, "A-02")
+        with gui.answering("Ok"):
+            gui.click(ui.studyAddButton)
+        assert column(named, "case") == ["PLANTED-1", "A-02"]
+    finally:
+        gui.click(ui.identityCheckBox)
+    assert "name nobody" in ui.studyIdentityLabel.text
+
+
+def cases_forget(panel, node):
+    from CTBMDPanel import cases
+
+    if node is panel.volumeNode:
+        panel.parameterNode.caseName = ""
+    else:
+        cases.write(node, {**panel.state.settingsOf(node), "name": ""})
+
+
 # -- all CTs of the scene ---------------------------------------------------------------------
 def cell(panel, row, column):
     return gui.raw(panel.ui.severalTable).item(row, column).text()
@@ -288,6 +337,18 @@ def test_a_folder_is_one_table_and_its_failures_are_listed(panel, folder, tmp_pa
         wait(panel)
     assert "None of the 3 cases" in dialogs[2].text and "--" not in dialogs[2].text
     assert ui.failuresLabel.text.count("<b>") == 3
+
+
+def test_a_folder_s_table_names_its_cases_only_by_the_box(panel, folder, tmp_path):
+    output = tmp_path / "all.csv"
+    gui.click(panel.ui.identityCheckBox)
+    try:
+        with gui.answering(str(folder), str(output)):
+            gui.click(panel.ui.folderButton)
+            wait(panel)
+    finally:
+        gui.click(panel.ui.identityCheckBox)
+    assert names(output) == ["a", "b"] and not (tmp_path / "all.identity.csv").exists()
 
 
 def test_a_folder_is_left_with_cancel_and_gone_on_with(panel, folder, tmp_path, monkeypatch):
