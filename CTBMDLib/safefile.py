@@ -155,28 +155,57 @@ def _is_whole(folder: Path, contents: Mapping[str, bytes]) -> bool:
 
 def _swapped(folder: Path, contents: Mapping[str, bytes]) -> bool:
     """Whether the folder could be filled beside its place and put there."""
-    part, old = _part(folder), _old(folder)
-    _sweep(part)
-    try:
-        part.mkdir()
+
+    def fill(part: Path) -> None:
         for name, content in contents.items():
             write_bytes(part / name, content)
+
+    try:
+        put_folder(folder, fill)
+    except CTBMDError:  # writing in place says why, or succeeds
+        return False
+    return True
+
+
+def put_folder(folder: str | os.PathLike[str], fill: Callable[[Path], Any]) -> None:
+    """Let `fill` fill a folder beside its place, then put it there in one step.
+
+    Whatever lies in its place goes; the caller has seen to it that it may. A kill between
+    the two renamings is undone by `restore_folder`.
+
+    Parameters
+    ----------
+    folder : path-like
+    fill : callable(Path)
+        Gets the empty folder that it fills; a CTBMDError of its own passes on.
+
+    Raises
+    ------
+    CTBMDError
+        Where it cannot be written; what lay there is as it was.
+    """
+    folder = Path(os.path.realpath(folder))
+    part, old = _part(folder), _old(folder)
+    try:
+        restore_folder(folder)
+        _sweep(part)
+        part.mkdir()
+        fill(part)
         if not folder.exists():
             part.rename(folder)
-            return True
-        _remove(old)
+            return
+        _drop(old)
         folder.rename(old)
         try:
             part.rename(folder)
         except OSError:
             old.rename(folder)
             raise
-        _remove(old)
-        return True
-    except (OSError, CTBMDError):  # writing in place says why, or succeeds
-        return False
+        _drop(old)
+    except OSError as error:
+        raise not_written(folder, error) from None
     finally:
-        _remove(part)
+        _drop(part)
 
 
 def _old(folder: Path) -> Path:

@@ -205,10 +205,7 @@ def check_tissues(tissues: Tissues, kvp: float | None, enhanced: bool = False) -
     text = text[0].upper() + text[1:]
     if _line(tissues, kvp) is None:
         return [Finding("tissue-hu", None, f"{text}; take another series of the scan.")]
-    offer = (
-        "take another series, or let the values be corrected by air and fat "
-        "('ctbmd estimate --correct-values')"
-    )
+    offer = "take another series, or let the values be corrected by air and fat (--correct-values)"
     return [Finding("tissue-hu", None, f"{text}; {offer}.")]
 
 
