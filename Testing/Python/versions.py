@@ -35,6 +35,8 @@ QUICK = "not slow and not gui and not data"
 WHOLE = "not gui and not data"
 BESIDE = ("pytest", "python-gdcm", "pylibjpeg", "pylibjpeg-openjpeg")
 """What the tests need whatever the versions."""
+WHERE_IT_FITS = (("numba",), ("scikit-learn", "matplotlib"), ("distributed", "pyarrow", "openpyxl"))
+"""What some tests need and skip without; left out, and said, where it has no build beside them."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,14 @@ def install(
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         return f"pip: {last[0] if last else 'failed'}", missing
-    return None, missing
+    left = [missing] if missing else []
+    for group in WHERE_IT_FITS:
+        done = subprocess.run(
+            [*command, *packages, *group], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            left.append(f"no build of {' and '.join(group)} beside these")
+    return None, "; ".join(left)
 
 
 def builds(pip: list[str], name: str, low: str, without_cuda: bool) -> list[str]:
