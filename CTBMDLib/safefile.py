@@ -16,6 +16,7 @@ from .errors import CTBMDError
 PRIVATE = 0o600
 """Rights of a file that its user alone may read."""
 
+_BLOCK = 1 << 16
 _LONGEST_NAME = 255  # bytes, of every file system in use
 
 
@@ -253,8 +254,16 @@ def _place(path: str | os.PathLike[str]) -> str:
         return os.fspath(path)
 
 
-def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+def check_writable(path: str | os.PathLike[str], overwrite: bool = False, room: int = 0) -> None:
     """Find out, before long work, whether a file can be written; nothing stays behind.
+
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+        Whether a file of that name may be replaced.
+    room : int
+        Bytes that must fit on the disk beside what is there.
 
     Raises
     ------
@@ -271,8 +280,9 @@ def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> Non
     except (OSError, ValueError) as error:  # a name too long shows itself here
         raise not_written(path, error) from None
     try:
-        with _opened(part, private=True):
-            pass
+        with _opened(part, private=True) as file:
+            for _ in range(0, room, _BLOCK):
+                file.write(bytes(_BLOCK))
     except (OSError, ValueError) as error:
         raise not_written(path, error) from None
     finally:

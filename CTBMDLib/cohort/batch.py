@@ -510,9 +510,8 @@ class _Batch:
             for place, (number, result) in enumerate(zip(numbers, results, strict=True))
         ]
         reasons: dict[str, list[str]] = {}
-        for failure in failures:  # a sentence may name files, its code cannot
-            told = failure.reason if self.job.with_identity else failure.code
-            reasons.setdefault(told, []).append(failure.case.title)
+        for failure in failures:  # its own sentence may name files, its code cannot
+            reasons.setdefault(failure.code, []).append(failure.case.title)
         page = make_summary(
             self.output.name, estimated, reasons, changes, self.job.bundle, self.job.reference
         )
