@@ -388,8 +388,7 @@ class _Batch:
                     if time.monotonic() - self._written > PARTIAL_SECONDS:
                         self._write_partial()
         except BaseException:
-            with suppress(CTBMDError):
-                self._write_partial()
+            self._keep_partial()
             raise
 
     def _known(self, task: Task) -> bool:
@@ -425,6 +424,15 @@ class _Batch:
         cases = [named[number] for number in numbers]
         results = [self.results[number] for number in numbers]
         return told_apart(cases, results) if self.job.with_identity else results
+
+    def _keep_partial(self) -> None:
+        """Write what is finished; on a full disk in the room of the contact sheets."""
+        try:
+            self._write_partial()
+        except CTBMDError:
+            self.sheets.close()
+            with suppress(CTBMDError):
+                self._write_partial()
 
     def _write_partial(self) -> None:
         self._written = time.monotonic()

@@ -208,7 +208,7 @@ def _read(path: Path, names: list[str], but: str) -> Iterator[Any]:
                 with parquet.ParquetFile(part) as file:
                     alike = file.schema_arrow.equals(_schema())
                     table = file.read(columns=names) if alike else None
-            except (OSError, ValueError) as error:  # pyarrow's own are of these two
+            except (OSError, ValueError, RuntimeError, LookupError) as error:  # as pyarrow's are
                 raise CTBMDError(
                     f"'{part}' cannot be read ({shown(why(error))}); copy it again, or name another "
                     "output.",
