@@ -68,11 +68,11 @@ $(VENV)/.ready-demo: $(PINS)
 	touch $@
 
 $(VENV)/.ready-test: $(PINS)
-	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,cohort
+	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,cohort,archive
 	touch $(VENV)/.ready-demo $@
 
 $(VENV)/.ready-mutate: $(PINS)
-	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,cohort,mutate
+	PYTHON="$(PYTHON)" bash $(SETUP) $(VENV) demo,test,train,cohort,archive,mutate
 	touch $(VENV)/.ready-demo $(VENV)/.ready-test $@
 
 clean:

@@ -346,6 +346,8 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
         check_table(arguments.append)
     _check_reports(arguments)
     bundle, reference = _bundle(arguments), _reference(arguments)
+    if arguments.append:
+        check_table(arguments.append, bundle, dxa=arguments.dxa, mixed=arguments.mixed)
     volume, selection = open_case(
         arguments.input,
         levels=arguments.levels,

@@ -16,6 +16,7 @@ from .errors import CTBMDError
 PRIVATE = 0o600
 """Rights of a file that its user alone may read."""
 
+_BLOCK = 1 << 16
 _LONGEST_NAME = 255  # bytes, of every file system in use
 
 
@@ -155,28 +156,57 @@ def _is_whole(folder: Path, contents: Mapping[str, bytes]) -> bool:
 
 def _swapped(folder: Path, contents: Mapping[str, bytes]) -> bool:
     """Whether the folder could be filled beside its place and put there."""
-    part, old = _part(folder), _old(folder)
-    _sweep(part)
-    try:
-        part.mkdir()
+
+    def fill(part: Path) -> None:
         for name, content in contents.items():
             write_bytes(part / name, content)
+
+    try:
+        put_folder(folder, fill)
+    except CTBMDError:  # writing in place says why, or succeeds
+        return False
+    return True
+
+
+def put_folder(folder: str | os.PathLike[str], fill: Callable[[Path], Any]) -> None:
+    """Let `fill` fill a folder beside its place, then put it there in one step.
+
+    Whatever lies in its place goes; the caller has seen to it that it may. A kill between
+    the two renamings is undone by `restore_folder`.
+
+    Parameters
+    ----------
+    folder : path-like
+    fill : callable(Path)
+        Gets the empty folder that it fills; a CTBMDError of its own passes on.
+
+    Raises
+    ------
+    CTBMDError
+        Where it cannot be written; what lay there is as it was.
+    """
+    folder = Path(os.path.realpath(folder))
+    part, old = _part(folder), _old(folder)
+    try:
+        restore_folder(folder)
+        _sweep(part)
+        part.mkdir()
+        fill(part)
         if not folder.exists():
             part.rename(folder)
-            return True
-        _remove(old)
+            return
+        _drop(old)
         folder.rename(old)
         try:
             part.rename(folder)
         except OSError:
             old.rename(folder)
             raise
-        _remove(old)
-        return True
-    except (OSError, CTBMDError):  # writing in place says why, or succeeds
-        return False
+        _drop(old)
+    except OSError as error:
+        raise not_written(folder, error) from None
     finally:
-        _remove(part)
+        _drop(part)
 
 
 def _old(folder: Path) -> Path:
@@ -224,8 +254,16 @@ def _place(path: str | os.PathLike[str]) -> str:
         return os.fspath(path)
 
 
-def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+def check_writable(path: str | os.PathLike[str], overwrite: bool = False, room: int = 0) -> None:
     """Find out, before long work, whether a file can be written; nothing stays behind.
+
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+        Whether a file of that name may be replaced.
+    room : int
+        Bytes that must fit on the disk beside what is there.
 
     Raises
     ------
@@ -242,8 +280,9 @@ def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> Non
     except (OSError, ValueError) as error:  # a name too long shows itself here
         raise not_written(path, error) from None
     try:
-        with _opened(part, private=True):
-            pass
+        with _opened(part, private=True) as file:
+            for _ in range(0, room, _BLOCK):
+                file.write(bytes(_BLOCK))
     except (OSError, ValueError) as error:
         raise not_written(path, error) from None
     finally:

@@ -34,7 +34,7 @@ from .include import named_levels
 from .inuse import InUse
 from .journal import Journal, case_key, finished_keys, run_settings, was_writing
 from .outcome import Facts, Outcome, facts_of, need_of_a_look
-from .parquet import check_table, write_table
+from .parquet import cases_in, check_alike, check_table, write_single, write_table
 from .remote import local_copy
 from .sheet import contact_sheet
 from .sheets import Sheets
@@ -71,6 +71,8 @@ class BatchReport:
         where the tables themselves or the user's own list do.
     resumed : int
         Results that an interrupted call had left.
+    there : list of str
+        Cases that the table had already, to which the others were added.
     summary_file : Path
         Page that says how many, why not, and which to look at first; see `summary`.
     changes : list of Change
@@ -88,6 +90,7 @@ class BatchReport:
     summary_file: Path
     changes: list[Change]
     followup_file: Path | None
+    there: list[str]
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Job:
     dxa : str or None
     secret : bytes
         Key of the pseudonyms, see `outcome`.
+    correct_values : bool
+        See `estimate`.
     """
 
     bundle: ModelBundle
@@ -111,6 +116,7 @@ class Job:
     with_identity: bool
     dxa: str | None
     secret: bytes
+    correct_values: bool = False
 
 
 class Task(NamedTuple):
@@ -143,10 +149,12 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     bundle: ModelBundle,
     *,
     overwrite: bool = False,
+    append: bool = False,
     with_identity: bool = False,
     reference: ReferenceTable | None = None,
     dxa: str | None = None,
     device: str = "auto",
+    correct_values: bool = False,
     precision: float | None = None,
     pool: Pool | None = None,
     progress: Report | None = None,
@@ -164,6 +172,9 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     bundle : ModelBundle
     overwrite : bool
         Whether existing output may be replaced.
+    append : bool
+        Whether the rows are added to an existing Parquet table; cases that it has already
+        are left out. The other outputs are of the cases of this run.
     with_identity : bool
         Whether the tables may tell who the cases are of: by patient id or folder,
         series UID and path. Otherwise a case is called what the list calls it, or
@@ -172,6 +183,8 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     dxa : {'hologic', 'lunar'} or None
         The DXA device to compare with; see `estimate`.
     device : str
+    correct_values : bool
+        Whether the values of each scan are first corrected by its own air and fat; see `estimate`.
     precision : float or None
         The site's own precision in g/cm2, to judge changes by; see `followup`.
     pool : Pool or None
@@ -192,30 +205,30 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
     """
     output = Path(output)
     check_apart([output], [source])  # a list of cases must not be lost by its own results
+    _check_append(append, overwrite, with_identity)
     cases = list_cases(source)
     judged = precision_of(bundle.card, dxa, precision)
-    check_table(output, overwrite=True)  # its folder must be there for the lock
+    check_table(output, True, append)  # its folder must be there for the lock
     held = InUse(output)
     try:
-        overwrite_files = overwrite or was_writing(output)
-        check_table(output, overwrite_files)
-        for path in (failures_file_of(output), followup_file_of(output), summary_file_of(output)):
-            check_writable(path, overwrite_files)
-        ours = overwrite_files or bool(finished_keys(output))
-        check_writable(partial_file(output), ours)
         settings = run_settings(bundle, reference, dxa) | {"identity": with_identity}
+        # Named only where asked for: a journal of before there was such a thing goes on.
+        settings |= {"corrected": True} if correct_values else {}
+        settings |= {"append": True} if append else {}
+        _check_files(output, overwrite, append)
+        if append:
+            check_alike(output, bundle, settings["dxa_scale"])
         journal = Journal(output, settings, overwrite)
         register = None if with_identity else Register(output, cases, given=is_list(source))
-        named = register.cases if register else cases
-        tasks = [Task(n, *x) for n, x in enumerate(zip(cases, named, strict=True))]
-        job = Job(bundle, reference, device, with_identity, dxa, journal.secret)
+        job = Job(bundle, reference, device, with_identity, dxa, journal.secret, correct_values)
         sheets = Sheets(output, overwrite or journal.empty)
-        batch = _Batch(tasks, job, journal, sheets, output, on_case)
         ended = False
         try:
+            tasks, there = _tasks(cases, register, output if append else None, journal.run)
+            batch = _Batch(tasks, job, journal, sheets, output, on_case)
             batch.run(pool, Progress(progress, should_cancel))
             journal.mark_writing()
-            report = batch.write(register, judged)
+            report = batch.write(register, judged, append, there)
             ended = True
         finally:
             journal.close(ended)
@@ -224,6 +237,56 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
         return report
     finally:
         held.release()
+
+
+def _check_append(append: bool, overwrite: bool, with_identity: bool) -> None:
+    if append and overwrite:
+        raise CTBMDError(
+            "A table is either added to (--append) or written anew (--overwrite).", "command-line"
+        )
+    if append and with_identity:
+        raise CTBMDError(
+            "Cases that are called by their patients cannot be added to a table (--append), since "
+            "it is not known beforehand which it has; leave --with-identity out.",
+            "append-identity",
+        )
+
+
+def _check_files(output: Path, overwrite: bool, append: bool) -> None:
+    """Refuse outputs that may not be replaced.
+
+    Raises
+    ------
+    CTBMDError
+    """
+    may = overwrite or was_writing(output)
+    check_table(output, may, append)
+    for path in (failures_file_of(output), followup_file_of(output), summary_file_of(output)):
+        check_writable(path, may or append)
+    ours = may or append or bool(finished_keys(output))
+    check_writable(partial_file(output), ours)
+
+
+def _tasks(
+    cases: Sequence[Case], register: Register | None, added_to: Path | None, run: str
+) -> tuple[list[Task], list[str]]:
+    """What is to be done, and the cases that the table which is added to has already.
+
+    Raises
+    ------
+    CTBMDError
+        Where it has all of them.
+    """
+    named = register.cases if register else cases
+    known = cases_in(added_to, but=run) if added_to else set()
+    tasks = [Task(n, *x) for n, x in enumerate(zip(cases, named, strict=True))]
+    left = [task for task in tasks if task.case.case not in known]
+    if not left:
+        raise CTBMDError(
+            f"'{added_to}' has all {len(tasks)} cases already; there is nothing to add.",
+            "nothing-to-add",
+        )
+    return left, [task.case.title for task in tasks if task.case.case in known]
 
 
 def failures_file_of(output: Path) -> Path:
@@ -269,6 +332,7 @@ def examine(task: Task, job: Job, progress: Progress) -> Outcome:
             job.with_identity,
             job.dxa,
             look,
+            job.correct_values,
         )
     except CTBMDError as error:
         return Outcome(None, " ".join(str(error).split()), error.code, key=key)
@@ -324,8 +388,7 @@ class _Batch:
                     if time.monotonic() - self._written > PARTIAL_SECONDS:
                         self._write_partial()
         except BaseException:
-            with suppress(CTBMDError):
-                self._write_partial()
+            self._keep_partial()
             raise
 
     def _known(self, task: Task) -> bool:
@@ -357,17 +420,42 @@ class _Batch:
 
     def _in_order(self) -> list[BMDResult]:
         numbers = sorted(self.results)
-        cases = [self.tasks[number].case for number in numbers]
+        named = {task.number: task.case for task in self.tasks}
+        cases = [named[number] for number in numbers]
         results = [self.results[number] for number in numbers]
         return told_apart(cases, results) if self.job.with_identity else results
+
+    def _keep_partial(self) -> None:
+        """Write what is finished; on a full disk in the room of the contact sheets."""
+        try:
+            self._write_partial()
+        except CTBMDError:
+            self.sheets.close()
+            with suppress(CTBMDError):
+                self._write_partial()
 
     def _write_partial(self) -> None:
         self._written = time.monotonic()
         if self.results:
-            write_table(self._in_order(), partial_file(self.output))
+            write_single(self._in_order(), partial_file(self.output))
 
-    def write(self, register: Register | None, precision: Precision | None) -> BatchReport:
+    def write(
+        self,
+        register: Register | None,
+        precision: Precision | None,
+        append: bool,
+        there: list[str],
+    ) -> BatchReport:
         """Put the outputs in their places, the table last.
+
+        Parameters
+        ----------
+        register : Register or None
+        precision : Precision or None
+        append : bool
+            Whether the table's other rows stay.
+        there : list of str
+            Cases that it has already.
 
         Raises
         ------
@@ -390,7 +478,7 @@ class _Batch:
         results = self._in_order()
         changes = self._followup(results, precision)
         self._summary(results, failures, changes)
-        write_table(results, self.output)
+        write_table(results, self.output, self.journal.run, append)
         _remove(partial_file(self.output))
         return BatchReport(
             self.output,
@@ -402,6 +490,7 @@ class _Batch:
             summary_file_of(self.output),
             changes,
             followup_file_of(self.output) if changes else None,
+            there,
         )
 
     def _followup(self, results: Sequence[BMDResult], precision: Precision | None) -> list[Change]:
@@ -429,9 +518,8 @@ class _Batch:
             for place, (number, result) in enumerate(zip(numbers, results, strict=True))
         ]
         reasons: dict[str, list[str]] = {}
-        for failure in failures:  # a sentence may name files, its code cannot
-            told = failure.reason if self.job.with_identity else failure.code
-            reasons.setdefault(told, []).append(failure.case.title)
+        for failure in failures:  # its own sentence may name files, its code cannot
+            reasons.setdefault(failure.code, []).append(failure.case.title)
         page = make_summary(
             self.output.name, estimated, reasons, changes, self.job.bundle, self.job.reference
         )
@@ -500,6 +588,7 @@ def run_case(  # noqa: PLR0917  as `examine` calls it
     with_identity: bool = False,
     dxa: str | None = None,
     look: Callable[[Case, CTVolume, BMDResult], None] | None = None,
+    correct_values: bool = False,
 ) -> BMDResult:
     """Open and estimate one case; `with_identity`: see `run_batch`.
 
@@ -544,6 +633,7 @@ def run_case(  # noqa: PLR0917  as `examine` calls it
                 reference=reference,
                 dxa=dxa,
                 device=device,
+                correct_values=correct_values,
                 progress=told(progress.part(0.8, 1.0)),
                 should_cancel=cancelled,
             )

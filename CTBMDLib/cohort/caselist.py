@@ -140,6 +140,8 @@ def _cases_of_folder(folder: Path) -> list[Case]:
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
+        if entry.suffix.lower() == ".parquet":  # the table of a batch, a folder of parts
+            continue
         if entry.is_dir():
             cases += _case_of_subfolder(entry)
         elif entry.name.lower().endswith((*VOLUME_SUFFIXES, ".zip")):

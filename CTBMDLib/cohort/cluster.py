@@ -72,7 +72,7 @@ class Remote:
         Of its weights, so that no worker takes another.
     version : str
         Of CTBMD.
-    reference, device, with_identity, dxa, secret
+    reference, device, with_identity, dxa, secret, correct_values
         As in `Job`.
     """
 
@@ -84,6 +84,7 @@ class Remote:
     with_identity: bool
     dxa: str | None
     secret: bytes
+    correct_values: bool = False
 
     @classmethod
     def of(cls, job: Job) -> Remote:
@@ -97,6 +98,7 @@ class Remote:
             job.with_identity,
             job.dxa,
             job.secret,
+            job.correct_values,
         )
 
     def job(self) -> Job:
@@ -118,7 +120,15 @@ class Remote:
                 f"A worker has another model in '{self.folder}'; copy the same there.",
                 "worker-differs",
             )
-        return Job(bundle, self.reference, self.device, self.with_identity, self.dxa, self.secret)
+        return Job(
+            bundle,
+            self.reference,
+            self.device,
+            self.with_identity,
+            self.dxa,
+            self.secret,
+            self.correct_values,
+        )
 
 
 @lru_cache(maxsize=2)

@@ -37,6 +37,16 @@ def add_options(batch: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only list what would be done and what is left out, with reasons",
     )
+    batch.add_argument(
+        "--append",
+        action="store_true",
+        help="add to an existing Parquet table of the same model; cases that it has are left out",
+    )
+    batch.add_argument(
+        "--correct-values",
+        action="store_true",
+        help="correct each scan's values by its own air and fat first; every row says so",
+    )
     where = batch.add_mutually_exclusive_group()
     where.add_argument(
         "--workers",
@@ -100,10 +110,12 @@ def run(
             arguments.output,
             bundle,
             overwrite=arguments.overwrite,
+            append=arguments.append,
             with_identity=arguments.with_identity,
             reference=reference,
             dxa=arguments.dxa,
             device=arguments.device,
+            correct_values=arguments.correct_values,
             precision=arguments.precision,
             pool=_workers_of(arguments, screen),
             progress=pace.report,
@@ -144,6 +156,8 @@ def _line(case: Case, result: BMDResult | None, failure: str | None) -> str:
 def _tell(report: BatchReport, screen: Screen) -> None:
     if report.resumed:
         screen.say(f"Taken over from an interrupted run: {count_of(report.resumed)}.")
+    if report.there:
+        screen.say(f"In the table already, and left out: {count_of(len(report.there))}.")
     screen.say(f"{count_of(len(report.results))} written to {report.output}")
     screen.say(f"DXA scale: {maker(report.results[0].dxa_scale)}")
     if report.failures:

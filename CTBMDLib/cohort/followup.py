@@ -248,7 +248,7 @@ def _doubts(earlier: Scan, later: Scan) -> list[str]:
     """What casts doubt on comparing the same bone of the same person."""
     out = []
     a, b = earlier.result, later.result
-    if len(a.levels) >= MIN_LEVELS and _measured(a) == _measured(b):
+    if measured_of(a) and measured_of(a) == measured_of(b):
         out.append("Slices, HU and values are the same: these may be two copies of one CT")
     if earlier.facts.person and later.facts.person and earlier.facts.person != later.facts.person:
         out.append("The patient IDs differ: these may be two persons")
@@ -272,9 +272,11 @@ def _corrected(result: BMDResult) -> bool:
     return any(item.code == "values-corrected" for item in result.findings)
 
 
-def _measured(result: BMDResult) -> list[tuple[str, float | None, float | None, float]]:
-    """What was measured of each level, unrounded: no two scans agree in it."""
-    return [(x.level, x.slice_s_mm, x.trabecular_hu, x.bmd_g_cm2) for x in result.levels]
+def measured_of(result: BMDResult) -> tuple[tuple[str, float | None, float | None, float], ...]:
+    """What was measured of each level, unrounded: no two scans agree in it; () of too few levels."""
+    if len(result.levels) < MIN_LEVELS:
+        return ()
+    return tuple((x.level, x.slice_s_mm, x.trabecular_hu, x.bmd_g_cm2) for x in result.levels)
 
 
 def _which(x: object, y: object) -> str:

@@ -51,6 +51,8 @@ class Journal:
     path : Path
     secret : bytes
         The key of the run's pseudonyms; it goes with the journal.
+    run : str
+        Names the run, and tells nothing of the key; the same when it is gone on with.
 
     Raises
     ------
@@ -68,11 +70,12 @@ class Journal:
         entries = [x for x in lines if "key" in x and x.get("sum") == _sum(x)]
         if entries and lines[0].get("settings") != settings:
             raise CTBMDError(
-                f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device or version of CTBMD; allow overwriting (--overwrite) or delete it.",
+                f"'{self.path}' is left from an interrupted batch with another model, reference table, DXA device, version of CTBMD or option (--correct-values, --append); allow overwriting (--overwrite) or delete it.",
                 "journal-other-model",
             )
         secret = next((x["secret"] for x in lines[:1] if entries and _is_secret(x)), None)
         self.secret = bytes.fromhex(secret or secrets.token_hex(32))
+        self.run = hashlib.sha256(b"run " + self.secret).hexdigest()[:12]
         for entry in entries:
             self._done[entry["key"]] = entry["result"]
             self._facts[entry["key"]] = entry.get("facts") or {}

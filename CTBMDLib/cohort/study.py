@@ -19,9 +19,10 @@ from pathlib import Path
 from ..bmd.estimate import UNNAMED
 from ..bmd.export import COLUMNS, check_output, safe_text, to_delimited
 from ..bmd.result import BMDResult
-from ..dxa import maker
+from ..dxa import maker, scale_for
 from ..errors import CTBMDError, shown
-from ..safefile import write_text
+from ..model.bundle import ModelBundle
+from ..safefile import check_writable, write_text
 from .filelock import PATIENCE_S, locked
 from .tables import Table, read_table
 
@@ -34,6 +35,7 @@ SCAN = ("level", "slice_s_mm", "trabecular_hu")
 to 0.01 mm and mean HU to 0.1 of several levels."""
 REPLACE, SKIP = "replace", "skip"
 
+_ROOM = 1 << 16  # bytes that the rows of a case never need
 _NUMBERED = re.compile(r"case (\d{1,9})")
 _SEP = re.compile("sep=.\r?\n", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
@@ -78,12 +80,29 @@ class Appended:
     did: str
 
 
-def check_table(path: str | os.PathLike[str]) -> None:
+def check_table(
+    path: str | os.PathLike[str],
+    bundle: ModelBundle | None = None,
+    *,
+    dxa: str | None = None,
+    mixed: bool = False,
+) -> None:
     """Refuse a study table that could not be written, before the work is done.
+
+    Parameters
+    ----------
+    path : path-like
+    bundle : ModelBundle, optional
+        By whose results it would be added to; what is in the table is then looked at too.
+    dxa : {'hologic', 'lunar'}, optional
+        See `estimate`.
+    mixed : bool
+        See `append_result`.
 
     Raises
     ------
     CTBMDError
+        As `append_result`, where that is known beforehand.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -92,6 +111,18 @@ def check_table(path: str | os.PathLike[str]) -> None:
             "output-suffix",
         )
     check_output(path, overwrite=True)
+    if bundle is None:
+        return
+    path = Path(os.path.realpath(path))
+    with locked(path):
+        there = _Study(path, semicolon=False)
+        there.check_columns(mixed)
+        row = dict(zip(MODEL, (bundle.name, bundle.version, bundle.population), strict=True))
+        row["dxa_scale"] = scale_for(bundle.card, dxa).target or ""
+        there.check_model(row, [], mixed)
+        there.with_rows([{**dict.fromkeys(COLUMNS, ""), **row}], [])
+        size = path.stat().st_size if path.exists() else 0
+        check_writable(path, overwrite=True, room=size + _ROOM)
 
 
 def append_result(
@@ -314,6 +345,20 @@ class _Study:
         ------
         CTBMDError
         """
+        text = self.with_rows(rows, old)
+        was = "" if self._table is None else "".join(self._table.lines)
+        mark = self._bom or (was.isascii() and not text.isascii())
+        encoding = "utf-8-sig" if mark else "utf-8"
+        write_text(self.path, text, overwrite=True, encoding=encoding, private=self._private)
+
+    def with_rows(self, rows: list[_Record], old: list[int]) -> str:
+        """The text that `write` writes.
+
+        Raises
+        ------
+        CTBMDError
+            Where the table is damaged.
+        """
         titles = [*self.titles, *(name for name in COLUMNS if name not in self.titles)]
         if self._comma:
             rows = [
@@ -329,10 +374,7 @@ class _Study:
         out = [self._line(titles)] if self._table is None else self._kept(titles, old, new)
         text = "".join(out) + ("" if old else new)
         self._check_whole(text, 1 + len(self.records) - len(old) + len(rows))
-        was = "" if self._table is None else "".join(self._table.lines)
-        mark = self._bom or (was.isascii() and not text.isascii())
-        encoding = "utf-8-sig" if mark else "utf-8"
-        write_text(self.path, text, overwrite=True, encoding=encoding, private=self._private)
+        return text
 
     def _check_whole(self, text: str, rows: int) -> None:
         """Refuse a table in which a quotation mark that is never closed would swallow new rows."""

@@ -19,7 +19,8 @@ from ..bmd.result import BMDResult
 from ..disclaimers import disclaimer
 from ..dxa import device_named, maker
 from ..model.bundle import ModelBundle
-from .followup import CHANGED, Change, change_words
+from .failures import words_of
+from .followup import CHANGED, Change, change_words, measured_of
 from .outcome import Facts, need_of_a_look
 from .sheets import MOST
 from .validate_charts import Chart, Point
@@ -86,7 +87,7 @@ def make_summary(
         Of the table that it lies beside.
     estimated : sequence of Estimated
     failures : mapping of str to sequence of str
-        By the reason, the cases that failed for it.
+        By the code of the error, the cases that failed by it.
     changes : sequence of Change
     bundle : ModelBundle
     reference : ReferenceTable or None
@@ -140,8 +141,8 @@ def _why_not(estimated: Sequence[Estimated], failures: Mapping[str, Sequence[str
         x.result.total_reason or "no reason is known" for x in estimated if x.result.total is None
     )
     rows: list[tuple[object, ...]] = [
-        ("failed", reason, len(cases), _some(cases))
-        for reason, cases in sorted(failures.items(), key=lambda x: -len(x[1]))
+        ("failed", f"{words_of(code)} ({code})", len(cases), _some(cases))
+        for code, cases in sorted(failures.items(), key=lambda x: (-len(x[1]), x[0]))
     ]
     for reason, count in without.most_common():
         cases = [
@@ -162,9 +163,15 @@ def _some(cases: Sequence[str]) -> str:
 
 def _distribution(estimated: Sequence[Estimated], table: ReferenceTable | None) -> list[str]:
     """Charts and a table of L1-L4 by sex and age."""
-    usable = [x for x in estimated if x.result.total]
+    once = without_copies(estimated)
+    usable = [x for x in once if x.result.total]
     known = [x for x in usable if x.result.sex and x.result.age is not None]
     out = ["<h2>L1-L4 by sex and age</h2>"]
+    if len(once) < len(estimated):
+        out.append(
+            f'<p class="soft">{_number(len(estimated) - len(once), "case")} with the slices, HU and values '
+            "of another one, most likely a copy of the same CT, left out here: each CT counts once.</p>"
+        )
     if len(known) < len(usable):
         out.append(
             f'<p class="soft">{len(usable) - len(known)} of {len(usable)} are not shown here: their sex or age is unknown.</p>'
@@ -190,6 +197,18 @@ def _distribution(estimated: Sequence[Estimated], table: ReferenceTable | None) 
             )  # fmt: skip
     head = ("sex", "age", "CTs", "mean g/cm2", "SD", "reference mean (SD) g/cm2")
     return [*out, _table(head, rows)]
+
+
+def without_copies(estimated: Sequence[Estimated]) -> list[Estimated]:
+    """Each CT once, by its first case: two in which all that was measured agrees are one CT."""
+    seen: set[object] = set()
+    out = []
+    for x in estimated:
+        measured = measured_of(x.result)
+        if not measured or measured not in seen:
+            out.append(x)
+        seen.add(measured)
+    return out
 
 
 def _expected(table: ReferenceTable | None, sex: str, age: float) -> str:

@@ -1,22 +1,27 @@
 """The library's tests with the oldest and the newest packages that pyproject.toml allows, on each Python.
 
-    python Testing/Python/versions.py [--python 3.12] [--only oldest] [--tests PATH ...]
+    python Testing/Python/versions.py [--python 3.12] [--only oldest] [--quick] [--record]
 
 For every Python of 3.11 to 3.13 that is found here (pyenv, uv, the path), a virtual
 environment with the lowest versions of numpy, scipy, pydicom, vtk and torch that
-have a build for it, and one with the newest, each in build/versions. What cannot be
-tried is said with its reason at the end; exit 1 where tests failed.
+have a build for it, and one with the newest, each in build/versions. On Linux
+PyTorch is taken only in a build without CUDA ('2.13.0+cpu'), since any other brings
+gigabytes, unless `--cuda` is given. What cannot be tried is said with its reason;
+exit 1 where tests failed. `--record` keeps what came of it in versions.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,18 +29,32 @@ PYTHONS = ("3.11", "3.12", "3.13")
 ENDS = ("oldest", "newest")
 TESTS = ("Testing/Python/volume", "Testing/Python/reading", "Testing/Python/spine",
          "Testing/Python/model", "Testing/Python/bmd", "Testing/Python/cohort")  # fmt: skip
+RECORD = ROOT / "Testing/Python/versions.md"
+KEPT = ROOT / "build/versions/results.json"
+QUICK = "not slow and not gui and not data"
+WHOLE = "not gui and not data"
 BESIDE = ("pytest", "python-gdcm", "pylibjpeg", "pylibjpeg-openjpeg")
 """What the tests need whatever the versions."""
+WHERE_IT_FITS = (("numba",), ("scikit-learn", "matplotlib"), ("distributed", "pyarrow", "openpyxl"))
+"""What some tests need and skip without; left out, and said, where it has no build beside them."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One Python with one end of the versions, and what came of it."""
+    """One Python with one end of the versions, and what came of it.
+
+    `passed` is None where it could not be tried; `missing` says what was left out, and why.
+    """
 
     python: str
     end: str
     outcome: str
     passed: bool | None
+    versions: str = ""
+    missing: str = ""
+    tests: str = ""
+    when: str = ""
+    seconds: float = 0.0
 
 
 def requirements() -> dict[str, str]:
@@ -64,57 +83,62 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def install(python: str, version: str, end: str, folder: Path) -> str | None:
-    """Make the environment; None, or why it cannot be made."""
+def install(
+    python: str, version: str, end: str, folder: Path, cuda: bool
+) -> tuple[str | None, str]:
+    """Make the environment; why it cannot be made (None where it can), and what it lacks."""
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:",
-           "--disable-pip-version-check"]  # fmt: skip
-    lowest = requirements()
-    for name, low in lowest.items():
-        # The lowest version that has a build for this Python, at or above what is stated.
-        wanted = oldest_build(pip, name, low) if end == "oldest" else None
-        if end == "oldest" and wanted is None:
-            return f"no build of {name} >= {low} for Python {version}"
-        lowest[name] = wanted or low
-    packages = [
-        f"{name}=={low}" if end == "oldest" else f"{name}>={low}" for name, low in lowest.items()
-    ]
-    done = subprocess.run([*pip, *packages, *BESIDE], capture_output=True, text=True, check=False)
+    pip = [str(folder / "bin/python"), "-m", "pip"]
+    packages, missing = [], ""
+    for name, low in requirements().items():
+        found = builds(pip, name, low, without_cuda=name == "torch" and not cuda)
+        if found:
+            packages.append(f"{name}=={found[0 if end == 'oldest' else -1]}")
+        elif name == "torch":
+            missing = f"no build of torch >= {low} without CUDA for Python {version} here"
+        else:
+            return f"no build of {name} >= {low} for Python {version}", ""
+    command = [*pip, "install", "--quiet", "--only-binary", ":all:", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*command, *packages, *BESIDE], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        return f"pip: {last[0] if last else 'failed'}"
-    return None
+        return f"pip: {last[0] if last else 'failed'}", missing
+    left = [missing] if missing else []
+    for group in WHERE_IT_FITS:
+        done = subprocess.run(
+            [*command, *packages, *group], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            left.append(f"no build of {' and '.join(group)} beside these")
+    return None, "; ".join(left)
 
 
-def oldest_build(pip: list[str], name: str, low: str) -> str | None:
-    """The lowest version at or above one that has a build for this Python."""
+def builds(pip: list[str], name: str, low: str, without_cuda: bool) -> list[str]:
+    """The versions at or above one that have a build for this Python, the oldest first."""
     listed = subprocess.run(
-        [*pip[:3], "index", "versions", name], capture_output=True, text=True, check=False
-    )
+        [*pip, "index", "versions", "--only-binary", ":all:", name],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     match = re.search(r"Available versions: (.*)", listed.stdout)
-    if not match:
-        return None
-
-    def key(text):
-        return tuple(int(x) for x in re.findall(r"\d+", text))
-
-    usable = [x.strip() for x in match[1].split(",")]
-    usable = [x for x in usable if re.fullmatch(r"[\d.]+", x) and key(x) >= key(low)]
-    return min(usable, key=key, default=None)
+    usable = [x.strip() for x in match[1].split(",")] if match else []
+    usable = [x for x in usable if re.fullmatch(r"[\d.]+(\+cpu)?", x) and _key(x) >= _key(low)]
+    if without_cuda and platform.system() == "Linux":
+        usable = [x for x in usable if x.endswith("+cpu")]
+    return sorted(usable, key=_key)
 
 
-def run_tests(folder: Path, tests: list[str]) -> tuple[str, bool]:
-    """The last line of pytest, and whether all passed."""
-    command = [
-        str(folder / "bin/python"),
-        "-m",
-        "pytest",
-        "-q",
-        "-m",
-        "not slow and not gui and not data",
-    ]
+def _key(text: str) -> tuple[int, ...]:
+    return tuple(int(x) for x in re.findall(r"\d+", text))
+
+
+def run_tests(folder: Path, tests: list[str], marks: str) -> tuple[str, bool]:
+    """The last line of pytest and what failed, and whether all passed."""
+    command = [str(folder / "bin/python"), "-m", "pytest", "-q", "-m", marks, "--tb=short"]
     done = subprocess.run([*command, *tests], cwd=ROOT, capture_output=True, text=True, check=False)
+    (folder / "pytest.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     last = [line for line in done.stdout.splitlines() if line.strip()][-1:]
     bad = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]
     return "; ".join([*(last or ["no tests ran"]), *bad[:10]]), done.returncode == 0
@@ -124,7 +148,9 @@ def versions_of(folder: Path) -> str:
     """What was installed of the packages in question."""
     code = (
         "from importlib.metadata import version as v\n"
-        f"print(', '.join(f'{{x}} {{v(x)}}' for x in {sorted(requirements())!r}))"
+        "from importlib.util import find_spec\n"
+        f"names = [x for x in {sorted(requirements())!r} if find_spec(x)]\n"
+        "print(', '.join(f'{x} {v(x)}' for x in names))"
     )
     told = subprocess.run(
         [str(folder / "bin/python"), "-c", code], capture_output=True, text=True, check=False
@@ -132,17 +158,50 @@ def versions_of(folder: Path) -> str:
     return told.stdout.strip()
 
 
-def attempt(version: str, end: str, tests: list[str]) -> Tried:
+def attempt(version: str, end: str, tests: list[str], marks: str, cuda: bool) -> Tried:
     """Try one Python with one end of the versions."""
     python = interpreter(version)
     if python is None:
         return Tried(version, end, "there is no such Python here", None)
     folder = ROOT / "build/versions" / f"{version}-{end}"
-    why = install(python, version, end, folder)
+    why, missing = install(python, version, end, folder, cuda)
     if why:
-        return Tried(version, end, why, None)
-    outcome, passed = run_tests(folder, tests)
-    return Tried(version, end, f"{outcome} ({versions_of(folder)})", passed)
+        return Tried(version, end, why, None, missing=missing)
+    began = time.monotonic()
+    outcome, passed = run_tests(folder, tests, marks)
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    seconds = round(time.monotonic() - began)
+    return Tried(version, end, outcome, passed, versions_of(folder), missing, marks, when, seconds)
+
+
+def keep(tried: list[Tried]) -> list[Tried]:
+    """Keep what was tried beside what was kept before of other versions; answers all."""
+    before = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else []
+    known = {(x["python"], x["end"]): Tried(**x) for x in before}
+    known |= {(x.python, x.end): x for x in tried}
+    out = [known[key] for key in sorted(known)]
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    KEPT.write_text(json.dumps([asdict(x) for x in out], indent=1) + "\n", encoding="utf-8")
+    return out
+
+
+def table_of(tried: list[Tried]) -> str:
+    """What came of all of them, as Markdown."""
+    lines = [
+        "# The library's tests with the oldest and the newest packages",
+        "",
+        "Made by `make test-versions VERSIONS_ARGS='--quick --record'`; do not edit it here.",
+        "",
+        "| Python | packages | versions | tests (pytest -m) | outcome | when |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for x in tried:
+        word = {True: "passed", False: "FAILED", None: "not tried"}[x.passed]
+        missing = f"; {x.missing}" if x.missing else ""
+        lines.append(
+            f"| {x.python} | {x.end} | {x.versions}{missing} | {x.tests} | {word}: {x.outcome} | {x.when} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments=None) -> int:
@@ -151,6 +210,9 @@ def main(arguments=None) -> int:
     parser.add_argument("--python", action="append", choices=PYTHONS)
     parser.add_argument("--only", choices=ENDS)
     parser.add_argument("--tests", nargs="+", default=list(TESTS))
+    parser.add_argument("--quick", action="store_true", help="without the slow tests")
+    parser.add_argument("--cuda", action="store_true", help="PyTorch with CUDA where need be")
+    parser.add_argument("--record", action="store_true", help=f"write {RECORD.name} anew")
     parser.add_argument("--list", action="store_true", help="only say which Pythons are here")
     options = parser.parse_args(arguments)
     if options.list:
@@ -158,13 +220,20 @@ def main(arguments=None) -> int:
             print(f"{version}: {interpreter(version) or 'not here'}")
         return 0
     tried = []
+    marks = QUICK if options.quick else WHOLE
     for version in options.python or PYTHONS:
         for end in [options.only] if options.only else ENDS:
-            tried.append(attempt(version, end, options.tests))
-            word = {True: "passed", False: "FAILED", None: "not tried"}[tried[-1].passed]
-            print(f"Python {version}, {end}: {word}: {tried[-1].outcome}", flush=True)
-    left = [f"{x.python} {x.end}" for x in tried if x.passed is None]
-    print(f"could not be tried: {', '.join(left) or 'none'}")
+            one = attempt(version, end, options.tests, marks, options.cuda)
+            tried.append(one)
+            word = {True: "passed", False: "FAILED", None: "not tried"}[one.passed]
+            print(f"Python {version}, {end}: {word}: {one.outcome} ({one.versions})", flush=True)
+            if one.missing:
+                print(f"  {one.missing}", flush=True)
+            everything = keep([one])
+            if options.record:
+                RECORD.write_text(table_of(everything), encoding="utf-8")
+    left = [f"{x.python} {x.end}: {x.outcome}" for x in tried if x.passed is None]
+    print(f"could not be tried: {'; '.join(left) or 'none'}")
     return 1 if any(x.passed is False for x in tried) else 0
 
 

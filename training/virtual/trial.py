@@ -1,11 +1,13 @@
 """A cohort's trial: N virtual DICOM studies, some broken, run as a batch and checked case by case.
 
 `python -m training.virtual.trial FOLDER COUNT SEED` makes the studies with
-`hospital`, breaks one in twenty in one of `broken.WAYS`, gives 3 % a second
-series and 2 % no lumbar spine (at least one of each), runs `ctbmd batch` over
-them with workers, kills it once on the way, and checks that every study is
-accounted for and that every value is that of the study estimated alone, to the
-last digit. All of it is simulated: it shows that nothing is lost, not how good a model is.
+`hospital`, breaks one in twenty (of 40 and more one in each of the twenty
+`broken.WAYS`), gives 3 % a second series and 2 % no lumbar spine (at least one of
+each), runs `ctbmd batch` over them with workers, kills it once on the way, and
+checks that every study is accounted for and that every value is that of the study
+estimated alone, to the last digit. Then a dozen of them go through `trial_faults`. All of
+it is simulated: it shows that nothing is lost, not how good a model is.
+Interrupted, the same command goes on with what is not done.
 """
 
 from __future__ import annotations
@@ -31,9 +33,15 @@ from CTBMDLib.safefile import write_text
 from ..console import bar
 from .broken import FAIL, WAYS, break_study, files_of
 from .hospital import TRUTH, make_hospital
+from .trial_faults import FAULTS, Place
 
 BROKEN, SEVERAL, NO_LUMBAR = 0.05, 0.03, 0.02
 MADE = "made.json"
+DONE = "done.json"
+"""What the batch and each fault came to, so that an interrupted trial goes on."""
+TWO_PATIENTS = "two patients in one folder"
+FEW = 12
+"""Studies that go through the faults."""
 
 
 @dataclass
@@ -48,6 +56,7 @@ class Report:
     wrong: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     seconds: float = 0.0
+    faults: dict = field(default_factory=dict)
 
     def text(self) -> str:
         """The report in lines."""
@@ -56,6 +65,7 @@ class Report:
             f"after kill -9 taken over: {self.resumed}",
             f"equal to the study estimated alone, to the last digit written: {self.same}",
             f"batch, both parts: {self.seconds:.0f} s",
+            *(f"{name}: {text}" for name, text in self.faults.items()),
             *(f"  failed: {name}: {code}" for name, code in sorted(self.failed.items())),
             *(f"  note: {text}" for text in self.notes),
             *(f"WRONG: {text}" for text in self.wrong),
@@ -80,7 +90,8 @@ def make_studies(
     order = [str(x) for x in rng.permutation(sorted(truth)[:count])]
     ways, done, place = list(WAYS), {}, 0
     first = int(rng.integers(len(ways)))
-    for number in range(_share(BROKEN, count)):
+    each = len(ways) if count >= 2 * len(ways) else 0
+    for number in range(max(each, _share(BROKEN, count))):
         way = ways[(first + number) % len(ways)]
         break_study(source / order[place], way, seed + number)
         done[order[place]] = way
@@ -176,8 +187,11 @@ def check(
         f"{folders.get(case, case)} ({done.get(folders.get(case, ''), 'whole')})": code
         for case, code in failed.items()
     }
-    if sorted(folders.values()) != names or len(results) != len(table):
+    once = [x for x in folders.values() if done.get(x) != TWO_PATIENTS]  # which are two cases
+    if set(folders.values()) != set(names) or len(once) != len(set(once)):
         report.wrong.append("the cases are not the studies, each once")
+    if len(results) != len(table):
+        report.wrong.append("a case is there twice")
     if set(table) & set(failed) or set(table) | set(failed) != set(who):
         report.wrong.append("a study is in both lists or in none")
     for case, code in failed.items():
@@ -192,11 +206,11 @@ def check(
             report.wrong.append(f"{folders[case]} gave a value: {what}")
         elif what not in (None, "second series"):
             report.notes.append(f"{folders[case]} gave a value: {what}")
-    report.same = _same(table, who, model, report)
+    report.same = _same(table, who, model, report, folder / "alone.json")
     return report
 
 
-def _same(table: dict, who: dict, model: str | None, report: Report) -> int:
+def _same(table: dict, who: dict, model: str | None, report: Report, kept: Path) -> int:
     """How many are equal to the study estimated alone; the others are told."""
     from CTBMDLib.bmd.estimate import estimate
     from CTBMDLib.bmd.export import to_json
@@ -204,15 +218,51 @@ def _same(table: dict, who: dict, model: str | None, report: Report) -> int:
     from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 
     bundle, same = ModelBundle.load(model or default_bundle_folder()), 0
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     for number, (case, stored) in enumerate(table.items()):
         bar(number / len(table), f"{case} alone")
-        volume, selection = open_case(who[case]["path"])
-        alone = json.loads(to_json([estimate(volume, selection, bundle, case=case)]))
-        if alone == stored:
+        if case not in known:
+            volume, selection = open_case(who[case]["path"])
+            known[case] = json.loads(to_json([estimate(volume, selection, bundle, case=case)]))
+            write_text(kept, json.dumps(known) + "\n", overwrite=True)
+        if known[case] == stored:
             same += 1
         else:
             report.wrong.append(f"{case}: the batch and the estimate alone differ")
     return same
+
+
+def try_faults(folder: Path, done: dict[str, str], model: str | None, report: Report) -> None:
+    """Take some whole studies and a broken one through each of `trial_faults`."""
+    who = {x["case"]: x["path"] for x in _rows(folder / "table.identity.csv")}
+    results = json.loads((folder / "table.json").read_text(encoding="utf-8"))["results"]
+    table = {Path(who[x["rows"][0]["case"]]).name: x for x in results}
+    whole = [name for name in sorted(table) if name not in done][:FEW]
+    bad = [name for name, way in done.items() if way in WAYS and name not in table][:1]
+    wanted = {}
+    for name in whole:
+        rows = [row | {"case": name} for row in table[name]["rows"]]
+        wanted[name] = table[name] | {"rows": rows}
+    lines = [f"{folder / 'studies' / name},{name}" for name in (*bad, *whole)]
+    faults = folder / "faults"
+    faults.mkdir(exist_ok=True)
+    write_text(faults / "list.csv", "\n".join(["path,case", *lines]) + "\n", overwrite=True)
+    for name, fault in FAULTS.items():
+        known = _done(folder)
+        if name not in known:
+            bar(0.0, name)
+            place = faults / name.replace(" ", "-")
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            known[name] = fault(Place(place, faults / "list.csv", wanted, model))
+            write_text(folder / DONE, json.dumps(known, indent=1) + "\n", overwrite=True)
+        wrong, report.faults[name] = known[name]
+        report.wrong += [f"{name}: {text}" for text in wrong]
+
+
+def _done(folder: Path) -> dict:
+    path = folder / DONE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -236,13 +286,20 @@ def main(arguments=None) -> int:
     parser.add_argument("--population", default="realistic", choices=("realistic", "wide"))
     parser.add_argument("--coarse", action="store_true", help="large voxels, for a quick try")
     options = parser.parse_args(arguments)
+    options.folder = options.folder.absolute()
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
         done = make_studies(
             options.folder, options.count, options.seed, options.coarse, options.population
         )
-        seconds, said = run_batch_killed(options.folder, options.workers, options.model)
+        known = _done(options.folder)
+        if "batch" not in known:
+            known = {"batch": run_batch_killed(options.folder, options.workers, options.model)}
+            write_text(options.folder / DONE, json.dumps(known) + "\n", overwrite=True)
+            (options.folder / "alone.json").unlink(missing_ok=True)
+        seconds, said = known["batch"]
         report = check(options.folder, done, options.model, said, seconds)
+        try_faults(options.folder, done, options.model, report)
     except CTBMDError as error:
         parser.error(str(error))
     print(report.text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 from drawn_person import person
 from drawn_spine import level
 from phantoms import CENTRES, bundle, chosen, phantom
+from volume_files import nifti_bytes, write
 
 from CTBMDLib.bmd.estimate import estimate
 from CTBMDLib.bmd.tissues import Tissues, check_tissues, correction_for, measure_tissues
 from CTBMDLib.cli import main
+from CTBMDLib.cohort.cases import open_case
 from CTBMDLib.errors import CTBMDError
 
 TRUE = {"air": -1000.0, "fat": -100.0, "muscle": 50.0}
@@ -117,3 +121,40 @@ def test_the_shell_takes_the_option(tmp_path, capsys, monkeypatch):
     assert main(["estimate", str(tmp_path)]) == 2 and seen["correct_values"] is False
     assert main(["estimate", str(tmp_path), "--correct-values"]) == 2
     assert seen["correct_values"] is True and "enough" in capsys.readouterr().err
+
+
+def test_a_batch_corrects_each_scan_when_asked_and_says_so_in_every_row(tmp_path, capsys):
+    from CTBMDLib.cohort.batch import Job, run_batch
+    from CTBMDLib.cohort.cluster import Remote
+    from CTBMDLib.errors import Cancelled
+    from CTBMDLib.model.bundle import ModelBundle
+
+    bundle(tmp_path / "b")
+    off = changed(person(), 1.0, 60.0)
+    for name in ("c0.nii", "c1.nii"):
+        write(tmp_path / name, nifti_bytes(off.hu, off.ijk_to_ras))
+    points = [{"level": x, "ras": list(CENTRES[x])} for x in ("L2", "L3")]
+    (tmp_path / "levels.json").write_text(json.dumps({"levels": points}))
+    (tmp_path / "two.csv").write_text(
+        "path,levels,kvp\nc0.nii,levels.json,120\nc1.nii,levels.json,120\n"
+    )
+    own, output, ended = ModelBundle.load(tmp_path / "b"), tmp_path / "t.csv", []
+    with pytest.raises(Cancelled):
+        run_batch(
+            tmp_path / "two.csv", output, own, correct_values=True,
+            on_case=lambda *x: ended.append(x), should_cancel=lambda: bool(ended),
+        )  # fmt: skip
+    command = ["batch", tmp_path / "two.csv", "--model", tmp_path / "b", "--output", output]
+    assert main([str(x) for x in command]) == 2  # a table is not half of one, half of the other
+    assert "--correct-values" in capsys.readouterr().err
+    assert main([str(x) for x in (*command, "--correct-values")]) == 0
+    assert "Taken over from an interrupted run: 1 case." in capsys.readouterr().out
+    rows = list(csv.DictReader(output.open()))
+    volume, levels = open_case(tmp_path / "c0.nii", levels=tmp_path / "levels.json")
+    alone = estimate(volume, levels, own, kvp=120.0, correct_values=True).rows
+    assert len(rows) == 2 * len(alone)
+    for row, mine in zip(rows, [*alone, *alone], strict=True):
+        assert row["findings"].count("values were corrected") == 1
+        assert row["bmd_g_cm2"] == f"{mine.bmd_g_cm2:.3f}"
+    job = Job(own, None, "auto", False, None, b"", correct_values=True)
+    assert Remote.of(job).job().correct_values  # on another machine too

@@ -1,6 +1,7 @@
 """`ctbmd batch` on several processes: the same answers, and what happens when one dies."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from volume_files import nifti_bytes, write
 from CTBMDLib.cohort.batch import Job, Task, examine, run_batch
 from CTBMDLib.cohort.caselist import Case, list_cases
 from CTBMDLib.cohort.cluster import Cluster, Remote, bytes_of, packed, run_remote, unpacked
+from CTBMDLib.cohort.journal import finished_keys
 from CTBMDLib.cohort.pace import Pace, duration
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.bundle import ModelBundle
@@ -32,7 +34,7 @@ COUNT = 4
 def numpy_computes():
     """As in the workers, whatever other tests have loaded: with torch there 'auto' takes it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "torch", None)
+        patch.delitem(sys.modules, "torch", raising=False)  # scipy trips over a None
         yield
 
 
@@ -142,6 +144,53 @@ def test_a_scheduler_that_goes_away_loses_nothing(cases, alone, tmp_path):
     assert (tmp_path / "t.partial.csv").exists()
     report = run_batch(cases / "cases.csv", output, model)
     assert report.resumed >= 1 and values(report) == values(alone)
+
+
+def test_a_full_disk_is_one_sentence_and_what_is_finished_is_in_a_table(
+    cases, alone, tmp_path, monkeypatch
+):
+    """Two workers; the disk holds the journal of three cases, or of two with their table."""
+    import distributed
+
+    model, output, room = ModelBundle.load(cases / "model"), tmp_path / "t.csv", [1 << 40]
+    real = os.fsync
+
+    def fsync(file):
+        sizes = [x.stat().st_size for x in tmp_path.rglob("*") if x.is_file()]
+        if sum(sizes) > room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    ended = []
+
+    def fills(*_):
+        ended.append(1)
+        if len(ended) == 2:
+            for sheet in tmp_path.glob(".t.csv.sheets/*.png"):  # as large as a real scan's
+                sheet.write_bytes(bytes(20_000))
+            room[0] = sum(x.stat().st_size for x in tmp_path.rglob("*") if x.is_file()) + 100
+
+    own = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    pool = Cluster(0, own.scheduler_address)
+    try:
+        with pytest.raises(CTBMDError, match="make room there") as caught:
+            run_batch(cases / "cases.csv", output, model, pool=pool, on_case=fills)
+    finally:
+        pool.close()
+        own.close(timeout=1)
+    assert caught.value.code == "journal-not-written" and str(caught.value).count(".csv") == 1
+    assert not output.exists() and not list(tmp_path.glob("*.part"))
+    kept = len(finished_keys(output))
+    partial = (tmp_path / "t.partial.csv").read_text().splitlines()
+    assert 1 <= kept < COUNT and len(partial) == 1 + 3 * kept  # L1, L2 and their mean
+    assert set(partial) < set((cases / "alone.csv").read_text().splitlines())
+    room[0] = 1 << 40
+    report = run_batch(cases / "cases.csv", output, model)
+    assert report.resumed == kept and values(report) == values(alone)
+    assert output.read_text() == (cases / "alone.csv").read_text()
 
 
 def test_a_case_is_sent_as_paths_and_comes_back_small(cases):

@@ -13,9 +13,12 @@ from dataclasses import replace
 import pytest
 from made_results import result
 from paths import ROOT
+from phantoms import bundle
 
 from CTBMDLib.bmd.export import COLUMNS
+from CTBMDLib.cli import main
 from CTBMDLib.cohort import filelock, study
+from CTBMDLib.cohort.filelock import locked
 from CTBMDLib.cohort.study import CaseThereError, append_result
 from CTBMDLib.errors import CTBMDError
 
@@ -232,6 +235,76 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path, name):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(CTBMDError):
         study.check_table(tmp_path / name)
+
+
+def test_a_table_that_cannot_take_the_case_is_refused_before_anything_is_computed(
+    tmp_path, monkeypatch, capsys
+):
+    """By the shell too: the CT is not even read."""
+    own = bundle(tmp_path / "model", members=1)
+    mine = {"model": own.name, "model_version": own.version, "model_population": own.population}
+    table = tmp_path / "a.csv"
+
+    def table_of(**changes):
+        table.unlink(missing_ok=True)
+        append_result(result(0, **{**mine, **changes}), table)
+        return table.read_text()
+
+    def said(*more):
+        before = table.read_bytes()
+        command = ["estimate", tmp_path / "ct", "--model", tmp_path / "model", "--append", table]
+        assert main([str(x) for x in (*command, *more)]) == 2
+        assert table.read_bytes() == before and not list(tmp_path.glob(".*"))
+        return capsys.readouterr().err
+
+    def stop(*_, **__):
+        raise CTBMDError("the CT would be read now", "enough")
+
+    monkeypatch.setattr("CTBMDLib.cohort.cases.open_case", stop)
+    good = table_of()
+    assert "would be read now" in said()
+    table_of(model_version="0.0.2")
+    assert "rows of another model" in said() and "would be read now" in said("--mixed")
+    table_of(dxa_scale="lunar")
+    assert "another DXA device" in said() and "another DXA device" in said("--mixed")
+    assert "would be read now" in said("--dxa", "lunar")
+    table.write_text(good.replace("trabecular_hu", "density"))
+    assert "other columns" in said() and "would be read now" in said("--mixed")
+    table.write_text("a,b\n1,2\n")
+    assert "not a table of CTBMD" in said()
+    table.write_text(good.rstrip().removesuffix("simulated") + '"simulated')
+    assert "quotation mark" in said()
+    table.write_text(good.replace("made up", "made up,,"))
+    assert "more cells than columns" in said()
+    table.write_text(good)
+    with locked(table), monkeypatch.context() as patch:
+        patch.setattr(study, "locked", lambda path: locked(path, 0.1))
+        with pytest.raises(CTBMDError, match="written by another program"):
+            study.check_table(table, own)
+    new = tmp_path / "new.csv"
+    study.check_table(new, own)
+    assert not new.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process of its own with a limit")
+def test_a_table_for_which_there_is_no_room_is_refused_beforehand(tmp_path):
+    import resource
+
+    own, table = bundle(tmp_path / "model", members=1), tmp_path / "a.csv"
+    append_result(result(0), table)
+    process = os.fork()
+    if process == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # as on a full disk
+        code = 1
+        try:
+            study.check_table(table, own, mixed=True)
+        except CTBMDError as error:
+            code = 0 if error.code == "output-not-written" else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(process, 0)[1] == 0
+    assert [x.name for x in tmp_path.iterdir() if x.name != "model"] == ["a.csv"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights and links of POSIX")

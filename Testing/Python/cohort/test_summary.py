@@ -54,7 +54,8 @@ def test_the_page_tells_of_every_case_and_nobodys_name_or_date(cases, tmp_path, 
     said = capsys.readouterr().out
     assert "1 person has several CTs" in said and f"Summary: {tmp_path / 't.summary.html'}" in said
     page = (tmp_path / "t.summary.html").read_text()
-    assert "4 cases, 3 estimated, 1 failed" in page and "no-such-file" in page
+    assert "4 cases, 3 estimated, 1 failed" in page
+    assert "A file is not where it was said to be; check the path. (no-such-file)" in page
     assert page.count("<img ") == 3 and page.count("data:image/png;base64,") == 3
     assert "Women: 2 CTs" in page and "Men: 1 CT<" in page
     assert "&lt;i&gt;C" in page and "<i>C" not in page
@@ -213,3 +214,65 @@ def test_a_lock_that_cannot_be_held_is_no_hindrance(tmp_path):
             InUse(tmp_path / "t.csv")
         finally:
             first.release()
+
+
+def test_copies_of_one_ct_count_once_in_charts_and_are_told(tmp_path):
+    import made_results
+
+    from CTBMDLib.cohort.summary import Estimated, make_summary
+    from CTBMDLib.model.bundle import ModelBundle
+
+    bundle(tmp_path / "b", members=1)
+    results = [made_results.result(n, f"C{k}") for k, n in enumerate((0, 1, 0, 2, 0))]
+    results.append(made_results.result(3, "C5", levels=("L1",)))  # one level may agree by chance
+    results.append(made_results.result(3, "C6", levels=("L1",)))
+    for x in results:
+        x.sex, x.age = "F", 60.0
+    page = make_summary(
+        "t.csv", [Estimated(x) for x in results], {}, [], ModelBundle.load(tmp_path / "b"), None
+    )
+    assert "2 cases with the slices, HU and values of another one" in page
+    assert "7 cases, 7 estimated" in page and "Women: 5 CTs" in page
+    row = re.search(r"<tr><td>Women</td><td>60-69</td><td class=\"n\">(\d+)", page)
+    assert row[1] == "5"
+
+
+def test_each_way_in_which_a_case_fails_has_its_sentence():
+    """One for every code of what a case passes through, none for a code that there is not."""
+    import ast
+
+    from paths import ROOT
+
+    from CTBMDLib.cohort.failures import WORDS, words_of
+
+    of_a_run = {
+        *("command-line", "append-identity", "nothing-to-add", "no-results", "output-not-written"),
+        *("no-dask", "no-scheduler", "scheduler-lost", "memory-limit", "unknown-reference"),
+        *("no-model-installed", "no-reference-table", "dxa-mixed", "stored-result"),
+        *("output-exists", "output-suffix", "output-no-folder"),
+    }
+    library = ROOT / "CTBMDLib"
+    files = [library / "levels.py", library / "volume.py", library / "model/images.py"]
+    files.append(library / "model/bundle.py")
+    for folder in ("reading", "spine", "bmd"):
+        files += sorted((library / folder).glob("*.py"))
+    files = [x for x in files if x.name not in ("export.py", "result.py")]
+    names = ("cases", "further", "include", "remote", "batch", "cluster")
+    files += [library / "cohort" / f"{x}.py" for x in names]
+    found = set()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(getattr(node, "func", None), "id", "")
+            if name not in ("Outcome", "Problem") and not name.endswith("Error"):
+                continue
+            place = {"Problem": 2, "Outcome": 2}.get(name, 1)
+            for given in node.args[place : place + 1]:
+                told = given.values[-1] if isinstance(given, ast.BoolOp) else given
+                if isinstance(told, ast.Constant) and isinstance(told.value, str):
+                    found.add(told.value)
+    tables = re.compile("card-.*|reference-(?!device).*")  # read before the first case
+    found = {x for x in found if not tables.fullmatch(x)} - of_a_run
+    assert len(found) > 90
+    assert found - set(WORDS) == set() and set(WORDS) - found == set()
+    for text in (*WORDS.values(), words_of("no such code")):
+        assert text[0].isupper() and text.endswith(".") and "<" not in text

@@ -26,3 +26,20 @@ def test_nothing_else_states_a_version():
     project = (ROOT / "CMakeLists.txt").read_text()
     assert "VERSION" not in re.sub(r"cmake_minimum_required\(VERSION.*?\)", "", project)
     assert "version" not in (ROOT / "CTBMD.json").read_text()
+
+
+def test_every_package_of_every_extra_is_pinned():
+    """By its own name, whatever it is needed for: what CI and a developer install is the same."""
+    text = (ROOT / "Testing/constraints.lock").read_text(encoding="utf-8")
+    lines = [x for x in text.splitlines() if x and not x.startswith("#")]
+    assert lines == sorted(lines, key=str.lower)
+
+    def plain(name):
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    pinned = [plain(x.partition("==")[0]) for x in lines]
+    assert len(pinned) == len(set(pinned)) and all("==" in x for x in lines)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    stated = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    named = {plain(re.match(r"[\w.-]+", x)[0]) for x in stated if "[" not in x}
+    assert len(named) > 20 and named <= set(pinned)

@@ -10,6 +10,8 @@ import pytest
 from paths import ROOT
 
 pytest.importorskip("torch")  # the code that plants belongs to the training
+pytest.importorskip("sklearn")
+pytest.importorskip("numba")
 
 from CTBMDLib.levels import MEASURED, LevelSlice  # noqa: E402
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder  # noqa: E402

@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 from paths import SHARED_DATA as SHARED
 
-from CTBMDLib.errors import Cancelled
-from CTBMDLib.levels import MEASURED
-from CTBMDLib.reading.reading import read_ct
-from CTBMDLib.spine.body import body_walls
-from CTBMDLib.spine.grid import block_mean, make_grid, reduce_ct
-from CTBMDLib.spine.locate import find_levels
-from CTBMDLib.spine.numbering import number_vertebrae
-from CTBMDLib.spine.straightened import StraightenedSpine
-from CTBMDLib.spine.trace import trace_spine, with_body_below
-from CTBMDLib.volume import CTVolume
-from training.locator.bodies import EMPTY_BODIES
-from training.locator.cases import crop_s, noisier, respace, restore, turn
-from training.locator.check import judge
-from training.locator.virtual import judge_volume
-from training.virtual.volume import make_volume, random_options
+pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")  # of training
+
+from CTBMDLib.errors import Cancelled  # noqa: E402
+from CTBMDLib.levels import MEASURED  # noqa: E402
+from CTBMDLib.reading.reading import read_ct  # noqa: E402
+from CTBMDLib.spine.body import body_walls  # noqa: E402
+from CTBMDLib.spine.grid import block_mean, make_grid, reduce_ct  # noqa: E402
+from CTBMDLib.spine.locate import find_levels  # noqa: E402
+from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
+from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
+from CTBMDLib.spine.trace import trace_spine, with_body_below  # noqa: E402
+from CTBMDLib.volume import CTVolume  # noqa: E402
+from training.locator.bodies import EMPTY_BODIES  # noqa: E402
+from training.locator.cases import crop_s, noisier, respace, restore, turn  # noqa: E402
+from training.locator.check import judge  # noqa: E402
+from training.locator.virtual import judge_volume  # noqa: E402
+from training.virtual.volume import make_volume, random_options  # noqa: E402
 
 PATHS = {
     "ct_ts_example": SHARED / "ct_ts_example" / "ct.nii.gz",
