@@ -60,13 +60,7 @@ def check_size(
         return []
     along, across = measured
     size, proportion = np.sqrt(along * across), along / across
-    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
-        text = (
-            f"The vertebrae have {100 * size:.0f} % of an adult's usual size; if this is no very "
-            f"{'small' if size < 1 else 'large'} person, the spacing in the header is false or the scan "
-            "was scaled, and bone density is off."
-        )
-        return [Finding("size-unlikely", None, text)]
+    # First, for it says more: which of the two is false.
     if not PROPORTION_RANGE[0] <= proportion <= PROPORTION_RANGE[1]:
         text = (
             f"The vertebrae have {100 * along:.0f} % of an adult's usual size along the spine but "
@@ -74,4 +68,11 @@ def check_size(
             "size are true."
         )
         return [Finding("proportions-unlikely", None, text)]
+    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
+        text = (
+            f"The vertebrae have {100 * size:.0f} % of an adult's usual size; if this is no very "
+            f"{'small' if size < 1 else 'large'} person, the spacing in the header is false or the scan "
+            "was scaled, and bone density is off."
+        )
+        return [Finding("size-unlikely", None, text)]
     return []
