@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from .errors import CTBMDError, shown
+
 AIR_HU = -1000.0
 PART = 1 << 14
 """Points that linear interpolation works on at once."""
+SPACING_MM = (0.01, 50.0)
+"""Voxels of a CT lie between these; own limits, far outside what any scanner writes."""
+MAX_POSITION_MM = 1e5
+"""No scan lies farther from the origin; a header or a transform that says so is false."""
+RIGHT_ANGLE = 0.01
+"""Cosine between two axes up to which they are at right angles: 0.6 degrees, which is more than
+rounding in a header and less than any gantry that is tilted on purpose."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,47 @@ class Acquisition:
     rescale_type: str | None = None
 
 
+def check_geometry(matrix: np.ndarray, name: str) -> None:
+    """Refuse a matrix that no CT has, on whatever way it came: header, transform or program.
+
+    A reflection is only another order of storing and is taken. A wrong scale cannot be told
+    from the matrix as long as the voxels have a CT's size; `CTBMDLib.bmd.size` tells it from
+    the vertebrae.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+        IJK to RAS, mm.
+    name : str
+        What to call the volume in the sentence.
+
+    Raises
+    ------
+    CTBMDError
+        Where the spacing or place is none of a CT, or the axes are not at right angles.
+    """
+    if matrix.shape != (4, 4):
+        raise ValueError("ijk_to_ras must be a 4x4 matrix")
+    with np.errstate(all="ignore"):
+        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+        fine = np.isfinite(matrix).all() and np.allclose(matrix[3], (0, 0, 0, 1))
+        fine = fine and spacing.min() > SPACING_MM[0] and spacing.max() < SPACING_MM[1]
+        fine = fine and np.abs(matrix[:3, 3]).max() < MAX_POSITION_MM
+    if not fine:
+        raise CTBMDError(
+            f"The voxel size or position of '{shown(name)}' cannot be right; export it again, or "
+            "remove the transform that it is under.",
+            "broken-geometry",
+        )
+    directions = matrix[:3, :3] / spacing
+    if np.abs(directions.T @ directions - np.eye(3)).max() > RIGHT_ANGLE:
+        raise CTBMDError(
+            f"The axes of '{shown(name)}' are not at right angles (a tilted gantry, or a transform "
+            "that shears); remove the transform or resample the scan.",
+            "oblique-axes",
+        )
+
+
 @dataclass(frozen=True)
 class CTVolume:
     """A CT volume.
@@ -82,6 +132,11 @@ class CTVolume:
         Sentences about the reading: which series was used, which were left.
     series_uids : tuple of str
         The DICOM series that it was read of; several where they are parts of one scan.
+
+    Raises
+    ------
+    CTBMDError
+        Where the matrix is not that of a CT: see `check_geometry`.
     """
 
     hu: np.ndarray
@@ -95,8 +150,7 @@ class CTVolume:
         matrix = np.asarray(self.ijk_to_ras, dtype=float)
         if np.ndim(self.hu) != 3:
             raise ValueError(f"a CT volume has three axes, this array has {np.ndim(self.hu)}")
-        if matrix.shape != (4, 4) or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
-            raise ValueError("ijk_to_ras must be an invertible 4x4 matrix")
+        check_geometry(matrix, self.name)
         object.__setattr__(self, "ijk_to_ras", matrix)
 
     @property

@@ -17,10 +17,10 @@ DEPTH_MM, HEIGHT_MM, STEP_MM = 33.5, 26.3, 35.0
 """Of adults as the walls are found here (both sexes), and from centre to centre. Between the
 priors of the virtual people (Masharawi 2008, Gilsanz 1994) and the three whole spines at hand."""
 SIZE_RANGE = (0.87, 1.16)
-"""Size against these; people differ by some 6 % about 1, so that 0.85 is told of about six in
+"""Size against these, own estimate; people differ by some 6 % about 1, so that 0.85 is told of about six in
 ten people and 1.25 of nearly all."""
 PROPORTION_RANGE = (0.82, 1.22)
-"""Size along the spine against size across it."""
+"""Size along the spine against size across it, own estimate."""
 MIN_BODIES = 2
 
 
@@ -60,13 +60,7 @@ def check_size(
         return []
     along, across = measured
     size, proportion = np.sqrt(along * across), along / across
-    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
-        text = (
-            f"The vertebrae have {100 * size:.0f} % of an adult's usual size; if this is no very "
-            f"{'small' if size < 1 else 'large'} person, the spacing in the header is false or the scan "
-            "was scaled, and bone density is off."
-        )
-        return [Finding("size-unlikely", None, text)]
+    # First, for it says more: which of the two is false.
     if not PROPORTION_RANGE[0] <= proportion <= PROPORTION_RANGE[1]:
         text = (
             f"The vertebrae have {100 * along:.0f} % of an adult's usual size along the spine but "
@@ -74,4 +68,11 @@ def check_size(
             "size are true."
         )
         return [Finding("proportions-unlikely", None, text)]
+    if not SIZE_RANGE[0] <= size <= SIZE_RANGE[1]:
+        text = (
+            f"The vertebrae have {100 * size:.0f} % of an adult's usual size; if this is no very "
+            f"{'small' if size < 1 else 'large'} person, the spacing in the header is false or the scan "
+            "was scaled, and bone density is off."
+        )
+        return [Finding("size-unlikely", None, text)]
     return []

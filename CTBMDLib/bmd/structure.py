@@ -25,6 +25,13 @@ EMPTY_UNDER_HU, EMPTY_SHARE, EMPTY_MM3, LARGE_MM3 = 50.0, 0.6, 350.0, 600.0
 """A hole: this far under the bone around it, and below this share of its HU. A ball of soft tissue
 12 mm across, painted into 14 levels of the shared scans, has 314 to 727 mm3 of it, and the levels
 as they are have 0 to 339. From the larger volume on it is told as a warning."""
+HOLLOW_MM, HOLLOW_DEEP_MM, HOLLOW_SHARE, HOLLOW_UNDER_HU = 3.0, 7.0, 0.4, 30.0
+"""A hole in weak bone has no 50 HU to lose: a weighted mean (sigma) of a place as wide as a hole of
+12 mm, this deep in the body, that lies by this share of the core's HU and by so many HU under it.
+Own estimate: the levels of the shared scans have 0.08 to 0.38 as they are, 0.38 to 0.59 with such
+a hole."""
+HOLLOW_REACH_MM = 8.0
+"""How far around the lowest place its volume is counted."""
 SMOOTH_MM = 1.5
 """Sigma over which noise is averaged before places are looked for."""
 DEEP_MM = 3.5
@@ -73,7 +80,7 @@ def look_at(volume: CTVolume, item: LevelSlice) -> Structure:
     cement = _around(volume, item)
     if body is None or region is None:
         return Structure(body, region, None, cement_mm3=cement)
-    local, hu = _sampled(volume, body)
+    local, hu = _sampled(volume, body, region.hu)
     wall, plate = body.depths_mm(local)
     deep = np.minimum(wall, plate) >= DEEP_MM
     core = region.hu
@@ -90,9 +97,40 @@ def look_at(volume: CTVolume, item: LevelSlice) -> Structure:
         float(((hu > METAL_HU) & (deep | arch)).sum()),
         cement,
         _largest(deep & (hu > core + FOCUS_OVER_HU)),
-        _largest(deep & ~vein & (hu < low)),
+        max(_largest(deep & ~vein & (hu < low)), _hollow(local, hu, ~vein, body, core)),
         look_around(volume, body, core),
     )
+
+
+def _hollow(
+    local: np.ndarray, hu: np.ndarray, free: np.ndarray, body: BodyShape, core: float
+) -> float:
+    """Volume of the emptiest place as large as a hole of 12 mm, mm3; 0 where it is bone.
+
+    Parameters
+    ----------
+    local, hu : ndarray
+        Places and their HU, see `_sampled`.
+    free : ndarray of bool
+        Places where no vein leaves a hole of its own.
+    body : BodyShape
+    core : float
+        HU of the body's trabecular bone.
+    """
+    from scipy import ndimage
+
+    wall, plate = body.depths_mm(local)
+    inside = free & (np.minimum(wall, plate) >= HOLLOW_DEEP_MM)
+    if not inside.any():
+        return 0.0
+    wide = np.where(inside, ndimage.gaussian_filter(hu, HOLLOW_MM), np.inf)
+    under = core - float(wide.min())
+    if under < max(HOLLOW_UNDER_HU, HOLLOW_SHARE * core):
+        return 0.0
+    place = local.reshape(-1, 3)[int(wide.argmin())]
+    near = np.linalg.norm(local - place, axis=-1) <= HOLLOW_REACH_MM
+    # At least what is told: the mean over the place has shown it already.
+    return max(float((near & (hu < core - under / 2)).sum()), EMPTY_MM3)
 
 
 def _around(volume: CTVolume, item: LevelSlice) -> float:
@@ -110,8 +148,11 @@ def _around(volume: CTVolume, item: LevelSlice) -> float:
     return mass if mass >= CEMENT_MM3 else 0.0
 
 
-def _sampled(volume: CTVolume, body: BodyShape) -> tuple[np.ndarray, np.ndarray]:
-    """Places (u, v, w) 1 mm apart in body and arch, shape (..., 3), and their smoothed HU."""
+def _sampled(volume: CTVolume, body: BodyShape, unseen: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places (u, v, w) 1 mm apart in body and arch, shape (..., 3), and their smoothed HU.
+
+    What is not in view has `unseen` HU: an end of view is no hole.
+    """
     from scipy import ndimage
 
     side = np.ceil(body.half_width) + 8
@@ -120,7 +161,7 @@ def _sampled(volume: CTVolume, body: BodyShape) -> tuple[np.ndarray, np.ndarray]
     v = np.arange(-ARCH_MM, np.ceil(body.half_depth) + 2)
     w = np.arange(-half, half + 1)
     local = np.stack(np.meshgrid(u, v, w, indexing="ij"), axis=-1)
-    hu = np.nan_to_num(volume.sample(body.points(local)), nan=0.0)
+    hu = np.nan_to_num(volume.sample(body.points(local)), nan=unseen)
     return local, np.asarray(ndimage.gaussian_filter(hu, SMOOTH_MM / 2))
 
 

@@ -42,7 +42,7 @@ BESIDE_MM, BEHIND_MM, BEFORE_MM = 62.0, 65.0, 8.0
 BONE_OVER_HU = 150.0
 SLOPE = (0.75, 1.35)
 """Corrections beyond are no scanner's fault but another unit."""
-HOW_TO_CORRECT = "('ctbmd estimate --correct-values')"
+HOW_TO_CORRECT = "(--correct-values)"
 """The shell's way to ask for it, as a finding names it; other doors have their own words."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CTBMDError
+from ..errors import CTBMDError, shown
 from ..progress import Progress
 from ..volume import Acquisition, CTVolume
 from .hounsfield import compact
@@ -35,6 +35,9 @@ _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 7
           1024: "i8", 1280: "u8"}  # fmt: skip
 _COLOUR = (128, 2304)
 _COMPLEX = (32, 1792, 2048)
+MAX_SCALE = 0.02
+"""Share by which two voxel sizes of one header may differ: what makers round to, and below what
+changes a bone density by more than its interval."""
 _UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 
@@ -73,6 +76,7 @@ def read_nifti(path: Path, progress: Progress | None = None) -> CTVolume:
         findings = (
             f"'{path.name}' gives two places for the scan (sform and qform, up to {header['disagreement_mm']:.0f} mm apart); the sform was used.",
         )
+    findings += header["scaled"]
     hu = compact(values, header["slope"], header["intercept"])
     return CTVolume(hu, header["matrix"], Acquisition(), name=stem(path), reading_findings=findings)
 
@@ -180,6 +184,7 @@ def _fields(h: dict[str, Any], order: str, path: Path) -> dict[str, Any]:
         "intercept": intercept if np.isfinite(intercept) else 0.0,
         "matrix": _matrix(h, path),
         "disagreement_mm": _disagreement(h, shape),
+        "scaled": _scaled(h, path),
     }
 
 
@@ -209,6 +214,26 @@ def _disagreement(h: dict[str, Any], shape: tuple[int, int, int]) -> float:
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1])).reshape(4, -1)
         distance = np.linalg.norm(difference @ corners, axis=0).max()
     return float(distance) if np.isfinite(distance) else 0.0
+
+
+def _scaled(h: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """A sentence where the sform gives another voxel size than was measured (pixdim).
+
+    So a registration leaves a scan that was stretched to fit another one.
+    """
+    sizes = np.abs(np.asarray(h["pixdim"][1:4], float))
+    if not (h["sform"] > 0 and np.isfinite(sizes).all() and sizes.min() > 0):
+        return ()
+    with np.errstate(all="ignore"):
+        used = np.linalg.norm(np.asarray(h["srow"], float).reshape(3, 4)[:, :3], axis=0)
+        if np.abs(used / sizes - 1).max() <= MAX_SCALE:
+            return ()
+    factor = _UNITS_MM.get(int(h["units"]) & 7, 1.0)
+    stored, taken = (" x ".join(f"{factor * x:.3g}" for x in each) for each in (sizes, used))
+    return (
+        f"'{shown(path.name)}' gives two voxel sizes ({stored} mm as stored, {taken} mm by its sform, "
+        "which was used); if a transform has scaled the scan, bone density is off.",
+    )
 
 
 def _from_quaternion(h: dict[str, Any]) -> np.ndarray:

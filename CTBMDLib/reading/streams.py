@@ -13,12 +13,10 @@ import numpy as np
 
 from ..errors import CTBMDError
 from ..progress import Progress
+from ..volume import check_geometry
 
 MAX_RATIO = 1200
 """No deflate stream grows by more (its limit is 1032); a header that asks for more is false."""
-
-MAX_POSITION_MM = 1e5
-"""No scan lies farther from the origin; a header that says so is damaged."""
 
 _CHUNK = 8 << 20
 _BROKEN = (OSError, EOFError, zlib.error, ValueError)
@@ -128,25 +126,13 @@ def read_array(
 def checked_matrix(matrix: np.ndarray, path: Path) -> np.ndarray:
     """An IJK-to-RAS matrix with plausible spacing and axes at right angles.
 
+    Looked at before the voxels are read.
+
     Raises
     ------
     CTBMDError
     """
-    with np.errstate(all="ignore"):
-        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-        fine = np.isfinite(matrix).all() and spacing.min() > 0.01 and spacing.max() < 50
-        fine = fine and np.abs(matrix[:3, 3]).max() < MAX_POSITION_MM
-    if not fine:
-        raise CTBMDError(
-            f"The voxel size or position in the header of '{path.name}' cannot be right; export it again.",
-            "broken-geometry",
-        )
-    directions = matrix[:3, :3] / spacing
-    if np.abs(directions.T @ directions - np.eye(3)).max() > 0.01:
-        raise CTBMDError(
-            f"The axes of '{path.name}' are not at right angles (tilted gantry); resample it first.",
-            "oblique-axes",
-        )
+    check_geometry(matrix, path.name)
     return matrix
 
 

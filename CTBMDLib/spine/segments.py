@@ -142,15 +142,19 @@ def levels_from_labels(
             "scheme, so name the segments or choose another segmentation.",
             "label-no-vertebra",
         )
+    ends = {
+        name: _at_ends([boxes[value] for value in wanted[name]], labels.shape) for name in points
+    }
+    flat = _flat(points, matrix, settings)
+    slivers = [name for name in flat if any(ends[name])]
+    points = {name: at for name, at in points.items() if name not in flat}
+    findings += _flat_findings([n for n in flat if n not in slivers], points, settings)
     means = {name: at.mean(axis=0) for name, at in points.items()}
     bodies = {
         name: _body(at, _direction(name, means, settings), matrix, settings)
         for name, at in points.items()
     }
-    ends = {
-        name: _at_ends([boxes[value] for value in wanted[name]], labels.shape) for name in points
-    }
-    cut = _cut_bodies(bodies, ends, labels.shape, matrix, settings)
+    cut = slivers + _cut_bodies(bodies, ends, labels.shape, matrix, settings)
     if cut:
         findings.append(f"{', '.join(cut)} cut by the edge of the volume: left out.")
         bodies = {name: body for name, body in bodies.items() if name not in cut}
@@ -218,6 +222,35 @@ def _vertebrae(
                 if len(points) < (1.0 - settings.piece_share) * all_of_it:
                     broken.append(name)
     return found, broken
+
+
+def _flat(
+    points: dict[str, np.ndarray], matrix: np.ndarray, settings: SegmentSettings
+) -> list[str]:
+    """Names of vertebrae that are there in a slice or two only.
+
+    Such a plate has no endplates, and the middle of its body is unknown.
+    """
+    to_ijk = np.linalg.inv(matrix[:3, :3]).T
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    thick = {
+        name: float(((np.ptp(at @ to_ijk, axis=0) + 1) * spacing).min())
+        for name, at in points.items()
+    }
+    return [name for name, mm in thick.items() if mm < settings.min_painted_mm - 1e-6]
+
+
+def _flat_findings(
+    flat: list[str], points: dict[str, np.ndarray], settings: SegmentSettings
+) -> list[str]:
+    """A sentence on vertebrae that are not painted through; an error where nothing else is left."""
+    text = (
+        f"{', '.join(flat)} {'is' if len(flat) == 1 else 'are'} painted less than "
+        f"{settings.min_painted_mm:g} mm thick"
+    )
+    if flat and not any(name in LUMBAR for name in points):
+        raise CTBMDError(f"{text}; paint whole vertebrae or set points.", "labels-flat")
+    return [f"{text}: left out."] if flat else []
 
 
 def _at_ends(boxes: list[Box], shape: tuple[int, ...]) -> tuple[bool, ...]:

@@ -851,6 +851,9 @@ class SegmentSettings:
     ----------
     min_voxels : int
         A piece with fewer is a slip of the brush.
+    min_painted_mm : float
+        What is thinner along any axis is a slice or two of a vertebra and no body (anatomy:
+        a body that has lost 60 % of its height is some 10 mm high).
     max_label : int
         No scheme has as large a value; it would ask for much memory.
     min_step_mm, max_step_mm : float
@@ -914,6 +917,7 @@ class SegmentSettings:
     """
 
     min_voxels: int = 20
+    min_painted_mm: float = 6.0
     max_label: int = 100_000
     min_step_mm: float = 18.0
     max_step_mm: float = 55.0

@@ -67,6 +67,40 @@ def test_a_healthy_spine_and_a_bright_vessel_get_no_word():
     assert "lytic-focus" in codes(painted(40.0, hole(6.0), inside=110.0))
 
 
+@pytest.mark.parametrize("inside", [80.0, 95.0, 130.0])
+@pytest.mark.parametrize("step", [(1.0, 1.0, 1.0), (0.9, 0.9, 4.0)])
+def test_a_hole_is_told_in_weak_bone_and_thick_slices_too(inside, step):
+    """As much marrow without bone as a metastasis leaves: little HU to lose, and blurred."""
+    how = {"inside": inside, "step": step}
+    assert set(codes(painted(15.0, hole(6.5), **how))) == {"lytic-focus"}
+    assert codes(spine(noise=20, **how)) == {}
+
+
+def test_what_holds_less_bone_by_nature_is_no_hole():
+    def fade(amount, along):
+        def draw(u, v, w):
+            return np.clip(1 - amount * along(u, v, w), 0, 1)
+
+        volume = spine(noise=15, inside=120.0)
+        k, j, i = np.indices(volume.hu.shape)
+        ras = volume.ras_from_ijk(np.stack([i, j, k], axis=-1)) - CENTRE
+        bone = (volume.hu > 70) & (volume.hu < 170)
+        part = draw(*np.moveaxis(ras, -1, 0))
+        return codes(replace(volume, hu=np.where(bone, volume.hu * part, volume.hu)))
+
+    assert (
+        fade(0.25, lambda u, v, w: 1 - np.minimum(np.abs(w) / TOP, 1)) == {}
+    )  # poor in the middle
+    assert fade(0.3, lambda u, v, w: np.clip(v / FRONT, 0, 1)) == {}  # poor in front
+    vein = fade(0.9, lambda u, v, w: (np.abs(u) < 3) & (np.abs(w) < 3) & (v < 1))
+    assert vein == {}
+
+
+def test_an_end_of_view_is_no_hole():
+    whole = spine(noise=10)
+    assert "lytic-focus" not in codes(replace(whole, hu=whole.hu[:59]))  # 2 mm above the endplate
+
+
 def test_one_word_for_the_aorta_of_all_levels_and_none_beside_metal():
     plaque = Structure(None, None, None, around=Around(calcified_mm3=150.0))
     (one,) = check_structure({"L3": plaque, "L4": plaque})

@@ -20,16 +20,18 @@ def spine(
     step=(1.0, 1.0, 1.0),
     vessel=0.0,
     paint=None,
+    beyond=0.0,
 ):
     """Three bodies with discs between them, a canal and an arch; HU drawn at 1 mm and averaged.
 
-    `wedge` and `sunken` are mm by which the middle body's front and middle are lower.
+    `wedge` and `sunken` are mm by which the middle body's front and middle are lower;
+    `beyond` is how much more is in view above and below.
     """
     axis = np.array(axis, float) / np.linalg.norm(axis)
     front = np.array([0.0, 1.0, 0.0]) - axis[1] * axis
     front /= np.linalg.norm(front)
     right = np.cross(front, axis)
-    size = [(-50.0, 52.0), (-70.0, 30.0), (-38.0, 58.0)]
+    size = [(-50.0, 52.0), (-70.0, 30.0), (-38.0 - beyond, 58.0 + beyond)]
     r, a, s = (np.arange(low, high, x) for (low, high), x in zip(size, step, strict=True))
     points = np.stack(np.meshgrid(s, a, r, indexing="ij")[::-1], -1) - CENTRE
     u, v, w = (points @ x for x in (right, front, axis))

@@ -286,7 +286,7 @@ def test_a_process_at_the_edge_cuts_no_vertebra(spacing, turned):
     assert not any("cut by the edge" in text for text in selection.findings)
 
 
-@pytest.mark.parametrize("kept_mm", [4.0, 9.0, 14.0, 19.0])
+@pytest.mark.parametrize("kept_mm", [2.6, 4.0, 9.0, 14.0, 19.0])
 def test_a_cut_body_is_left_out_however_much_of_it_is_there(kept_mm):
     labels, matrix, centres = phantom()
     top = int((centres["L1"][2] - 13.0 + kept_mm) / 1.5)
@@ -407,3 +407,43 @@ def test_a_real_mask_beside_the_bone(example, example_ct, axis, mm):
         assert error.code == "segmentation-not-on-bone"  # noqa: PT017  either will do
         return
     assert selection.numbering_uncertain and "beside" in selection.findings[0]
+
+
+def plates(thick, axis, spacing):
+    """L1 and L2 painted `thick` slices thick along an array axis, L3 whole."""
+    labels = np.zeros((80, 60, 60), np.int16)
+    for value, middle in ((20, 65), (21, 45)):
+        box = [slice(middle - 6, middle + 6), slice(20, 45), slice(20, 45)]
+        start = box[axis].start + 5
+        box[axis] = slice(start, start + thick)
+        labels[tuple(box)] = value
+    labels[12:24, 20:45, 20:45] = 22
+    return labels, np.diag([*spacing, 1.0])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("thick", "mm", "flat"), [(1, 1.0, True), (1, 5.0, True), (2, 1.0, True), (5, 1.0, True),
+                              (3, 2.0, False), (8, 1.0, False), (2, 3.0, False)],
+)  # fmt: skip
+def test_a_vertebra_painted_in_a_slice_or_two_is_left_out(axis, thick, mm, flat):
+    spacing = np.ones(3)
+    spacing[2 - axis] = mm
+    if axis:  # else the bodies would be too close or too far
+        spacing[2] = 1.5
+    labels, matrix = plates(thick, axis, spacing)
+    found = levels_from_labels(labels, matrix, {20: "L1", 21: "L2", 22: "L3"})
+    assert [x.level for x in found] == (["L3"] if flat else ["L1", "L2", "L3"])
+    assert ("L1, L2 are painted less than 6 mm thick: left out." in found.findings) == flat
+
+
+@pytest.mark.parametrize("step", [1.0, 3.0])
+def test_nothing_but_thin_labels_is_refused(step):
+    labels, matrix = plates(1, 0, (1.0, 1.0, step))
+    labels[labels == 22] = 0
+    with pytest.raises(CTBMDError, match="L1, L2 are painted less than 6 mm thick; paint") as told:
+        levels_from_labels(labels, matrix, {20: "L1", 21: "L2"})
+    assert told.value.code == "labels-flat"
+    labels[45] = 0
+    with pytest.raises(CTBMDError):
+        levels_from_labels(labels, matrix, {20: "L1"})

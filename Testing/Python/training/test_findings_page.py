@@ -6,12 +6,14 @@ import pytest
 from CTBMDLib.bmd.heights import BodyHeights
 from CTBMDLib.bmd.shape import BodyShape
 from CTBMDLib.bmd.structure import Structure
+from training.evaluation import findings
 from training.evaluation.findings import (
     PLANTED,
+    kept,
     page,
     planted_in,
     size_codes,
-    true_core_hu,
+    true_core,
     true_heights,
 )
 from training.virtual.anatomy import make_scene
@@ -27,9 +29,11 @@ def test_the_true_core_follows_the_drawn_density_and_its_depth():
     plain, denser = scene(), scene()
     n = plain.names.index("L2")
     denser.spine[0][n, RHO_TRABECULAR] += 0.02
-    step = true_core_hu(denser, n, 120) - true_core_hu(plain, n, 120)
+    step = true_core(denser, n, 120)[0] - true_core(plain, n, 120)[0]
     assert 15 < step < 60  # 20 mg/cm3, more towards walls and plates than in the middle
-    assert true_core_hu(plain, n, 120, 4.0) > true_core_hu(plain, n, 120, 6.0)
+    (outer, wide), (inner, places) = (true_core(plain, n, 120, mm) for mm in (4.0, 6.0))
+    assert outer > inner and len(wide) > len(places) > 2000
+    assert np.abs(places).max() < 22 and np.abs(places.mean(axis=0)).max() < 4
 
 
 def test_true_heights_follow_the_drawn_height():
@@ -41,13 +45,24 @@ def test_true_heights_follow_the_drawn_height():
 
 
 def row(error=1.0, planted=None, lost=0.0, codes=(), kvp=120):
-    return {"kvp": kvp, "error": error, "planted": planted, "lost": lost, "codes": set(codes)}
+    seen = None if error is None else error - 3
+    return {
+        "kvp": kvp,
+        "error": error,
+        "from_seen": seen,
+        "planted": planted,
+        "lost": lost,
+        "codes": set(codes),
+    }
 
 
 def person(contrast=None, narrow=False, plaque=False, codes=(), off=(), small=(), large=()):
     return {
         "contrast": contrast, "narrow": narrow, "plaque": plaque, "codes": set(codes),
         "+60 HU": set(off), "size 0.85": set(small), "size 1.25": set(large),
+        "slices 0.75": {"proportions-unlikely"} if small else set(), "slices 1.33": set(),
+        "like": {"unlike-training"} if narrow else set(),
+        "HU x 1.3": set() if narrow else {"unlike-training"},
     }  # fmt: skip
 
 
@@ -68,13 +83,17 @@ def test_the_page_counts_what_is_told_of_those_who_have_it_and_of_those_who_have
     assert "| lytic-focus | 1 | 1 | 8 | 0 |" in text and "| dense-focus | 0 | 0 | 8 | 1 |" in text
     assert "| metal-in-vertebra | 1 | 0 | 8 | 0 |" in text
     assert "below 15 % | 2 | 1 | 5 | 0 |" in text
-    assert "| all tube voltages | 8 | +2.0 |" in text and "| 120 and 140 kV | 7 |" in text
+    assert "| as drawn, all tube voltages | 8 | +2.0 |" in text
+    assert "| as drawn, 120 and 140 kV | 7 |" in text
+    assert "| as the scan shows it, all tube voltages | 8 | -1.0 |" in text
     assert "| contrast in the vessels | 1 | 1 | 2 | 0 |" in text
     assert "| body cut by the field of view | 1 | 1 | 2 | 1 |" in text
     assert "| plaque before L2 | 1 | 1 | 2 | 0 |" in text
     assert "| values off by +60 HU | 3 | 1 | 3 | 1 |" in text
-    assert "| size 0.85 times true | 3 | 1 | 3 | 0 |" in text
-    assert "| size 1.25 times true | 3 | 1 | 3 | 0 |" in text
+    assert "| size 0.85 times true, size-unlikely | 3 | 1 | 3 | 0 |" in text
+    assert "| size 1.25 times true, size-unlikely | 3 | 1 | 3 | 0 |" in text
+    assert "| slices 0.75 times true, proportions-unlikely | 3 | 1 | 3 | 0 |" in text
+    assert "| HU x 1.3, unlike-training | 3 | 2 | 3 | 1 |" in text
     assert "Simulated CT" in text
 
 
@@ -86,8 +105,13 @@ def test_what_is_planted_lies_in_or_before_its_level(what):
     hu = np.full((len(zs), len(ys), len(xs)), 100.0, np.float32)
     planted_in("L2", what)(hu, xs, ys, zs, drawn)
     k, j, i = np.nonzero(hu != 100)
-    assert 100 < len(k) < 8000 and np.abs(zs[k] - z).max() <= 14
+    assert 100 < len(k) < 8000 and np.abs(zs[k] - z).max() <= 22
     assert (ys[j].min() > y + 30) == (what == "aortic-calcification")
+    _, core = true_core(drawn, drawn.names.index("L2"), 120, 8.0)
+    inside = np.rint(core + 60).astype(int)
+    untouched = (hu[inside[:, 2], inside[:, 1], inside[:, 0]] == 100).all()
+    # Pedicle screws lie to the side and end in front of the core.
+    assert untouched == (what in ("aortic-calcification", "osteophytes", "dense-endplate"))
 
 
 def test_a_false_spacing_scales_bodies_and_is_told():
@@ -101,3 +125,23 @@ def test_a_false_spacing_scales_bodies_and_is_told():
     }  # fmt: skip
     assert size_codes(bodies) == set() and size_codes({}) == set()
     assert size_codes(bodies, 0.8) == size_codes(bodies, 1.25) == {"size-unlikely"}
+    assert (
+        size_codes(bodies, 1.0, 0.75) == size_codes(bodies, 1.0, 1.33) == {"proportions-unlikely"}
+    )
+
+
+def test_a_person_once_measured_is_taken_from_the_folder(tmp_path, monkeypatch):
+    asked = []
+
+    def measured(seed):
+        asked.append(seed)
+        return [row(codes=["cement", "a"])], person(codes=["body-cut"])
+
+    monkeypatch.setattr(findings, "measure", measured)
+    once, again = kept(7, tmp_path / "people"), kept(7, tmp_path / "people")
+    assert once == again and asked == [7]
+    rows, one = once
+    assert rows[0]["codes"] == ["a", "cement"] and one["codes"] == ["body-cut"]
+    assert page(rows, "command", [one]) == page(measured(7)[0], "command", [measured(7)[1]])
+    kept(8, None)
+    assert asked[-1] == 8

@@ -69,7 +69,9 @@ def test_integer_storage_is_sampled_without_loss():
 def test_no_volume_without_three_axes_or_a_matrix():
     with pytest.raises(ValueError, match="three axes"):
         CTVolume(np.zeros((3, 3)), np.eye(4))
-    with pytest.raises(ValueError, match="invertible"):
+    with pytest.raises(ValueError, match="4x4 matrix"):
+        CTVolume(np.zeros((3, 3, 3)), np.eye(3))
+    with pytest.raises(ValueError, match="cannot be right"):
         CTVolume(np.zeros((3, 3, 3)), np.zeros((4, 4)))
 
 
