@@ -63,11 +63,11 @@ class Plan:
 FULL = Plan(
     {
         "wide": Part(669, 101, "wide", "mixed"),  # 600 to train with, 69 held out
-        "validation": Part(100, 111, "realistic", "mixed"),  # several scanners and voltages
-        "internal": Part(100, 112, "realistic", "A"),
-        "external": Part(100, 113, "realistic", "B"),
-        "asia": Part(100, 114, "realistic", "C"),
-        "several": Part(100, 117, "realistic", "mixed"),
+        "validation": Part(100, 121, "realistic", "mixed"),  # several scanners and voltages
+        "internal": Part(100, 122, "realistic", "A"),
+        "external": Part(100, 123, "realistic", "B"),
+        "asia": Part(100, 124, "realistic", "C"),
+        "several": Part(100, 127, "realistic", "mixed"),
         "paper": Part(183, 116, "realistic", "A"),
         "wide_A": Part(99, 115, "wide", "A"),
     }
@@ -75,11 +75,11 @@ FULL = Plan(
 QUICK = Plan(
     {
         "wide": Part(6, 101, "wide", "mixed"),
-        "validation": Part(3, 111, "realistic", "mixed"),
-        "internal": Part(3, 112, "realistic", "A"),
-        "external": Part(3, 113, "realistic", "B"),
-        "asia": Part(3, 114, "realistic", "C"),
-        "several": Part(3, 117, "realistic", "mixed"),
+        "validation": Part(3, 121, "realistic", "mixed"),
+        "internal": Part(3, 122, "realistic", "A"),
+        "external": Part(3, 123, "realistic", "B"),
+        "asia": Part(3, 124, "realistic", "C"),
+        "several": Part(3, 127, "realistic", "mixed"),
         "paper": Part(2, 116, "realistic", "A"),
         "wide_A": Part(3, 115, "wide", "A"),
     },
