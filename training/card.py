@@ -88,5 +88,6 @@ def make_card(
         card["reproduce"] = command
     if population == "simulated":
         card["cohorts"] = report["plan"]["parts"]
+        card["anchors"] = report["anchors"]
     # An unknown device is said to be so: a card without one is of before devices were named.
     return {**{k: v for k, v in card.items() if v is not None}, "dxa_device": dxa_device}

@@ -43,6 +43,8 @@ class Plan:
         Networks that are only trained for the report.
     draws : int
         Bootstrap resamples.
+    people : int
+        Virtual people set beside the published anchors, and half as many East Asian ones.
     """
 
     parts: dict
@@ -50,19 +52,20 @@ class Plan:
     images_seen: int = 200_000
     seeds: tuple = (0, 1, 2)
     draws: int = 1000
+    people: int = 60
     settings: Settings = Settings()
     augmentation: Augmentation = Augmentation()
     variation: Variation = Variation()
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "2.0.0"
+    version: str = "2.1.0"
     date: str = "2026-11-28"
 
 
 FULL = Plan(
     {
-        "wide": Part(669, 101, "wide", "mixed"),  # 600 to train with, 69 held out
+        "wide": Part(390, 101, "wide", "mixed"),  # 351 to train with, 39 held out
         "validation": Part(100, 121, "realistic", "mixed"),  # several scanners and voltages
         "internal": Part(100, 122, "realistic", "A"),
         "external": Part(100, 123, "realistic", "B"),
@@ -87,6 +90,7 @@ QUICK = Plan(
     images_seen=400,
     seeds=(0,),
     draws=200,
+    people=4,
     settings=Settings(batch=16),
     studies=Studies(
         curve=(3, 6),

@@ -30,6 +30,7 @@ from .fitting.members import device_for, split_by_anatomy, train_members, traini
 from .hospital.further import Options, run_hospital
 from .plan import FULL, QUICK, Plan, command
 from .virtual import checks, contact_sheet
+from .virtual.anchors import load_anchors
 from .virtual.cohort import make_cohort
 from .virtual.patient import load_patient
 
@@ -116,6 +117,7 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         say("evaluating")
         tables = read_tables(plan, paths, held)
         report = clock.time("evaluation", assess, plan, members, tables, TESTED, train=train)
+        report["anchors"] = clock.time("anchors", judge_people, plan, work, results)
         report["patients"] = {"train": len(wide), **{k: len(v) for k, v in tables.items()}}
         report["images"] = len(train)
         # Before the studies, which take longer: a bundle is there to be tried.
@@ -171,6 +173,26 @@ def make_cohorts(plan: Plan, work, workers: int | None) -> dict:
             progress=bar,
         )
     return paths
+
+
+def judge_people(plan: Plan, work, results) -> dict:
+    """How the virtual people stand beside the published anchors; the table goes to the results.
+
+    Returns
+    -------
+    dict
+        'people', and for 'set' and 'test' how many anchors have which verdict.
+    """
+    file = Path(work) / "anchors.json"
+    if not file.is_file():
+        cohort, anchors = checks.virtual_people(plan.people, 0, bar), load_anchors()
+        text, verdicts = checks.report(cohort, anchors, checks.drawn(plan.people, 0))
+        kept = {"text": text, "people": plan.people, **checks.counts(verdicts, anchors)}
+        write_text(file, json.dumps(kept))
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    Path(results).mkdir(parents=True, exist_ok=True)
+    write_text(Path(results) / "anchors_after.txt", kept.pop("text") + "\n", overwrite=True)
+    return kept
 
 
 def read_tables(plan: Plan, paths, held_paths) -> dict:
