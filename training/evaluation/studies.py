@@ -72,7 +72,7 @@ class Studies:
         What is judged on external patients drawn again.
     """
 
-    curve: tuple = (25, 50, 100, 200, 351)
+    curve: tuple = (25, 50, 100, 200, 400, 600)
     patients: int = 100
     images_seen: int = 36_000
     times: int = 60

@@ -231,7 +231,7 @@ def repeatability(results) -> dict:
 
 def into_card(bundle, results) -> None:
     """Write the repeatability into the bundle's own card."""
-    metrics = {**bundle.card["metrics"], "real scans": repeatability(results)}
+    metrics = {**bundle.card.get("metrics", {}), "real scans": repeatability(results)}
     save_bundle(bundle.folder, {**bundle.card, "metrics": metrics}, bundle.members, overwrite=True)
 
 

@@ -110,7 +110,7 @@ def test_images_of_some_patients():
 
 def test_sizes_of_the_learning_curve_end_with_all_there_is():
     assert studies.curve_sizes(Studies(), 270) == [25, 50, 100, 200, 270]
-    assert studies.curve_sizes(Studies(), 351) == [25, 50, 100, 200, 351]
+    assert studies.curve_sizes(Studies(), 600) == [25, 50, 100, 200, 400, 600]
 
 
 @pytest.mark.parametrize("change", [studies.small, studies.coarse])

@@ -25,7 +25,7 @@ from training.fitting.augment import (  # noqa: E402
     gaussian,
     mirror,
 )
-from training.fitting.dataset import Images, Variation, cache_key, cached_images  # noqa: E402
+from training.fitting.dataset import Images, Variation, cache_key, cached_images, together  # noqa: E402
 from training.fitting.members import split_by_anatomy  # noqa: E402
 from training.fitting.train import Settings, fit, predict  # noqa: E402
 
@@ -225,6 +225,16 @@ def test_anatomies_are_never_split():
     assert sorted(train + held, key=lambda p: int(str(p))) == paths
     assert {load(p).anatomy_id for p in train}.isdisjoint(load(p).anatomy_id for p in held)
     assert held
+
+
+def test_sets_of_images_become_one_without_mixing_their_people():
+    first, second = images(), images()
+    both = together([first, second])
+    assert len(both) == 2 * len(first) and both.names == first.names * 2
+    own = both.patient >= len(first.names)
+    assert own.sum() == len(second) and np.array_equal(both.hu[own], second.hu)
+    assert np.array_equal(both.patient[own] - len(first.names), second.patient)
+    assert np.array_equal(both.bmd[~own], first.bmd)
 
 
 def test_figures_of_known_data():
