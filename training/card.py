@@ -81,6 +81,8 @@ def make_card(
             for name, entry in report["tested"].items()
         },
     }
+    if "scans" in report:
+        card["training"]["scans"] = report["scans"]
     if population == "simulated":
         card["training"]["kind"] = TRAINED_ON_SIMULATED
         card["scanners"] = SIMULATED_SCANNERS
@@ -88,5 +90,7 @@ def make_card(
         card["reproduce"] = command
     if population == "simulated":
         card["cohorts"] = report["plan"]["parts"]
+    if "anchors" in report:
+        card["anchors"] = report["anchors"]
     # An unknown device is said to be so: a card without one is of before devices were named.
     return {**{k: v for k, v in card.items() if v is not None}, "dxa_device": dxa_device}

@@ -26,10 +26,17 @@ from .evaluation.assess import assess
 from .evaluation.report import write_report
 from .evaluation.studies import Tools, judge_redrawn, run_studies
 from .fitting.jobs import meet, ranks
-from .fitting.members import device_for, split_by_anatomy, train_members, training_images
+from .fitting.members import (
+    device_for,
+    others,
+    split_by_anatomy,
+    train_members,
+    training_images,
+)
 from .hospital.further import Options, run_hospital
 from .plan import FULL, QUICK, Plan, command
 from .virtual import checks, contact_sheet
+from .virtual.anchors import load_anchors
 from .virtual.cohort import make_cohort
 from .virtual.patient import load_patient
 
@@ -79,7 +86,9 @@ def chosen_plan(options) -> Plan:
     plan = QUICK if options.quick else FULL
     if options.train_patients:
         wide = replace(plan.parts["wide"], count=options.train_patients)
-        plan = replace(plan, parts={**plan.parts, "wide": wide})
+        again = plan.parts["off_middle"]
+        again = replace(again, count=min(again.count, options.train_patients))
+        plan = replace(plan, parts={**plan.parts, "wide": wide, "off_middle": again})
     return replace(plan, studies=None) if options.no_studies else plan
 
 
@@ -95,8 +104,12 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         meet()  # the cohorts and images are made once
     paths = clock.time("cohort", make_cohorts, plan, work, options.workers)
     wide, held = split_by_anatomy(paths["wide"], load_patient)
+    off_middle = others(paths["off_middle"], held, load_patient)
     device = device_for(options.device)
-    train, valid = clock.time("images", training_images, plan, work, wide, held, load_patient, bar)
+    sources = {"train": wide, "train_off_middle": off_middle}
+    train, valid = clock.time(
+        "images", training_images, plan, work, sources, held, load_patient, bar
+    )
     if first:
         meet()
     say(f"training on {len(train)} images of {len(wide)} patients, {device}")
@@ -116,8 +129,9 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         say("evaluating")
         tables = read_tables(plan, paths, held)
         report = clock.time("evaluation", assess, plan, members, tables, TESTED, train=train)
+        report["anchors"] = clock.time("anchors", judge_people, plan, work, results)
         report["patients"] = {"train": len(wide), **{k: len(v) for k, v in tables.items()}}
-        report["images"] = len(train)
+        report["images"], report["scans"] = len(train), len(wide) + len(off_middle)
         # Before the studies, which take longer: a bundle is there to be tried.
         write_bundle(bundle_folder, plan, report, members)
     tools = Tools(Path(work), load_patient, say, bar, device, options.workers)
@@ -169,8 +183,29 @@ def make_cohorts(plan: Plan, work, workers: int | None) -> dict:
             institution=part.institution,
             workers=workers,
             progress=bar,
+            changes=part.changes,
         )
     return paths
+
+
+def judge_people(plan: Plan, work, results) -> dict:
+    """How the virtual people stand beside the published anchors; the table goes to the results.
+
+    Returns
+    -------
+    dict
+        'people', and for 'set' and 'test' how many anchors have which verdict.
+    """
+    file = Path(work) / "anchors.json"
+    if not file.is_file():
+        cohort, anchors = checks.virtual_people(plan.people, 0, bar), load_anchors()
+        text, verdicts = checks.report(cohort, anchors, checks.drawn(plan.people, 0))
+        kept = {"text": text, "people": plan.people, **checks.counts(verdicts, anchors)}
+        write_text(file, json.dumps(kept))
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    Path(results).mkdir(parents=True, exist_ok=True)
+    write_text(Path(results) / "anchors_after.txt", kept.pop("text") + "\n", overwrite=True)
+    return kept
 
 
 def read_tables(plan: Plan, paths, held_paths) -> dict:

@@ -30,7 +30,7 @@ from scipy import ndimage
 
 from CTBMDLib.disclaimers import RESEARCH_USE
 from CTBMDLib.levels import MEASURED, LevelSlice
-from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
+from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder, save_bundle
 from CTBMDLib.reading.reading import read_ct, read_labels
 from CTBMDLib.safefile import write_text
 from CTBMDLib.volume import AIR_HU
@@ -213,6 +213,28 @@ def to_text(results, bundle):
     return "\n".join(out) + "\n"
 
 
+def repeatability(results) -> dict:
+    """What a card's metrics say of the repeatability on real scans.
+
+    Returns
+    -------
+    dict
+        'repeatability_sd': root mean square of the scans' SDs, g/cm2.
+    """
+    squares = [x["repeatability_sd"] ** 2 for x in results]
+    return {
+        "kind": "moved, turned, noisier and resampled copies of the same real CT",
+        "scans": len(results),
+        "repeatability_sd": round(float(np.sqrt(np.mean(squares))), 4),
+    }
+
+
+def into_card(bundle, results) -> None:
+    """Write the repeatability into the bundle's own card."""
+    metrics = {**bundle.card.get("metrics", {}), "real scans": repeatability(results)}
+    save_bundle(bundle.folder, {**bundle.card, "metrics": metrics}, bundle.members, overwrite=True)
+
+
 def main(arguments=None) -> int:
     """Print the figures; 2 where the scans are missing."""
     parser = argparse.ArgumentParser(
@@ -221,6 +243,9 @@ def main(arguments=None) -> int:
     parser.add_argument("--model", type=Path, help="bundle folder (the installed one otherwise)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real scans")
     parser.add_argument("--output", type=Path, help="write the figures there too (.md)")
+    parser.add_argument(
+        "--into-card", action="store_true", help="write the repeatability into the bundle's card"
+    )
     options = parser.parse_args(arguments)
     if not (options.data / "levels.json").is_file():
         print(f"missing: {options.data / 'levels.json'}", file=sys.stderr)
@@ -231,6 +256,8 @@ def main(arguments=None) -> int:
     print(text, end="")
     if options.output:
         write_text(options.output, text, overwrite=True)
+    if options.into_card:
+        into_card(bundle, results)
     return 0
 
 

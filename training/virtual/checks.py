@@ -186,13 +186,21 @@ def table(cohort: Cohort, anchors: list[Anchor]) -> tuple[str, list[str]]:
             lines.append(text)
         lines.append("")
     lines += [f"{mark}: {meaning}" for mark, meaning in ALL_VERDICTS.items()] + [""]
-    for use in ("set", "test"):
-        marks = {a.id: verdicts[a.id] for a in anchors if a.use == use}
-        count = {mark: list(marks.values()).count(mark) for mark in ALL_VERDICTS}
+    marks = [verdicts[a.id] for a in anchors]
+    for use, count in counts(marks, anchors).items():
         lines.append(f"{use}: " + ", ".join(f"{n} {mark}" for mark, n in count.items()))
-        failed = [name for name, mark in marks.items() if mark == "FAIL"]
+        failed = [a.id for a in anchors if a.use == use and verdicts[a.id] == "FAIL"]
         lines.append(f"fails ({use}): " + (", ".join(failed) or "none"))
-    return "\n".join(lines), [verdicts[a.id] for a in anchors]
+    return "\n".join(lines), marks
+
+
+def counts(verdicts: list[str], anchors: list[Anchor]) -> dict:
+    """How many anchors have each verdict, by use ('set', 'test')."""
+    out = {}
+    for use in ("set", "test"):
+        marks = [mark for mark, a in zip(verdicts, anchors, strict=True) if a.use == use]
+        out[use] = {mark: marks.count(mark) for mark in ALL_VERDICTS}
+    return out
 
 
 def without_anchor(cohort: Cohort) -> str:
@@ -209,8 +217,8 @@ def without_anchor(cohort: Cohort) -> str:
     return "\n".join(lines)
 
 
-def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, bool]:
-    """The printed text, and whether all that could be judged passes."""
+def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, list[str]]:
+    """The printed text, and the anchors' verdicts in their order."""
     how = "regressed on traits over many draws" if cohort.two_phase else "of the people in a group"
     text, verdicts = table(cohort, anchors)
     parts = [
@@ -224,8 +232,15 @@ def report(cohort: Cohort, anchors: list[Anchor], whom: str) -> tuple[str, bool]
         "Without a published figure that could be read, mean (SD):",
         without_anchor(cohort) or "nothing",
     ]
-    good = "pass" in verdicts and all(mark in ("pass", "-") for mark in verdicts)
-    return "\n".join(parts), good
+    return "\n".join(parts), verdicts
+
+
+def drawn(count: int, seed: int) -> str:
+    """Who `virtual_people` are, in words."""
+    return (
+        f"{count} Western people and {count // 2} East Asian ones,\n"
+        f"drawn evenly over sexes and ages (seed {seed})"
+    )
 
 
 def main(argv=None) -> int:
@@ -248,17 +263,15 @@ def main(argv=None) -> int:
         if a.people:
             cohort = virtual_people(a.people, a.seed, progress)
             print(file=sys.stderr)
-            whom = (
-                f"{a.people} Western people and {a.people // 2} East Asian ones,\n"
-                f"drawn evenly over sexes and ages (seed {a.seed})"
-            )
+            whom = drawn(a.people, a.seed)
         else:
             cohort, whom = people_of(a.folder), "a cohort of files"
             print(summary(a.folder) + "\n")
     except CTBMDError as error:
         raise SystemExit(str(error)) from None
-    text, good = report(cohort, anchors, whom)
+    text, verdicts = report(cohort, anchors, whom)
     print(text)
+    good = "pass" in verdicts and all(mark in ("pass", "-") for mark in verdicts)
     return 0 if good or not a.strict else 1
 
 

@@ -1,10 +1,14 @@
 """The edit and the projections of realcheck on a person whose simulated DXA is known."""
 
+import numpy as np
+import phantoms
 import pytest
 
 pytest.importorskip("numba")
 
+from CTBMDLib.cohort.followup import precision_of  # noqa: E402
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder  # noqa: E402
+from training.realct import realcheck  # noqa: E402
 from training.realct.answers import answer  # noqa: E402
 from training.realct.yardstick import COARSE, Geometry, shares, virtual_scan  # noqa: E402
 
@@ -54,3 +58,16 @@ def test_the_check_of_a_scan_takes_the_shares_into_account(monkeypatch):
     text = realcheck.to_text([found], bundle)
     assert "not a medical device" in text and "0.50 (0.40-0.60) / 0.50 (0.40-0.60)" in text
     assert f"| {found['response'][0.7]['true_edge']:.2f} / " in text
+
+
+def test_the_repeatability_goes_into_the_card_and_judges_changes(tmp_path):
+    model = phantoms.bundle(tmp_path / "model")
+    results = [{"repeatability_sd": sd} for sd in (0.010, 0.014)]
+    device = model.dxa_device
+    assert precision_of(model.card, device) is None
+    realcheck.into_card(model, results)
+    again = ModelBundle.load(tmp_path / "model")
+    assert again.signed and again.card["weights_sha256"] == model.card["weights_sha256"]
+    assert again.card["metrics"]["real scans"]["scans"] == 2
+    sd = precision_of(again.card, device).sd
+    assert sd == pytest.approx(np.sqrt((0.010**2 + 0.014**2) / 2), abs=1e-4)

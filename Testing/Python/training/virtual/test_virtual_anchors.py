@@ -187,13 +187,17 @@ def test_an_anchor_is_held_beside_its_own_people(anchors):
 
 
 def test_the_report_keeps_set_and_test_apart_and_names_what_fails(anchors):
-    text, good = checks.report(estimates.Cohort.of(*people(60)), anchors, "made up")
+    text, verdicts = checks.report(estimates.Cohort.of(*people(60)), anchors, "made up")
     head, tail = text.split("Anchors that test")
     assert "hu.F.20-29" in head
     assert "hu.F.30-39" not in head
     assert "hu.F.30-39" in tail
     assert "fails (set): hu." in tail
-    assert not good
+    counts = checks.counts(verdicts, anchors)
+    assert sum(counts["set"].values()) + sum(counts["test"].values()) == len(anchors)
+    told = ", ".join(f"{n} {mark}" for mark, n in counts["test"].items())
+    assert f"test: {told}" in tail
+    assert counts["test"]["FAIL"] == len(tail.split("fails (test): ")[1].split("\n")[0].split(", "))
 
 
 def test_a_vertebra_that_dxa_does_not_see_is_made_denser(monkeypatch):
@@ -214,7 +218,7 @@ def test_a_vertebra_that_dxa_does_not_see_is_made_denser(monkeypatch):
 def test_the_shell_reports_and_is_strict_only_where_asked(monkeypatch, capsys):
     cohort = estimates.Cohort.of(*people(60))
     monkeypatch.setattr(checks, "virtual_people", lambda *a: cohort)
-    assert checks.report(cohort, [], "nobody's anchors")[1] is False
+    assert checks.report(cohort, [], "nobody's anchors")[1] == []
     assert checks.main(["--people", "60"]) == 0
     assert "line.western.140" in capsys.readouterr().out
     assert checks.main(["--people", "60", "--strict"]) == 1
