@@ -79,6 +79,7 @@ class FollowActions(VTKObservationMixin):
         precision = 0.0 if parameters is None else parameters.precision
         if abs(ui.precisionSpinBox.value - precision) > 1e-6:
             quietly(ui.precisionSpinBox, ui.precisionSpinBox.setValue, precision)
+        self._sayPrecision()
         busy = underWay() if self.runner.busy else ""
         closing = "" if parameters is not None else _("The scene is being closed.")
         none = self._whyNone()
@@ -87,6 +88,13 @@ class FollowActions(VTKObservationMixin):
         compared = self.followup.compare()
         setText(ui.followLabel, self._text(compared, none))
         ui.followSection.setText(self._title(compared))
+
+    def _sayPrecision(self):
+        """What stands in the field while the site has not entered its own."""
+        known = self.followup.modelPrecision()
+        text = _("unknown") if known is None else _("the model's own")
+        if self.ui.precisionSpinBox.specialValueText != text:
+            self.ui.precisionSpinBox.setSpecialValueText(text)
 
     def _fill(self):
         """The names in the list; the list is touched only where it is another."""
@@ -126,6 +134,8 @@ class FollowActions(VTKObservationMixin):
             html.escape(told.values(), quote=False),
         ]
         sign = f'<span style="color:{marks.colour(self.ui.levelTable)}">{marks.WARNING}</span>'
+        if compared.change.precision is None:
+            lines.append(html.escape(_("Enter your site's own precision above."), quote=False))
         lines += [f"{sign} {html.escape(text, quote=False)}." for text in told.warnings]
         return "<br>".join(line for line in lines if line).replace("g/cm2", "g/cm²")
 
@@ -136,4 +146,4 @@ class FollowActions(VTKObservationMixin):
             earlier = followup.remembered(self.state.volumeNode)
             name = shortened(earlier.GetName(), 16) if earlier is not None else _("none")
             return _("Earlier CT: {name}").format(name=name)
-        return _("{title}: {value:+.3f} g/cm²").format(title=_("Earlier CT"), value=change.change)
+        return _("Since the earlier CT: {value:+.3f} g/cm²").format(value=change.change)

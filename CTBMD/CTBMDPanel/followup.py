@@ -75,10 +75,20 @@ class Followup:
         except CTBMDError as error:
             return Compared(reason=sentences.of(error))
 
-    def _precision(self):
+    def modelPrecision(self):
+        """The model's own Precision; None where its card states none, or it cannot be read."""
+        try:
+            return self._precision(own=False)
+        except CTBMDError:
+            return None
+
+    def _precision(self, own=True):
         parameters = self._state.parameterNode
+        if parameters is None:
+            return None
         card = self._logic.bundle(parameters.modelFolder).card
-        return followup.precision_of(card, parameters.dxa.code, parameters.precision or None)
+        site = parameters.precision if own and parameters.precision > 0 else None
+        return followup.precision_of(card, parameters.dxa.code, site)
 
     def _facts(self, node, result):
         person, day = self._ofFiles(node)

@@ -5,11 +5,10 @@ from slicer.i18n import tr as _
 
 from CTBMDLib.levels import LUMBAR
 
-from . import marks
+from . import marks, tables
 from .signal import Signal
 
 USE, LEVEL, S, CONFIDENCE, SOURCE = range(5)
-ROW_HEIGHT = 22
 MINIMUM_ROWS = 4
 
 
@@ -29,17 +28,7 @@ class LevelTable:
         self._filling = False
         self._levels = []
         self._recent = []
-        table.setColumnCount(5)
-        for column, (title, hint) in enumerate(headings()):
-            item = qt.QTableWidgetItem(title)
-            item.setToolTip(hint)
-            table.setHorizontalHeaderItem(column, item)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        header = table.horizontalHeader()
-        header.setMinimumSectionSize(24)
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        header.setStretchLastSection(True)
+        tables.prepare(table, headings())
         self._fitHeight()
         table.cellChanged.connect(self._onCellChanged)
         table.cellClicked.connect(self._onCellClicked)
@@ -137,10 +126,7 @@ class LevelTable:
 
     def _fitHeight(self, rows=0):
         """Room for all vertebrae, so that nothing is hidden behind a scroll bar."""
-        rows = max(rows, MINIMUM_ROWS)
-        header = self.table.horizontalHeader().property("sizeHint").height()
-        frame = 2 * self.table.property("frameWidth")
-        self.table.setFixedHeight(header + rows * ROW_HEIGHT + frame)
+        tables.fitHeight(self.table, max(rows, MINIMUM_ROWS))
 
     def showPosition(self, level, s_mm):
         """Show where a point is while it is being dragged."""

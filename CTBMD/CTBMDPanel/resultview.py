@@ -8,8 +8,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.bmd import export
 from CTBMDLib.bmd.result import TOTAL
 
-from . import marks, results
-from .leveltable import ROW_HEIGHT
+from . import marks, results, tables
 from .signal import Signal
 from .switches import Switches
 from .words import setText
@@ -32,18 +31,7 @@ class ResultView:
         self._switch = Switches()
         self._filling = False
         self._shown = self._colour = None
-        table.setColumnCount(5)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        for column, (title, hint) in enumerate(headings()):
-            item = qt.QTableWidgetItem(title)
-            item.setToolTip(hint)
-            table.setHorizontalHeaderItem(column, item)
-        header = table.horizontalHeader()
-        header.setMinimumSectionSize(24)
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        # What is left of the panel's width goes to the interval, the widest of the columns.
-        header.setSectionResizeMode(INTERVAL, qt.QHeaderView.Stretch)
+        tables.prepare(table, headings(), INTERVAL)  # the widest of the columns
         table.currentCellChanged.connect(self._onCurrentCellChanged)
         table.cellClicked.connect(self._onCellClicked)
 
@@ -79,7 +67,7 @@ class ResultView:
                     cell.setForeground(qt.QBrush(qt.QColor(colour)))
         finally:
             self._filling = False
-        self._fitHeight(len(result.rows))
+        tables.fitHeight(self.table, len(result.rows))
 
     def _cell(self, row, column, text, bold, italic):
         cell = qt.QTableWidgetItem(text)
@@ -91,11 +79,6 @@ class ResultView:
         font.setItalic(italic)  # left out of the mean
         cell.setFont(font)
         self.table.setItem(row, column, cell)
-
-    def _fitHeight(self, rows):
-        header = self.table.horizontalHeader().property("sizeHint").height()
-        frame = 2 * self.table.property("frameWidth")
-        self.table.setFixedHeight(header + rows * ROW_HEIGHT + frame)
 
     def _onCurrentCellChanged(self, row, column, previousRow, previousColumn):
         if row != previousRow:

@@ -261,19 +261,19 @@ def _followup(test, panel):
 
 def _ofOneStudy(test, panel, node):
     """Where the chosen CT shows no lumbar vertebra, the other one of its study is taken."""
-    air = slicer.util.addVolumeFromArray(
-        np.full((20, 40, 40), -1000, np.int16), np.diag([4.0, 4.0, 5.0, 1.0]), "air"
-    )
-    for item in (air, node):
+    hu = np.full((20, 40, 40), -1000, np.int16)
+    hu[:, 8:32, 8:32] = 40
+    tissue = slicer.util.addVolumeFromArray(hu, np.diag([4.0, 4.0, 5.0, 1.0]), "tissue")
+    for item in (tissue, node):
         facts = json.loads(item.GetAttribute(volumes.ACQUISITION) or "{}")
         item.SetAttribute(volumes.ACQUISITION, json.dumps({**facts, "study_uid": "1.2"}))
     levels = panel.controller.selection.to_json()
-    panel.parameterNode.inputVolume = air
+    panel.parameterNode.inputVolume = tissue
     panel.ui.findButton.click()
     test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
     test.assertIs(panel.volumeNode, node)
     test.assertEqual(panel.controller.selection.to_json(), levels)
-    test.assertIn("'air' was left", panel.ui.findStatusLabel.text)
+    test.assertIn("'tissue' was left", panel.ui.findStatusLabel.text)
 
 
 def _segments(node):

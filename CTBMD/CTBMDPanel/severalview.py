@@ -5,8 +5,7 @@ import html
 import qt
 from slicer.i18n import tr as _
 
-from . import marks
-from .leveltable import ROW_HEIGHT
+from . import marks, tables
 from .words import setText
 
 NAME, BMD, INTERVAL = range(3)
@@ -26,16 +25,7 @@ class SeveralView:
 
     def __init__(self, table, label):
         self.table, self.label = table, label
-        table.setColumnCount(3)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        for column, (title, hint) in enumerate(headings()):
-            item = qt.QTableWidgetItem(title)
-            item.setToolTip(hint)
-            table.setHorizontalHeaderItem(column, item)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        header.setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
+        tables.prepare(table, headings(), NAME)
 
     def show(self, rows):
         """Show the rows; none hides the table."""
@@ -49,11 +39,7 @@ class SeveralView:
                 if row.reason and column == BMD:
                     item.setForeground(qt.QBrush(qt.QColor(colour)))
                 self.table.setItem(number, column, item)
-        header = self.table.horizontalHeader().property("sizeHint").height()
-        seen = min(len(rows), MOST_ROWS)
-        self.table.setFixedHeight(
-            header + seen * ROW_HEIGHT + 2 * self.table.property("frameWidth")
-        )
+        tables.fitHeight(self.table, min(len(rows), MOST_ROWS))
         failed = [row for row in rows if row.reason]
         sign = f'<span style="color:{colour}">{marks.WARNING}</span>'
         lines = [f"{sign} <b>{html.escape(x.name)}</b>: {html.escape(x.reason)}" for x in failed]

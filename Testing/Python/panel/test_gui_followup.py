@@ -126,6 +126,7 @@ def test_the_change_is_that_of_the_same_levels_with_its_least_significant_change
     assert "The order of the two CTs is not known" in text and "\u26a0" in text
     verdict = "changed" if abs(difference) > 0.0277 else "not distinguishable"
     assert found.verdict == verdict and verdict in text
+    assert gui.raw(ui.precisionSpinBox).text() == "the model's own"
     # A site's own precision decides where it is known, and stays in the scene for all its CTs.
     gui.type_into(ui.precisionSpinBox, f"{abs(difference) / 2:.4f}")
     assert (
@@ -149,7 +150,7 @@ def test_the_change_is_that_of_the_same_levels_with_its_least_significant_change
     show(panel, now)
     assert "'before' has results that are out of date" in ui.followLabel.text
     show(panel, before)
-    estimate(panel)
+    gui.click(ui.undoButton)
     show(panel, now)
     assert change(panel) is not None
     choose(panel, "none")
@@ -200,6 +201,24 @@ def test_an_earlier_ct_of_another_device_or_one_that_is_deleted_is_let_go(panel)
     assert offered(panel) == ["none"] and change(panel) is None
     assert "only CT of the scene" in ui.followLabel.text
     assert ui.followSection.text == "Earlier CT: none"
+
+
+def test_without_a_measured_precision_the_verdict_is_unknown_until_the_site_gives_its_own(
+    panel, tmp_path
+):
+    phantoms.bundle(tmp_path / "bare", members=1)
+    panel.parameterNode.modelFolder = str(tmp_path / "bare")
+    add_ct(panel, "before", bone_hu=240.0)
+    add_ct(panel, "now")
+    choose(panel, "before")
+    gui.show(panel.ui.precisionSpinBox)
+    assert gui.raw(panel.ui.precisionSpinBox).text() == "unknown"
+    text = panel.ui.followLabel.text
+    assert change(panel).verdict == "unknown" and "no precision was measured" in text
+    assert "Enter your site's own precision above" in text
+    gui.type_into(panel.ui.precisionSpinBox, "0.02")
+    assert "least significant change 0.055 g/cm²" in panel.ui.followLabel.text
+    assert "Enter your site" not in panel.ui.followLabel.text
 
 
 def test_the_earlier_ct_is_in_a_saved_scene(panel, model, tmp_path):
