@@ -386,7 +386,7 @@ class _Batch:
                 for task, outcome in found:
                     self._take(task, outcome)
                     if time.monotonic() - self._written > PARTIAL_SECONDS:
-                        self._write_partial()
+                        self._keep_partial()
         except BaseException:
             self._keep_partial()
             raise
@@ -426,7 +426,10 @@ class _Batch:
         return told_apart(cases, results) if self.job.with_identity else results
 
     def _keep_partial(self) -> None:
-        """Write what is finished; on a full disk in the room of the contact sheets."""
+        """Write what is finished; on a full disk in the room of the contact sheets.
+
+        Where it fails the table of before stays: what is finished is in the journal.
+        """
         try:
             self._write_partial()
         except CTBMDError:

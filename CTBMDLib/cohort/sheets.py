@@ -44,6 +44,8 @@ class Sheets:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             path.write_bytes(sheet)
         except OSError:
+            with suppress(OSError):  # half a picture is none, and takes room
+                path.unlink(missing_ok=True)
             return
         self._kept[key] = (need, path)
         if full:

@@ -25,7 +25,8 @@ from CTBMDLib.cohort.journal import journal_of
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 3600.0
 """No step takes longer, on a machine that is busy with other things too."""
-SMALL_DISK = 192 << 10
+FIT = 4
+"""Cases, about, that the small disk has room for."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,9 @@ def disk_full(place: Place) -> tuple[list[str], str]:
     disk.mkdir(exist_ok=True)
     output, log = disk / "full.json", place.folder / "full.log"
     command = place.command(output, "--workers", 2)
-    with _small_disk(disk) as (how, enlarge, limits):
+    # A finished case takes about twice its result in the journal.
+    case = sum(len(json.dumps(x)) for x in place.wanted.values()) // max(1, len(place.wanted))
+    with _small_disk(disk, 2 * FIT * case) as (how, enlarge, limits):
         run = Run(command, log, **limits)
         code = run.end()
         kept = finished(output)
@@ -262,9 +265,9 @@ def disk_full(place: Place) -> tuple[list[str], str]:
 
 
 @contextmanager
-def _small_disk(disk: Path):
+def _small_disk(disk: Path, size: int):
     """A disk in memory where this user may mount one, else a limit on the size of a file."""
-    words = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "ctbmd-trial", str(disk)]
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "ctbmd-trial", str(disk)]
     try:
         mounted = subprocess.run(words, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -274,7 +277,7 @@ def _small_disk(disk: Path):
         def limit() -> None:
             import resource
 
-            resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_DISK // 4, SMALL_DISK // 4))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
         yield "a limit on each file's size", lambda: None, {"preexec_fn": limit}
         return

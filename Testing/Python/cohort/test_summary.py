@@ -128,6 +128,21 @@ def test_only_the_sheets_with_the_most_need_are_kept_and_found_again(tmp_path):
     assert Sheets(output, overwrite=True).get("k3") == b"" and not list(tmp_path.iterdir())
 
 
+def test_half_a_sheet_of_a_full_disk_is_not_kept(tmp_path, monkeypatch):
+    sheets = Sheets(tmp_path / "t.csv", overwrite=False)
+
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[:3])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.write_bytes", full)
+        sheets.offer("k", 1.0, b"a whole png")
+    assert sheets.get("k") == b"" == Sheets(tmp_path / "t.csv", overwrite=False).get("k")
+    assert not list(tmp_path.rglob("*.png"))
+
+
 def test_a_png_is_read_as_it_was_made():
     image = pytest.importorskip("matplotlib.image")
     grey = np.arange(60, dtype=np.uint8).reshape(5, 12) * 4
