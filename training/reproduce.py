@@ -129,7 +129,9 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         say("evaluating")
         tables = read_tables(plan, paths, held)
         report = clock.time("evaluation", assess, plan, members, tables, TESTED, train=train)
-        report["anchors"] = clock.time("anchors", judge_people, plan, work, results)
+        report["anchors"] = clock.time(
+            "anchors", judge_people, plan, work, results, options.workers
+        )
         report["patients"] = {"train": len(wide), **{k: len(v) for k, v in tables.items()}}
         report["images"], report["scans"] = len(train), len(wide) + len(off_middle)
         # Before the studies, which take longer: a bundle is there to be tried.
@@ -188,7 +190,7 @@ def make_cohorts(plan: Plan, work, workers: int | None) -> dict:
     return paths
 
 
-def judge_people(plan: Plan, work, results) -> dict:
+def judge_people(plan: Plan, work, results, workers=None) -> dict:
     """How the virtual people stand beside the published anchors; the table goes to the results.
 
     Returns
@@ -198,7 +200,7 @@ def judge_people(plan: Plan, work, results) -> dict:
     """
     file = Path(work) / "anchors.json"
     if not file.is_file():
-        cohort, anchors = checks.virtual_people(plan.people, 0, bar), load_anchors()
+        cohort, anchors = checks.virtual_people(plan.people, 0, bar, workers), load_anchors()
         text, verdicts = checks.report(cohort, anchors, checks.drawn(plan.people, 0))
         kept = {"text": text, "people": plan.people, **checks.counts(verdicts, anchors)}
         write_text(file, json.dumps(kept))

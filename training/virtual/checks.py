@@ -19,6 +19,7 @@ import numpy as np
 from CTBMDLib.bmd.roi import trabecular_hu
 from CTBMDLib.errors import CTBMDError
 
+from ..processes import results
 from .anchors import FILE, Anchor, load_anchors
 from .estimates import Cohort
 from .measures import measure_person, stratified_traits
@@ -87,8 +88,8 @@ def summary(folders) -> str:
     return "\n".join(lines)
 
 
-def virtual_people(count: int, seed: int, progress=None) -> Cohort:
-    """Draw and measure people of the realistic population.
+def virtual_people(count: int, seed: int, progress=None, workers: int | None = None) -> Cohort:
+    """Draw and measure people of the realistic population, on all cores.
 
     Parameters
     ----------
@@ -96,14 +97,18 @@ def virtual_people(count: int, seed: int, progress=None) -> Cohort:
         So many Western people, and half as many East Asian ones.
     progress : callable or None
         progress(fraction, text).
+    workers : int or None
+        Processes; None uses all cores.
     """
     todo = [("western", t) for t in stratified_traits(count, seed)]
     todo += [("east-asian", t) for t in stratified_traits(count // 2, seed, "east-asian")]
     measured = []
-    for n, (_, person) in enumerate(todo):
-        measured.append(measure_person(person, 100_000 * seed + n))
+    jobs = [(person, 100_000 * seed + n) for n, (_, person) in enumerate(todo)]
+    for found in results(measure_person, jobs, workers):
+        measured.append(found)
         if progress is not None:
-            progress((n + 1) / len(todo), f"{n + 1} of {len(todo)} virtual people")
+            done = len(measured)
+            progress(done / len(todo), f"{done} of {len(todo)} virtual people")
     cohorts = {}
     for people in ("western", "east-asian"):
         own = [n for n, (name, _) in enumerate(todo) if name == people]

@@ -128,7 +128,7 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
 def test_people_are_judged_once_and_told_in_the_results(tmp_path, monkeypatch, small):
     asked = []
 
-    def people(count, seed, progress):
+    def people(count, seed, progress, workers):
         asked.append((count, seed))
         traits = stratified_traits(24, 3)
         return Cohort.of(traits, [{"l1_hu": 150.0 + n, "abmd": 0.9 + n / 100} for n in range(24)])
