@@ -261,6 +261,8 @@ def _doubts(earlier: Scan, later: Scan) -> list[str]:
             out.append("The ages do not fit the time between the CTs: these may be two persons")
     if any(item.code in ("numbering", "mean-numbering") for x in (a, b) for item in x.findings):
         out.append("The vertebra numbers are uncertain, so other vertebrae may be compared")
+    if any(item.code == "tissue-hu" for x in (a, b) for item in x.findings):
+        out.append("Air, fat or muscle of a CT lie where they cannot, so its values are off")
     if _corrected(a) != _corrected(b):
         out.append("The values of only one of the two CTs were corrected by air and fat")
     if _counted(a) != _counted(b):

@@ -113,6 +113,15 @@ def test_patient_ids_that_differ_are_said():
     assert differences(scan(), scan("b", facts=replace(SAME, person=None))) == []
 
 
+def test_values_that_are_off_or_corrected_in_one_ct_are_said():
+    off, mended = (Finding(code, None, "x") for code in ("tissue-hu", "values-corrected"))
+    (said,) = differences(scan(findings=[off]), scan("b"))
+    assert said == "Air, fat or muscle of a CT lie where they cannot, so its values are off"
+    (said,) = differences(scan(), scan("b", findings=[mended]))
+    assert said == "The values of only one of the two CTs were corrected by air and fat"
+    assert differences(scan(findings=[mended]), scan("b", findings=[mended])) == []
+
+
 def test_a_change_is_told_in_json_and_in_a_report():
     later = scan("b", 0.9, replace(SAME, day=465, age=61.0))
     change = compare(scan(), later, Precision(0.0123, "site"))
