@@ -54,9 +54,6 @@ class Augmentation:
         Share of images each change is applied to.
     hide_kvp : tuple of (float, float)
         kV, and the share of the images of that tube voltage whose network is not told it.
-    twins : int
-        One of so many images is shown a second time, without its bright things and its
-        narrow view, and both answers are held to be one (`Settings.agree`); 0 for none.
     """
 
     noise_hu: float = 45.0
@@ -69,12 +66,11 @@ class Augmentation:
     bright: float = 0.5
     share: float = 0.6
     hide_kvp: tuple = HIDE_KVP
-    twins: int = 3
 
     @classmethod
     def none(cls) -> Augmentation:
         """No change."""
-        return cls(0, 0, 0, 0, 0, 0, 0, 0, 0, (), 0)
+        return cls(0, 0, 0, 0, 0, 0, 0, 0, 0, ())
 
     def hidden(self, kvp) -> np.ndarray:
         """How often each image's tube voltage is hidden; that of the nearest voltage named.
@@ -96,9 +92,7 @@ class Augmentation:
         return share[nearest].astype(np.float32)
 
 
-def augment(
-    hu, bmd, settings: Augmentation, generator, *, standard=None, room=None, outside=None, twin=None
-):
+def augment(hu, bmd, settings: Augmentation, generator, *, standard=None, room=None, outside=None):
     """A randomly changed copy of a batch.
 
     Parameters
@@ -113,38 +107,28 @@ def augment(
         Where bright things have room, see `targets.read_bone`; none are planted without it.
     outside : torch.Tensor of bool, optional
         What lies outside the scan, see `view.outside`.
-    twin : torch.Tensor of int, shape (k,), optional
-        Images that are wanted a second time.
 
     Returns
     -------
-    (hu, bmd, twins)
-        twins, shape (k, rows, columns): images of `twin` changed by the same draws but for
-        bright things and what lies outside; None without any.
+    (hu, bmd)
     """
     import torch
 
     n, device = len(hu), hu.device
 
-    def both(drawn):
-        return drawn if twin is None else torch.cat([drawn, drawn[twin]])
-
     def uniform(low, high):
-        return both(low + (high - low) * torch.rand(n, 1, 1, generator=generator, device=device))
+        return low + (high - low) * torch.rand(n, 1, 1, generator=generator, device=device)
 
     def chosen(share):
-        drawn = torch.rand(n, 1, 1, generator=generator, device=device)
-        return both((drawn < share).float())
+        return (torch.rand(n, 1, 1, generator=generator, device=device) < share).float()
 
     if settings.mineral:
         log = uniform(-settings.mineral, settings.mineral) * chosen(settings.share)
-        factor = torch.exp(log)[:n]
+        factor = torch.exp(log)
         hu = hu + (factor - 1) * torch.relu(hu - SOFT_HU) * bone_window(hu)
         bmd = bmd * factor[:, 0, 0]
-    plain = hu[:0] if twin is None else hu[twin]
     if settings.bright and room is not None:
         hu = plant(hu, room, settings.bright, standard or ImageStandard(), generator)
-    hu = torch.cat([hu, plain])
     if settings.blur_px:
         sigma = uniform(0.05, settings.blur_px) * chosen(settings.share) + 1e-3
         hu = gaussian(hu, sigma)
@@ -153,16 +137,14 @@ def augment(
         # Edges in tissue only: an overshoot of the skin against air is not real.
         hu = hu + amount * (hu - gaussian(hu, torch.full_like(amount, 1.0))).clamp(-150, 400)
     if settings.noise_hu:
-        drawn = both(torch.randn(hu[:n].shape, generator=generator, device=device))
-        hu = hu + _noise(drawn, uniform, chosen, settings)
+        hu = hu + _noise(hu, uniform, chosen, settings, generator)
     if settings.gain or settings.offset_hu:
         normal = torch.randn(2, n, 1, 1, generator=generator, device=device)
-        hu = hu * (1 + settings.gain * both(normal[0])) + settings.offset_hu * both(normal[1])
-    hu, twins = hu[:n], None if twin is None else hu[n:]
+        hu = hu * (1 + settings.gain * normal[0]) + settings.offset_hu * normal[1]
     if outside is not None:
         # Last: a scan ends sharply, and whatever the scanner, air is what it is filled with.
         hu = torch.where(outside, AIR_HU, hu)
-    return hu, bmd, twins
+    return hu, bmd
 
 
 def mirror(generator, *stacks):
@@ -173,7 +155,10 @@ def mirror(generator, *stacks):
     return [torch.where(chosen[:, None, None], stack.flip(2), stack) for stack in stacks]
 
 
-def _noise(noise, uniform, chosen, settings):
+def _noise(hu, uniform, chosen, settings, generator):
+    import torch
+
+    noise = torch.randn(hu.shape, generator=generator, device=hu.device)
     noise = gaussian(noise, uniform(0.05, 1.3))
     noise = noise / noise.std(dim=(1, 2), keepdim=True)
     # Squared: quiet images are the common case, very noisy ones are there.

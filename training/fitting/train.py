@@ -30,7 +30,7 @@ from .view import outside
 
 SAVE_MINUTES = 3.0
 """How much of a training a kill costs at most."""
-FORM = 3
+FORM = 2
 """Of a training's steps: a checkpoint of other steps is not gone on with."""
 _SEEDS = 2**62
 
@@ -50,8 +50,6 @@ class Settings:
         Decay of the running average of the weights, which is what is kept.
     maps : float
         Weight of the bone and width maps' cross-entropy in the loss.
-    agree : float
-        Weight in the loss of what lies between the answers of twins, see `Augmentation`.
     mixed : bool
         Convolutions in bfloat16 where the machine computes them faster (a GPU, a CPU with
         the instructions for it); weights, sums and the loss stay in single precision.
@@ -65,7 +63,6 @@ class Settings:
     decay: float = 1e-3
     average: float = 0.98
     maps: float = 0.2
-    agree: float = 30.0
     mixed: bool = True
     graphs: bool = False
 
@@ -117,9 +114,6 @@ def fit(
 
 class Fitting:
     """A training of one network, from where its checkpoint left it. See `fit`."""
-
-    members = 1
-    """Networks that are trained together."""
 
     def __init__(
         self,
@@ -293,8 +287,7 @@ class Fitting:
         x, bone, room = mirror(generator, data["hu"].float(), data["bone"], data["room"])
         beyond = outside(n, self.standard, settings.narrow, generator) if settings.narrow else None
         target, weight = map_targets(bone, beyond, self.standard)
-        twin = self._twin(n)
-        x, y, twins = augment(
+        x, y = augment(
             x,
             data["bmd"],
             settings,
@@ -302,34 +295,20 @@ class Fitting:
             standard=self.standard,
             room=room,
             outside=beyond,
-            twin=twin,
         )
         shown = torch.rand(n, generator=generator, device=x.device) >= data["hide"]
-        scanner = data["scanner"] * shown[:, None]
         with torch.autocast(self.kind, torch.bfloat16, enabled=self.mixed):
-            answer, maps = self._answer(x, scanner)
+            answer, maps = self._answer(x, data["scanner"] * shown[:, None])
         answer, maps = answer.float(), maps.float()
         # Errors count relative to the value in part: low values matter most.
-        loss = _huber((answer - y) / (0.4 + 0.6 * y))
-        if twins is not None:
-            with torch.autocast(self.kind, torch.bfloat16, enabled=self.mixed):
-                plain = self._answer(twins, scanner[twin])[0].float()
-            apart = (answer[twin] - plain) / (0.4 + 0.6 * y[twin])
-            loss = loss + self.settings.agree * _huber(apart)
+        error = (answer - y) / (0.4 + 0.6 * y)
+        loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
         # The maps are held to what they are called, so that the sum is over bone in any
         # scan, also where the surroundings look like nothing that was simulated.
         entropy = torch.nn.functional.binary_cross_entropy(
             maps[:, :2].clamp(1e-4, 1 - 1e-4), target, weight=weight
         )
         return loss + self.settings.maps * entropy
-
-    def _twin(self, count):
-        """Which images of a step are shown twice, as many of each member; None for none."""
-        every = self.augmentation.twins
-        if not every:
-            return None
-        numbers = torch.arange(count, device=self.device).reshape(self.members, -1)
-        return numbers[:, ::every].flatten()
 
     def _answer(self, x, scanner):
         return self.network(x, scanner, with_maps=True)
@@ -367,10 +346,6 @@ class Fitting:
 
     def _parts(self) -> dict:
         return {"network": self.network, "average": self.average, "optimiser": self.optimiser}
-
-
-def _huber(error):
-    return torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
 
 
 def fits(size: int, device) -> bool:
