@@ -290,7 +290,9 @@ class Cluster:
         import logging
 
         distributed: Any = importlib.import_module("distributed")
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        # Its loggers have levels of their own: what one of them tells, this module says in a sentence.
+        for name in [x for x in logging.root.manager.loggerDict if x.startswith("distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             if not self.scheduler:
                 with _keyboard_held():

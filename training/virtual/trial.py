@@ -222,7 +222,10 @@ def _same(table: dict, who: dict, model: str | None, report: Report, kept: Path)
     for number, (case, stored) in enumerate(table.items()):
         bar(number / len(table), f"{case} alone")
         if case not in known:
-            volume, selection = open_case(who[case]["path"])
+            # Two people in one folder are two cases, each by its own series.
+            volume, selection = open_case(
+                who[case]["path"], series_uid=who[case]["series_uid"] or None
+            )
             known[case] = json.loads(to_json([estimate(volume, selection, bundle, case=case)]))
             write_text(kept, json.dumps(known) + "\n", overwrite=True)
         if known[case] == stored:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -132,6 +133,9 @@ def test_a_scheduler_that_goes_away_loses_nothing(cases, alone, tmp_path):
     )
     pool = Cluster(0, own.scheduler_address)
     assert pool.threads == 1
+    # A scheduler that is gone is told in a sentence, not by pages of Dask's own.
+    named = [x for x in logging.root.manager.loggerDict if x.startswith("distributed")]
+    assert named and not any(logging.getLogger(x).isEnabledFor(logging.ERROR) for x in named)
 
     def goes_away(*_):
         own.loop.add_callback(own.scheduler.close)
