@@ -347,7 +347,13 @@ def _estimate(arguments: argparse.Namespace, screen: _Screen) -> None:
     _check_reports(arguments)
     bundle, reference = _bundle(arguments), _reference(arguments)
     if arguments.append:
-        check_table(arguments.append, bundle, dxa=arguments.dxa, mixed=arguments.mixed)
+        check_table(
+            arguments.append,
+            bundle,
+            dxa=arguments.dxa,
+            mixed=arguments.mixed,
+            if_there=arguments.if_there,
+        )
     volume, selection = open_case(
         arguments.input,
         levels=arguments.levels,

@@ -36,6 +36,7 @@ class FollowActions(VTKObservationMixin):
         self.followup = followup.Followup(state, logic)
         self._switch = Switches()
         self._nodes = []
+        self._scale = None
         ui.precisionSpinBox.setRange(0.0, MAX_PRECISION)
         ui.earlierCombo.currentIndexChanged.connect(self.onEarlier)
         ui.precisionSpinBox.valueChanged.connect(self.onPrecision)
@@ -76,6 +77,7 @@ class FollowActions(VTKObservationMixin):
         self._nodes = self.followup.candidates()
         self._fill()
         parameters = state.parameterNode
+        self._forgetOtherScale()
         precision = 0.0 if parameters is None else parameters.precision
         if abs(ui.precisionSpinBox.value - precision) > 1e-6:
             quietly(ui.precisionSpinBox, ui.precisionSpinBox.setValue, precision)
@@ -95,6 +97,14 @@ class FollowActions(VTKObservationMixin):
         text = _("unknown") if known is None else _("the model's own")
         if self.ui.precisionSpinBox.specialValueText != text:
             self.ui.precisionSpinBox.setSpecialValueText(text)
+
+    def _forgetOtherScale(self):
+        """A precision that was typed in one DXA device's g/cm2 is none in another's."""
+        parameters = self.state.parameterNode
+        before = self._scale
+        self._scale = None if parameters is None else (id(parameters), parameters.dxa.code)
+        if before and self._scale and before[0] == self._scale[0] and before != self._scale:
+            parameters.precision = 0.0
 
     def _fill(self):
         """The names in the list; the list is touched only where it is another."""

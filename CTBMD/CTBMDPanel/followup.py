@@ -71,6 +71,15 @@ class Followup:
             precision = self._precision()
             before = followup.Scan(result, self._facts(earlier, result))
             after = followup.Scan(self._state.result, self._facts(node, self._state.result))
+            if (
+                None not in (before.facts.day, after.facts.day)
+                and after.facts.day < before.facts.day
+            ):
+                text = _(
+                    "'{name}' is the later CT by its date: choose it under '1. CT volume', and this "
+                    "one as its earlier CT."
+                )
+                return Compared(reason=text.format(name=earlier.GetName()))
             return Compared(followup.compare(before, after, precision))
         except CTBMDError as error:
             return Compared(reason=sentences.of(error))

@@ -1,5 +1,6 @@
 """Where the chosen CT shows no lumbar vertebra: the other CTs of the same person in the scene."""
 
+from CTBMDLib.bmd.contrast import stated_agent
 from CTBMDLib.cohort.further import LUMBAR_WORDS
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.reading.kernels import sharpness
@@ -63,7 +64,16 @@ def _promise(node):
     named = LUMBAR_WORDS.search(f"{node.GetName()} {facts.series_description or ''}")
     low, high = views.sRange(node) or (0.0, 0.0)
     slices = max(node.GetImageData().GetDimensions())
-    return not named, not _axial(node), -round(high - low, -1), sharpness(facts.kernel), -slices
+    # An enhanced scan reads too dense.
+    enhanced = stated_agent(facts) is not None
+    return (
+        not named,
+        not _axial(node),
+        enhanced,
+        -round(high - low, -1),
+        sharpness(facts.kernel),
+        -slices,
+    )
 
 
 def _axial(node):

@@ -26,7 +26,7 @@ from ..model.bundle import ModelBundle
 from ..progress import Progress, Report, ShouldCancel
 from ..safefile import check_apart, check_writable, why, write_text
 from ..volume import CTVolume
-from .caselist import Case, case_table, is_list, list_cases
+from .caselist import Case, case_table, identity_file, is_list, list_cases
 from .cases import open_case
 from .followup import Change, Precision, Scan, changes_of, precision_of, to_csv
 from .identity import Register
@@ -219,11 +219,13 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
         if append:
             check_alike(output, bundle, settings["dxa_scale"])
         journal = Journal(output, settings, overwrite)
-        register = None if with_identity else Register(output, cases, given=is_list(source))
         job = Job(bundle, reference, device, with_identity, dxa, journal.secret, correct_values)
         sheets = Sheets(output, overwrite or journal.empty)
         ended = False
         try:
+            if append and cases_in(output, but=journal.run):
+                _check_known(output, cases, is_list(source))
+            register = None if with_identity else Register(output, cases, given=is_list(source))
             tasks, there = _tasks(cases, register, output if append else None, journal.run)
             batch = _Batch(tasks, job, journal, sheets, output, on_case)
             batch.run(pool, Progress(progress, should_cancel))
@@ -250,6 +252,23 @@ def _check_append(append: bool, overwrite: bool, with_identity: bool) -> None:
             "it is not known beforehand which it has; leave --with-identity out.",
             "append-identity",
         )
+
+
+def _check_known(output: Path, cases: Sequence[Case], given: bool) -> None:
+    """Refuse to add cases of which nobody knows whether the table has them already.
+
+    Raises
+    ------
+    CTBMDError
+        Where neither the register of the names is there nor each case is named by the list.
+    """
+    if identity_file(output).is_file() or (given and all(case.case for case in cases)):
+        return
+    raise CTBMDError(
+        f"'{identity_file(output).name}', which says what the cases of '{output}' are, is not beside "
+        "it; put it back, name each case in the list, or take another table.",
+        "append-unknown",
+    )
 
 
 def _check_files(output: Path, overwrite: bool, append: bool) -> None:

@@ -41,6 +41,7 @@ WORDS = {
     "kvp": ROW,
     "label-no-vertebra": "A label is larger than any vertebra; choose another segmentation.",
     "label-value-too-large": "The labels cannot be vertebrae; export the segmentation again.",
+    "labels-flat": "The vertebrae are painted in a slice or two only; paint whole vertebrae or set points.",
     "labels-not-ct": "The volume holds labels and no CT; choose the CT.",
     "labels-not-whole-numbers": "The segmentation is no volume of whole numbers; export it as labels.",
     "labels-unknown": "The labels follow no scheme that is known; save the segmentation with named segments.",

@@ -181,7 +181,7 @@ def compare(
         Where their values are not in the same g/cm2, of one model and one DXA device.
     """
     a, b = earlier.result.rows[0], later.result.rows[0]
-    if a.dxa_scale is None or a.dxa_scale != b.dxa_scale:
+    if a.dxa_scale != b.dxa_scale:  # both unknown: of one site, as the model is the same
         raise CTBMDError(
             "The two CTs were estimated for different DXA devices; estimate both for the same.",
             "followup-dxa",
@@ -204,8 +204,18 @@ def compare(
         before=_mean(earlier.result, levels) if enough else None,
         after=_mean(later.result, levels) if enough else None,
         precision=precision,
-        warnings=tuple(differences(earlier, later)),
+        warnings=(*differences(earlier, later), *_fewer(levels, precision)),
     )
+
+
+def _fewer(levels: Sequence[str], precision: Precision | None) -> list[str]:
+    """What is to be said where fewer vertebrae are compared than the precision was measured on."""
+    if precision is None or not MIN_LEVELS <= len(levels) < len(MEASURED):
+        return []
+    return [
+        f"The precision is that of {MEASURED[0]}-{MEASURED[-1]}; a mean of {len(levels)} vertebrae "
+        "repeats less well, so that chance may explain more"
+    ]
 
 
 def _counted(result: BMDResult) -> list[str]:
@@ -250,7 +260,10 @@ def _doubts(earlier: Scan, later: Scan) -> list[str]:
     a, b = earlier.result, later.result
     if measured_of(a) and measured_of(a) == measured_of(b):
         out.append("Slices, HU and values are the same: these may be two copies of one CT")
-    if earlier.facts.person and later.facts.person and earlier.facts.person != later.facts.person:
+    persons = (earlier.facts.person, later.facts.person)
+    if None in persons:
+        out.append("It is not known whether both CTs are of the same person")
+    elif persons[0] != persons[1]:
         out.append("The patient IDs differ: these may be two persons")
     if a.sex and b.sex and a.sex != b.sex:
         out.append("The sex differs: these may be two persons")

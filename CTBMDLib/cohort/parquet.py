@@ -184,9 +184,12 @@ def _write_parts(results: Sequence[BMDResult], folder: Path) -> None:
 def _is_table(path: Path) -> bool:
     """Whether nothing but runs and their parts lies in a folder; what is hidden is no matter."""
     try:
-        runs = [x for x in path.iterdir() if not x.name.startswith(".")]
+        entries = list(path.iterdir())
+        runs = [x for x in entries if not x.name.startswith(".")]
         parts = [y for x in runs if x.is_dir() for y in x.iterdir() if not y.name.startswith(".")]
     except OSError:
+        return False
+    if entries and not runs:  # somebody's hidden files and no table
         return False
     return all(_RUN.fullmatch(x.name) and x.is_dir() for x in runs) and all(
         _PART.fullmatch(x.name) and x.is_file() for x in parts

@@ -86,6 +86,7 @@ def check_table(
     *,
     dxa: str | None = None,
     mixed: bool = False,
+    if_there: str | None = None,
 ) -> None:
     """Refuse a study table that could not be written, before the work is done.
 
@@ -97,6 +98,7 @@ def check_table(
     dxa : {'hologic', 'lunar'}, optional
         See `estimate`.
     mixed : bool
+    if_there : {'replace', 'skip'}, optional
         See `append_result`.
 
     Raises
@@ -119,7 +121,8 @@ def check_table(
         there.check_columns(mixed)
         row = dict(zip(MODEL, (bundle.name, bundle.version, bundle.population), strict=True))
         row["dxa_scale"] = scale_for(bundle.card, dxa).target or ""
-        there.check_model(row, [], mixed)
+        if if_there != REPLACE:  # which rows are replaced is known only when all is computed
+            there.check_model(row, [], mixed)
         there.with_rows([{**dict.fromkeys(COLUMNS, ""), **row}], [])
         size = path.stat().st_size if path.exists() else 0
         check_writable(path, overwrite=True, room=size + _ROOM)

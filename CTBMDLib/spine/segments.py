@@ -248,7 +248,7 @@ def _flat_findings(
         f"{', '.join(flat)} {'is' if len(flat) == 1 else 'are'} painted less than "
         f"{settings.min_painted_mm:g} mm thick"
     )
-    if flat and not any(name in LUMBAR for name in points):
+    if not any(name in LUMBAR for name in points) and any(name in LUMBAR for name in flat):
         raise CTBMDError(f"{text}; paint whole vertebrae or set points.", "labels-flat")
     return [f"{text}: left out."] if flat else []
 

@@ -58,9 +58,9 @@ def test_a_change_is_the_difference_of_the_levels_that_count_in_both():
     assert change.before == pytest.approx(1.1) and change.change == pytest.approx(-0.1)
     assert change.percent == pytest.approx(-100 / 11)
     assert change.verdict == CHANGED
-    assert change.warnings == (
-        "Other levels count in the two CTs; the values are of those that count in both",
-    )
+    other, fewer = change.warnings
+    assert other.startswith("Other levels count in the two CTs; the values are of those that")
+    assert fewer.startswith("The precision is that of L1-L4; a mean of 3 vertebrae")
     assert "-0.100 g/cm2 (-9.1 %) in 365 days: changed (least significant change 0.055" in (
         change_words(change)
     )
@@ -110,7 +110,6 @@ def test_patient_ids_that_differ_are_said():
     assert differences(scan(), scan("b", facts=replace(SAME, person="q"))) == [
         "The patient IDs differ: these may be two persons"
     ]
-    assert differences(scan(), scan("b", facts=replace(SAME, person=None))) == []
 
 
 def test_values_that_are_off_or_corrected_in_one_ct_are_said():
@@ -151,8 +150,6 @@ def test_values_of_other_devices_or_models_are_not_compared():
         with pytest.raises(CTBMDError) as caught:
             compare(scan(), scan("b", **more))
         assert caught.value.code == code
-    with pytest.raises(CTBMDError):
-        compare(scan(dxa_scale=None), scan("b", dxa_scale=None))
 
 
 def test_everybody_with_several_cts_is_compared_with_the_first_and_the_one_before():
@@ -197,3 +194,30 @@ def test_copies_of_one_ct_are_told():
     assert told in compare(scan(), scan("a", facts=replace(SAME, kernel="B70f"))).warnings
     for other in (scan("a", 1.0001), scan("a", trabecular_hu=100.1), scan("b")):
         assert told not in compare(scan(), other).warnings
+
+
+@pytest.mark.parametrize("unknown", [(True, False), (False, True), (True, True)])
+def test_persons_that_are_not_known_to_be_one_are_said(unknown):
+    both = [scan(x, 1.0 + n / 10, replace(SAME, day=100 + n)) for n, x in enumerate("ab")]
+    assert compare(*both).warnings == ()
+    hidden = [
+        replace(x, facts=replace(x.facts, person=None)) if hide else x
+        for x, hide in zip(both, unknown, strict=True)
+    ]
+    assert compare(*hidden).warnings == ("It is not known whether both CTs are of the same person",)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_precision_of_more_vertebrae_is_said_to_be_one(count):
+    out = [f"L{n + 1}" for n in range(count, 4)]
+    both = [scan(x, 1.0 + n / 10, replace(SAME, day=100 + n), out) for n, x in enumerate("ab")]
+    said = " ".join(compare(*both, Precision(0.01, "model")).warnings)
+    assert (f"a mean of {count} vertebrae repeats less well" in said) == (count < 4)
+    assert compare(*both).warnings == ()  # there is no limit to be too small
+
+
+def test_one_site_whose_device_is_not_known_is_compared_with_itself():
+    a, b = scan(dxa_scale=None), scan("b", 1.1, replace(SAME, day=200), dxa_scale=None)
+    assert compare(a, b).change == pytest.approx(0.1)
+    with pytest.raises(CTBMDError, match="different DXA devices"):
+        compare(a, scan("b"))

@@ -255,3 +255,38 @@ def test_a_table_in_a_folder_of_scans_is_no_case(scans, tmp_path):
     write(tmp_path / "c.nii", (scans / "c0.nii").read_bytes())
     parquet.write_table(made(0), tmp_path / "t.parquet", "aa")
     assert [x.path for x in list_cases(tmp_path)] == [str(tmp_path / "c.nii")]
+
+
+@pytest.mark.parametrize("first", [(), ("--with-identity",)], ids=["register-lost", "identity"])
+def test_cases_of_which_nobody_knows_are_not_added(scans, tmp_path, capsys, first):
+    """Without the register 'case 1' may be anybody: a new scan would be lost, an old one doubled."""
+    output, register = tmp_path / "t.parquet", tmp_path / "t.identity.csv"
+    assert main(command(scans, "two.csv", output, *first)) == 0
+    kept = register.read_bytes() if register.exists() else None
+    register.unlink(missing_ok=True)
+    before = rows(output)
+    assert main(command(scans, "all.csv", output, "--append")) == 2
+    told = capsys.readouterr().err
+    assert "t.identity.csv" in told and "put it back" in told
+    assert rows(output) == before and not register.exists()
+    # A list that names every case needs no register.
+    named = scans / "named.csv"
+    named.write_text("case,path,levels\nN,c2.nii,levels.json\n")
+    assert main(command(scans, "named.csv", output, "--append")) == 0
+    assert len(cases_of(output)) == 3
+    if kept is not None:
+        register.write_bytes(kept)
+        assert main(command(scans, "all.csv", output, "--append")) == 0
+
+
+@pytest.mark.parametrize(("entry", "table"), [(".git", False), (None, True)])
+def test_a_folder_of_hidden_things_is_no_table(tmp_path, entry, table):
+    path = tmp_path / "t.parquet"
+    path.mkdir()
+    if entry:
+        (path / entry).mkdir()
+    if table:
+        parquet.check_table(path, overwrite=True)
+        return
+    with pytest.raises(CTBMDError, match="no table of CTBMD"):
+        parquet.check_table(path, overwrite=True)

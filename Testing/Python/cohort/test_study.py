@@ -19,7 +19,7 @@ from CTBMDLib.bmd.export import COLUMNS
 from CTBMDLib.cli import main
 from CTBMDLib.cohort import filelock, study
 from CTBMDLib.cohort.filelock import locked
-from CTBMDLib.cohort.study import CaseThereError, append_result
+from CTBMDLib.cohort.study import CaseThereError, append_result, check_table
 from CTBMDLib.errors import CTBMDError
 
 
@@ -163,6 +163,17 @@ def test_another_model_is_refused_unless_asked(tmp_path):
     assert (
         append_result(result(0, model_version="2.0.0"), lone, if_there="replace").case == "case 1"
     )
+
+
+def test_what_is_replaced_is_no_reason_to_refuse_beforehand(tmp_path):
+    path, newer = tmp_path / "a.csv", bundle(tmp_path / "model", version="9.9.9")
+    append_result(result(0), path)
+    with pytest.raises(CTBMDError) as told:
+        check_table(path, newer)
+    assert told.value.code == "study-model"
+    check_table(path, newer, if_there="replace")
+    with pytest.raises(CTBMDError):
+        check_table(path, newer, if_there="skip")
 
 
 def test_another_dxa_device_is_refused_in_any_case(tmp_path):

@@ -261,7 +261,14 @@ def test_each_way_in_which_a_case_fails_has_its_sentence():
     from CTBMDLib.cohort.failures import WORDS, words_of
 
     of_a_run = {
-        *("command-line", "append-identity", "nothing-to-add", "no-results", "output-not-written"),
+        *(
+            "command-line",
+            "append-identity",
+            "append-unknown",
+            "nothing-to-add",
+            "no-results",
+            "output-not-written",
+        ),
         *("no-dask", "no-scheduler", "scheduler-lost", "memory-limit", "unknown-reference"),
         *("no-model-installed", "no-reference-table", "dxa-mixed", "stored-result"),
         *("output-exists", "output-suffix", "output-no-folder"),

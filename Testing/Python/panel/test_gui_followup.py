@@ -278,3 +278,33 @@ def test_the_change_is_in_the_exports_and_names_nobody_unless_asked(panel, tmp_p
     choose(panel, "none")
     assert "follow_up" not in json.loads(export("JSON", "c.json"))
     assert "Change since" not in export("HTML", "c.html")
+
+
+def test_a_later_ct_is_not_told_as_the_earlier_one(panel, monkeypatch):
+    later = add_ct(panel, "later", bone_hu=240.0)
+    now = add_ct(panel, "now")
+    days = {"later": 900, "now": 100}
+    following = panel.following.followup
+    monkeypatch.setattr(
+        following, "_ofFiles", lambda node: ("P", days[node.GetName()]), raising=True
+    )
+    choose(panel, "later")
+    assert change(panel) is None
+    assert "'later' is the later CT by its date" in panel.ui.followLabel.text
+    assert "g/cm" not in panel.ui.followSection.text
+    show(panel, later)
+    choose(panel, "now")
+    assert change(panel).days == 800 and now is not None
+
+
+def test_a_precision_of_one_device_is_not_anothers(panel):
+    add_ct(panel, "now")
+    gui.raw(panel.ui.precisionSpinBox).setValue(0.012)
+    assert panel.parameterNode.precision == pytest.approx(0.012)
+    panel.state.changed.emit()
+    assert panel.parameterNode.precision == pytest.approx(0.012)
+    other = next(x for x in type(panel.parameterNode.dxa) if x.code == "lunar")
+    panel.parameterNode.dxa = other
+    gui.process()
+    assert panel.parameterNode.precision == 0.0
+    assert gui.raw(panel.ui.precisionSpinBox).value() == 0.0

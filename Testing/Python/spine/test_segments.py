@@ -437,6 +437,14 @@ def test_a_vertebra_painted_in_a_slice_or_two_is_left_out(axis, thick, mm, flat)
     assert ("L1, L2 are painted less than 6 mm thick: left out." in found.findings) == flat
 
 
+def test_a_flat_neighbour_is_not_blamed_for_a_lumbar_level_that_is_cut():
+    labels, matrix = plates(1, 0, (1.0, 1.0, 1.0))
+    labels[(labels == 21) | (labels == 22)] = 0
+    labels[-3:, 20:50, 20:50] = 21
+    found = levels_from_labels(labels, matrix, {20: "T12", 21: "L1"})
+    assert not list(found) and "L1 cut by the edge of the volume: left out." in found.findings
+
+
 @pytest.mark.parametrize("step", [1.0, 3.0])
 def test_nothing_but_thin_labels_is_refused(step):
     labels, matrix = plates(1, 0, (1.0, 1.0, step))
