@@ -17,6 +17,11 @@ def inPanel(text):
     """A sentence of the library, with what to do in the panel for what to do in the shell."""
     for shell, panel in (
         ("; choose another name or allow overwriting (--overwrite)", _("; choose another name")),
+        (" or option (--correct-values, --append)", _(" or other options")),
+        (
+            "; choose another name, add to it (--append) or allow overwriting (--overwrite)",
+            _("; choose another name"),
+        ),
         ("; allow overwriting (--overwrite) or delete it", _("; delete it or choose another name")),
         (
             "is given as the segmentation (--segmentation)",

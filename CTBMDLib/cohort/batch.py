@@ -244,12 +244,12 @@ def run_batch(  # noqa: PLR0913  a public call; all but three are keywords
 def _check_append(append: bool, overwrite: bool, with_identity: bool) -> None:
     if append and overwrite:
         raise CTBMDError(
-            "A table is either added to (--append) or written anew (--overwrite).", "command-line"
+            "A table is either added to or written anew; ask for one of the two.", "command-line"
         )
     if append and with_identity:
         raise CTBMDError(
-            "Cases that are called by their patients cannot be added to a table (--append), since "
-            "it is not known beforehand which it has; leave --with-identity out.",
+            "Cases that are called by their patients cannot be added to a table, since it is not "
+            "known beforehand which it has; leave identity out.",
             "append-identity",
         )
 

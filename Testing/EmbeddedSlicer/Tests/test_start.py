@@ -175,7 +175,8 @@ def test_layouts():
 
 
 def work(done):
-    for _ in range(50):
+    # Long enough not to end in its first slot, however slow the machine is.
+    for _ in range(5000):
         time.sleep(0)
     done.set()
 

@@ -235,7 +235,7 @@ def test_the_batch_refuses_before_it_computes(scans, tmp_path, monkeypatch, caps
     parquet.write_table(made(0), output, "aa")
     for more, said in (
         (("--append",), "has rows of another model (test 0.0.1)"),
-        (("--append", "--overwrite"), "either added to (--append) or written anew"),
+        (("--append", "--overwrite"), "either added to or written anew"),
         (("--append", "--with-identity"), "it is not known beforehand which it has"),
     ):
         model = ModelBundle.load(scans / "model")
