@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from killed import dies_at
 from phantoms import CENTRES, bundle, phantom
 from volume_files import nifti_bytes, write
 
@@ -31,34 +32,13 @@ STRIDE = 5 if KILLS <= 5 else 1
 CALLS = ("open", "fsync", "replace", "unlink", "mkdir", "truncate")
 
 
-def dies_at(step, after):
-    """Let this process die at the n-th call that changes the disk."""
-    count = [0]
-
-    def wrapped(real):
-        def call(*arguments, **more):
-            count[0] += 1
-            if count[0] == step and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return real(*arguments, **more)
-            finally:
-                if count[0] == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        return call
-
-    for name in CALLS:
-        setattr(os, name, wrapped(getattr(os, name)))
-
-
 def child(arguments, prepare=None):
     """Run a command line in a process of its own; its id."""
     process = os.fork()
     if process == 0:
         code = 99
         # A fork of a process in which torch has computed waits for threads that it lacks.
-        sys.modules["torch"] = None
+        sys.modules.pop("torch", None)  # not None, which scipy trips over
         try:
             with open(os.devnull, "w") as nowhere:  # noqa: PTH123
                 sys.stdout = sys.stderr = nowhere
@@ -84,7 +64,7 @@ def kills(arguments, check):
     """Kill the command at every step and at random moments; `check` looks each time."""
     for after in (False, True):
         for step in range(1 + after, 200, STRIDE):
-            if ended(child(arguments, lambda s=step, a=after: dies_at(s, a))):
+            if ended(child(arguments, lambda s=step, a=after: dies_at(s, a, CALLS))):
                 assert step > 3  # there were steps to be killed at
                 check()
                 break

@@ -3,12 +3,12 @@
 import csv
 import json
 import os
-import signal
 from types import SimpleNamespace
 
 import made_results
 import numpy as np
 import pytest
+from killed import dies_at
 from phantoms import CENTRES, bundle, phantom
 from volume_files import nifti_bytes, write
 
@@ -140,23 +140,8 @@ def child(step, after, work):
     """Run `work` in a process that is killed at the n-th call that changes the disk; whether it was."""
     process = os.fork()
     if process == 0:
-        count = [0]
-
-        def wrapped(real):
-            def call(*arguments, **more):
-                count[0] += 1
-                if count[0] == step and not after:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                try:
-                    return real(*arguments, **more)
-                finally:
-                    if count[0] == step:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            return call
-
-        for name in ("open", "fsync", "rename", "replace", "unlink", "mkdir", "rmdir"):
-            setattr(os, name, wrapped(getattr(os, name)))
+        calls = ("open", "fsync", "rename", "replace", "unlink", "mkdir", "rmdir")
+        dies_at(step, after, calls)
         try:
             work()
         finally:

@@ -11,7 +11,6 @@ import pytest
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
 PATIENCE_S = 300
@@ -26,14 +25,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def panel(model):
-    gui.clean_scene()
-    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-    widget.enter()
-    widget.panel.parameterNode.modelFolder = model
-    with gui.no_slot_errors():
-        yield widget.panel
-        gui.process()
-    widget.panel.runner.abandon()
+    with gui.opened_panel(model) as opened:
+        yield opened
 
 
 def add_ct(panel, name, offset=0.0, **how):
