@@ -42,7 +42,6 @@ class Followup:
 
     def __init__(self, state, logic):
         self._state, self._logic = state, logic
-        self._known = {}
 
     def candidates(self):
         """The other CTs of the scene that have results of their own, and the one that is chosen."""
@@ -105,14 +104,11 @@ class Followup:
         return facts_from(volumes.acquisition(node), result, person, day, stated)
 
     def _ofFiles(self, node):
-        """Patient id and day of a CT; they may be in its files, which are read once."""
-        identity = volumes.identity(node)
-        if identity not in self._known:
-            header = volumes.headerOf(volumes.instanceUIDs(node))
-            day = None if header is None else header_day(header)
-            person = told_apart_by(belonging.identifiers(node).get(belonging.PATIENT))
-            self._known[identity] = person, None if day is None else day.toordinal()
-        return self._known[identity]
+        """Patient id and day of a CT; they may be in its files."""
+        header = volumes.headerOf(volumes.instanceUIDs(node))
+        day = None if header is None else header_day(header)
+        person = told_apart_by(belonging.identifiers(node).get(belonging.PATIENT))
+        return person, None if day is None else day.toordinal()
 
     def called(self):
         """What the earlier CT is called where its identity may be told: its name, and the day of the scan."""

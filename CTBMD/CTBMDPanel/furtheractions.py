@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.levels import LUMBAR
 
-from . import further, sentences, series, volumes
+from . import further, sentences, series
 from .switches import Switches, underWay
 from .words import setText, shortened
 
@@ -33,7 +33,6 @@ class FurtherActions:
         self._onFound = onFound
         self._switch = Switches()
         self._tried = set()
-        self._known = None
         self.nodes = []
         self._left = self._button = None
         self._queue, self._vain, self._count = [], [], 0
@@ -84,11 +83,8 @@ class FurtherActions:
             return []
         if _lumbar(selection):
             return []
-        # Whose a CT is may be in its files; they are not read at each change of the panel.
-        now = [volumes.identity(node) for node in (state.volumeNode, *volumes.listed())]
-        if self._known is None or self._known[0] != now:
-            self._known = now, further.others(state.volumeNode)
-        return [node for node in self._known[1] if node.GetID() not in self._tried]
+        others = further.others(state.volumeNode)
+        return [node for node in others if node.GetID() not in self._tried]
 
     def onTry(self):
         """Search one after another, or cancel that."""

@@ -1,8 +1,10 @@
 """A volume node as the library's CTVolume, and what is known of the scan."""
 
 import dataclasses
+import functools
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -16,6 +18,8 @@ from CTBMDLib.volume import Acquisition, CTVolume
 
 ACQUISITION = "CTBMD.Acquisition"
 """Node attribute with the facts as JSON, for volumes that CTBMD itself loaded."""
+MOST_HEADERS = 32
+"""DICOM headers that are kept: of each CT that the panel compares, names or lists."""
 
 
 def ctVolume(node):
@@ -166,11 +170,25 @@ def instanceUIDs(node):
 
 
 def headerOf(uids):
-    """Header of the first of some instances, from Slicer's DICOM database; None without it."""
+    """Header of the first of some instances, from Slicer's DICOM database; None without it.
+
+    It is asked for at each change of the panel, so a file is read again only where it is another
+    one than before. What is given belongs to all who ask: it must not be changed.
+    """
     database = getattr(slicer, "dicomDatabase", None)
     path = database.fileForInstance(uids[0]) if uids and database else ""
     if not path:
         return None
+    try:
+        now = Path(path).stat()
+    except OSError:
+        now = None
+    return _header(path, now and (now.st_mtime_ns, now.st_size, now.st_ino))
+
+
+@functools.lru_cache(maxsize=MOST_HEADERS)
+def _header(path, _stamp):
+    """The header in a file as it is since `_stamp`; None where it cannot be read."""
     try:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except Exception:  # moved, deleted or damaged since it was imported: then it is unknown

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import threading
 
 import gui_helpers as gui
@@ -268,6 +269,20 @@ def test_the_dicom_header_is_read_through_the_database(panel, tmp_path, monkeypa
     text = panel.ui.factsLabel.text
     assert "120 kVp" in text and "FC30" in text and "age 42" in text
     assert panel.ui.sexCombo.currentText == "male"
+    # It is asked for at each change, and read again only where the file is another one.
+    reads, read = [], pydicom.dcmread
+    monkeypatch.setattr(pydicom, "dcmread", lambda *a, **k: reads.append(a[0]) or read(*a, **k))
+    three_levels(panel)
+    other = slicer.util.addVolumeFromArray(phantoms.phantom().hu, matrix, "of the same file")
+    other.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    panel.state.changed.emit()
+    assert panel.state.settingsOf(other)["sex"] == "M" and reads == []
+    header.PatientSex = "F"
+    header.save_as(path, enforce_file_format=True)
+    os.utime(path, (0, 0))
+    assert panel.state.settingsOf(other)["sex"] == "F" and len(reads) == 1
+    path.unlink()
+    assert panel.state.settingsOf(other)["sex"] is None
 
 
 def test_what_is_no_ct_is_named_and_refused(panel):
