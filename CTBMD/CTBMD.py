@@ -37,7 +37,7 @@ class CTBMD(ScriptedLoadableModule):
             "convolutional neural network. Eur Radiol 2020;30(6):3549-3557, "
             "doi 10.1007/s00330-020-06677-0. The network, its training and its weights are CTBMD's own."
         )
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerWithSlicer)
 
 
 def helpText():
@@ -72,10 +72,11 @@ def helpText():
     return f"{what}<ol>{''.join(f'<li>{step}</li>' for step in steps)}</ol>{use}"
 
 
-def registerSampleData():
-    """Offer the virtual patient in the Sample Data module."""
-    from CTBMDPanel import sample
+def registerWithSlicer():
+    """Offer the virtual patient in the Sample Data module, and describe the module's view layouts."""
+    from CTBMDPanel import layout, sample
 
+    layout.register()
     sample.register(Path(__file__).parent / "Resources" / "Icons" / "CTBMD.png")
 
 
@@ -136,7 +137,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndClose(self, caller=None, event=None):
         """The scene is empty: begin anew."""
         if self.parent.isEntered:
-            self.panel.setParameterNode(self.logic.getParameterNode())
+            self.panel.enter(self.logic.getParameterNode())
 
     def onSceneStartImport(self, caller=None, event=None):
         """While nodes arrive, node selectors must not write what they happen to show."""

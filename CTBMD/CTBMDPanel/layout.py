@@ -1,4 +1,9 @@
-"""CTBMD's own view layout while its module is open; the user's comes back on leaving."""
+"""CTBMD's own view layout while its module is open; the user's comes back on leaving.
+
+A scene keeps the number of its layout and not what that number means: one that was saved in
+CTBMD's own would show no views at all in a Slicer without this module. So while that one is
+shown a scene is saved without a layout, and opens in the one that is there.
+"""
 
 import qt
 import slicer
@@ -31,6 +36,23 @@ def description(chart):
         f'<item><layout type="vertical" split="true">{_AXIAL}{_CORONAL}</layout></item>'
         f"{right if chart else _SAGITTAL}</layout>"
     )
+
+
+def register():
+    """Describe the layouts to Slicer: a scene may be loaded that was saved in one of them."""
+    manager = slicer.app.layoutManager()
+    if manager is not None:
+        for number in (VIEWS, WITH_CHART):
+            _describe(manager, number)
+
+
+def _describe(manager, number):
+    node = manager.layoutLogic().GetLayoutNode()
+    text = description(number == WITH_CHART)
+    if node.IsLayoutDescription(number):
+        node.SetLayoutDescription(number, text)
+    else:
+        node.AddLayoutDescription(number, text)
 
 
 class Layout:
@@ -81,16 +103,10 @@ class Layout:
             if not mine:
                 self._users = manager.layout
             number = WITH_CHART if self.chart else VIEWS
-            self._describe(manager, number)
+            _describe(manager, number)
             manager.setLayout(number)
-        elif mine and self._users is not None:
+        elif mine:
             # Where the user has chosen another meanwhile, it stays.
-            manager.setLayout(self._users)
-
-    def _describe(self, manager, number):
-        node = manager.layoutLogic().GetLayoutNode()
-        text = description(number == WITH_CHART)
-        if node.IsLayoutDescription(number):
-            node.SetLayoutDescription(number, text)
-        else:
-            node.AddLayoutDescription(number, text)
+            manager.setLayout(self._users or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        shown = manager.layout in (VIEWS, WITH_CHART)
+        manager.layoutLogic().GetLayoutNode().SetSaveWithScene(not shown)

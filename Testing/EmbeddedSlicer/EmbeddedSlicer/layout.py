@@ -14,6 +14,8 @@ from .views import SLICE_VIEWS, qMRMLSliceWidget
 
 # vtkMRMLLayoutNode's number of the four-up view, Slicer's first layout, here without its 3D view
 _FOUR_UP = 3
+_NONE = 14  # what a layout node says that has been reset
+_OF_MODULES = 100  # Slicer's own numbers are below it
 _VIEW = '<item><view class="vtkMRMLSliceNode" singletontag="{}"/></item>'
 _FOUR_UP_XML = (
     '<layout type="horizontal"><item><layout type="vertical">'
@@ -26,20 +28,54 @@ _FOUR_UP_XML = (
 
 
 class LayoutLogic:
-    """`layoutManager().layoutLogic()`: the node that layouts are described in."""
+    """`layoutManager().layoutLogic()`: the node of the scene that layouts are described in.
 
-    def __init__(self):
-        self._node = slicer.vtkMRMLLayoutNode()
+    The node is one of a kind and is saved with the scene, its descriptions are not.
+    Where the scene is cleared with all such nodes, another takes its place.
+    """
+
+    def __init__(self, scene, changed):
+        self._scene, self._changed, self._node = scene, changed, None
+        self._last = _FOUR_UP
+        self._made()
+        self._tag = scene.AddObserver(scene.EndCloseEvent, self._on_closed)
 
     def GetLayoutNode(self):
         return self._node
+
+    def close(self):
+        """Follow the scene no longer."""
+        self._scene.RemoveObserver(self._tag)
+        self._node.RemoveAllObservers()
+
+    def _made(self):
+        self._node = node = slicer.vtkMRMLLayoutNode()
+        node.SetSingletonTag("vtkMRMLLayoutNode")
+        node.AddLayoutDescription(_FOUR_UP, _FOUR_UP_XML)
+        node.SetViewArrangement(_FOUR_UP)
+        self._scene.AddNode(node)
+        node.AddObserver("ModifiedEvent", self._on_modified)
+
+    def _on_modified(self, caller=None, event=None):
+        if self._node.GetViewArrangement() != _NONE:
+            self._last = self._node.GetViewArrangement()
+            self._changed()
+
+    def _on_closed(self, caller=None, event=None):
+        if self._node.GetScene() is None:
+            self._made()
+            self._on_modified()
+        elif self._node.GetViewArrangement() == _NONE:
+            self._node.SetViewArrangement(self._last)
 
 
 class qSlicerLayoutManager(QtCore.QObject):
     """Slice views and plots; the four-up layout at first, others once they are described.
 
     3D and table views do not exist here: their counts are 0, and a layout that
-    has them raises, as does one that nobody has described.
+    has them raises, as does one that nobody has described. A scene that was saved
+    in such a one of Slicer's own leaves the views as they are; one of a module's own
+    that nobody has described leaves none, as in Slicer.
     """
 
     layoutChanged = Signal(int)
@@ -47,7 +83,6 @@ class qSlicerLayoutManager(QtCore.QObject):
     def __init__(self, application_logic, viewport=None, parent=None):
         super().__init__(parent)
         self._logic = application_logic
-        self._layout_logic = LayoutLogic()
         self._viewport = viewport or QtWidgets.QWidget()
         self._viewport.setObjectName("CentralWidget")
         self._widgets = {
@@ -56,9 +91,9 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._plots = {}
         self._column = QtWidgets.QVBoxLayout(self._viewport)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self._root = None
-        self._number = _FOUR_UP
-        self._arrange(ET.fromstring(_FOUR_UP_XML))
+        self._root = self._shown = None
+        self._layout_logic = LayoutLogic(application_logic.GetMRMLScene(), self._follow)
+        self._follow()
 
     def setLayout(self, number):
         """Show a layout by its number.
@@ -68,20 +103,25 @@ class qSlicerLayoutManager(QtCore.QObject):
         NotImplementedError
             For one of Slicer's own layouts but the four-up, or with views that are not made.
         """
-        if number == self._number:
+        node = self._layout_logic.GetLayoutNode()
+        if number == node.GetViewArrangement():
             return
-        if number == _FOUR_UP:
-            text = _FOUR_UP_XML
-        else:
-            node = self._layout_logic.GetLayoutNode()
-            if number < 100 or not node.IsLayoutDescription(number):
-                raise NotImplementedError(f"EmbeddedSlicer has no views for the layout {number}.")
-            text = node.GetLayoutDescription(number)
-        element = ET.fromstring(text)
-        self._check(element)
-        self._arrange(element)
-        self._number = number
-        self.layoutChanged.emit(number)
+        own = number == _FOUR_UP or number >= _OF_MODULES
+        if not own or not node.IsLayoutDescription(number):
+            raise NotImplementedError(f"EmbeddedSlicer has no views for the layout {number}.")
+        self._check(ET.fromstring(node.GetLayoutDescription(number)))
+        node.SetViewArrangement(number)
+
+    def _follow(self):
+        """Show what the node of the scene says."""
+        node = self._layout_logic.GetLayoutNode()
+        number, text = node.GetViewArrangement(), node.GetCurrentLayoutDescription() or ""
+        if number != _FOUR_UP and number < _OF_MODULES:
+            return
+        if (number, text) != self._shown:
+            self._shown = number, text
+            self._arrange(ET.fromstring(text) if text else None)
+            self.layoutChanged.emit(number)
 
     def _check(self, element):
         """Raise for what is not made, before anything is moved."""
@@ -100,7 +140,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         for widget in (*self._widgets.values(), *self._plots.values()):
             widget.setParent(self._viewport)
             widget.hide()
-        self._root = self._made(element)
+        self._root = QtWidgets.QWidget() if element is None else self._made(element)
         self._column.addWidget(self._root)
         self._root.show()
         if old is not None:
@@ -129,7 +169,10 @@ class qSlicerLayoutManager(QtCore.QObject):
             self._plots[tag] = qMRMLPlotWidget(tag, self._viewport)
         return self._plots[tag]
 
-    layout = Property(int, lambda self: self._number, setLayout, notify=layoutChanged)
+    def _number(self):
+        return self._layout_logic.GetLayoutNode().GetViewArrangement()
+
+    layout = Property(int, _number, setLayout, notify=layoutChanged)
     threeDViewCount = Property(int, lambda self: 0)
     tableViewCount = Property(int, lambda self: 0)
     plotViewCount = Property(int, lambda self: len(self._plots))
@@ -163,6 +206,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         """There are none, and Slicer does nothing then too."""
 
     def _close(self):
+        self._layout_logic.close()
         for widget in self._widgets.values():
             widget.sliceView()._close()
         for widget in self._plots.values():

@@ -526,6 +526,26 @@ def test_a_described_layout_shows_its_views_and_no_others(slicer):
     assert not testing.raw(manager.plotWidget(0)).isVisible()
 
 
+def test_the_layout_is_in_the_scene_and_an_unknown_one_has_no_views(slicer, tmp_path, capfd):
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode") is node
+    path = tmp_path / "scene.mrml"
+    assert slicer.util.saveScene(str(path))
+    text = path.read_text()
+    assert 'currentViewArrangement="3"' in text
+    red = testing.raw(manager.sliceWidget("Red"))
+    for number, seen in ((3, True), (2, True), (999, False), (3, True)):
+        path.write_text(
+            text.replace('currentViewArrangement="3"', f'currentViewArrangement="{number}"')
+        )
+        slicer.util.loadScene(str(path))
+        assert (manager.layout, red.isVisible()) == (number, seen)
+    assert "Can't find layout:999" in capfd.readouterr().err
+    slicer.mrmlScene.Clear()
+    assert manager.layout == 3 and manager.layoutLogic().GetLayoutNode().GetScene() is not None
+
+
 @pytest.mark.parametrize("view", ["vtkMRMLViewNode", "vtkMRMLTableViewNode"])
 def test_a_layout_with_views_that_are_not_made_raises(slicer, view):
     manager = slicer.app.layoutManager()

@@ -64,6 +64,34 @@ def test_the_own_layout_is_there_while_the_module_is_open(widget):
     assert manager().layout == FOUR_UP
 
 
+def test_a_scene_saved_in_the_own_layout_has_views_in_every_slicer(widget, tmp_path):
+    node = manager().layoutLogic().GetLayoutNode()
+    path = tmp_path / "scene.mrml"
+    assert manager().layout == VIEWS and slicer.util.saveScene(str(path))
+    assert "<Layout" not in path.read_text()
+    widget.exit()
+    assert slicer.util.saveScene(str(path))
+    text = path.read_text()
+    assert f'currentViewArrangement="{FOUR_UP}"' in text
+    widget.enter()
+    slicer.util.loadScene(str(path))  # it brings its own layout
+    assert manager().layout == VIEWS and not node.GetSaveWithScene()
+    slicer.mrmlScene.Clear(0)  # File / Close scene
+    assert manager().layout == VIEWS and not node.GetSaveWithScene()
+    widget.exit()
+    # One of another version, saved in CTBMD's own layout, is known before the module is opened.
+    path.write_text(text.replace(f'"{FOUR_UP}"', f'"{VIEWS}"'))
+    node.SetLayoutDescription(VIEWS, "")
+    from CTBMDPanel import layout
+
+    layout.register()
+    slicer.util.loadScene(str(path))
+    assert manager().layout == VIEWS and gui.slice_view("Red").isVisible()
+    widget.enter()
+    widget.exit()
+    assert manager().layout == FOUR_UP
+
+
 def test_the_own_layout_can_be_declined(widget):
     box = widget.panel.ui.ownLayoutCheckBox
     assert box.checked
