@@ -32,6 +32,9 @@ class ExportActions:
         self._followup = followup
         for item in exporting.formats():
             ui.exportFormatCombo.addItem(item.words)
+        if exporting.decimalComma():
+            keys = [item.key for item in exporting.formats()]
+            ui.exportFormatCombo.setCurrentIndex(keys.index(exporting.SEMICOLONS))
         self._switch = Switches()
         ui.exportButton.clicked.connect(self.onExport)
         ui.copyButton.clicked.connect(self.onCopy)
@@ -99,7 +102,8 @@ class ExportActions:
     def _write(self, result, path, chosen, overwrite):
         earlier, more = self._followup.exported(self.withIdentity)
         if exporting.isTable(chosen):
-            exporting.write(result, path, overwrite, earlier, more)
+            semicolon = chosen.key == exporting.SEMICOLONS
+            exporting.write(result, path, overwrite, earlier, more, semicolon)
             return
         case = reporting.case(self.logic, self.state, self.withIdentity, chosen.dicom, earlier)
         exporting.writeCase(case, path, chosen, overwrite)

@@ -14,6 +14,8 @@ from CTBMDLib.errors import CTBMDError
 from . import reporting, results
 
 FOLDER_SETTING = "CTBMD/ExportFolder"
+SEMICOLONS = "csv;"
+"""Key of the format that this computer's spreadsheets may need."""
 
 
 class Format(NamedTuple):
@@ -29,6 +31,7 @@ def formats():
     """The formats in the order of the panel's list."""
     return [
         Format("csv", _("Table, comma-separated (CSV)"), ".csv"),
+        Format(SEMICOLONS, _("Table, semicolons and decimal commas (CSV)"), ".csv"),
         Format("tsv", _("Table, tab-separated (TSV)"), ".tsv"),
         Format("json", _("JSON, for programs"), ".json"),
         Format("txt", _("Report, plain text"), ".txt"),
@@ -37,6 +40,12 @@ def formats():
         Format("sr", _("DICOM structured report"), ".dcm", True),
         Format("sc", _("DICOM picture of the report (secondary capture)"), ".dcm", True),
     ]
+
+
+def decimalComma():
+    """Whether the spreadsheets of this computer write a comma where others write a point."""
+    # The system's: Slicer itself sets Qt's default to that of C, whatever the country.
+    return "," in qt.QLocale.system().toString(1.5)
 
 
 def formatOf(path, chosen):
@@ -94,7 +103,7 @@ def remember(path):
     qt.QSettings().setValue(FOLDER_SETTING, str(Path(path).parent))
 
 
-def write(result, path, overwrite=False, earlier=None, followUp=None):
+def write(result, path, overwrite=False, earlier=None, followUp=None, semicolon=False):
     """Write the results by the file's ending: .csv, .tsv, .json or .txt (report).
 
     Parameters
@@ -106,6 +115,8 @@ def write(result, path, overwrite=False, earlier=None, followUp=None):
         What has changed since an earlier CT, for the report.
     followUp : dict, optional
         The same for JSON; a table has no place for it.
+    semicolon : bool
+        Whether a .csv has semicolons and decimal commas.
     """
     path = Path(path)
     if path.suffix.lower() == ".txt":
@@ -114,7 +125,7 @@ def write(result, path, overwrite=False, earlier=None, followUp=None):
             text += "\n" + "\n".join(earlier.lines()) + "\n"
         return export.write_text(path, text, overwrite)
     more = {"follow_up": followUp} if followUp else None
-    return export.write_result(result, path, overwrite, more)
+    return export.write_result(result, path, overwrite, more, semicolon)
 
 
 def writeCase(reportCase, path, chosen, overwrite=False):
@@ -136,8 +147,8 @@ def isTable(chosen):
 
 
 def clipboardText(result):
-    """Tab-separated rows, which a spreadsheet takes as cells."""
-    return export.to_delimited([result], "\t")
+    """Tab-separated rows, which a spreadsheet of this computer takes as cells and numbers."""
+    return export.to_delimited([result], "\t", "," if decimalComma() else ".")
 
 
 def copy(result):

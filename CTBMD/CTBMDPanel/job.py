@@ -2,7 +2,7 @@
 
 The library computes on NumPy arrays and touches neither Qt nor MRML, so it may
 run in a thread of its own; everything else stays in the main thread, which
-looks in on the thread by QTimer.singleShot(0).
+looks in on the thread by a timer.
 """
 
 import gc
@@ -47,6 +47,7 @@ class Job:
         self._traceback = None
         self._collecting = False
         self._thread = threading.Thread(target=self._run, name="CTBMD", daemon=True)
+        self._timer = None
 
     def start(self):
         """Begin the work in its thread and look in on it."""
@@ -55,7 +56,11 @@ class Job:
         self._collecting = gc.isenabled()
         gc.disable()
         self._thread.start()
-        qt.QTimer.singleShot(0, self._lookIn)
+        # One timer for the whole work: Slicer's QTimer.singleShot keeps each of its timers, with
+        # what it calls, until the application ends.
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._lookIn)
+        self._timer.start(0)
 
     def cancel(self):
         """Ask the work to stop; onCancelled follows when it has."""
@@ -99,8 +104,9 @@ class Job:
         if news is not None and self._onProgress is not None:
             self._onProgress(*news)
         if self._thread.is_alive():
-            qt.QTimer.singleShot(0, self._lookIn)
             return
+        self._timer.stop()
+        self._timer.deleteLater()
         self._collect()
         if self._traceback:
             logging.error("CTBMD stopped on an unexpected error\n%s", self._traceback)

@@ -19,8 +19,9 @@ DARK = 128
 
 def colour(widget):
     """Colour of a warning on a widget's background, '#rrggbb'."""
-    background = widget.property("palette").color(qt.QPalette.Base)
-    return _ON_DARK if background.lightness() < DARK else _ON_LIGHT
+    # PythonQt gives the colour as a place in the palette, which must be there as long as it.
+    palette = widget.property("palette")
+    return _ON_DARK if palette.color(qt.QPalette.Base).lightness() < DARK else _ON_LIGHT
 
 
 def signed(finding, warningColour):

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import qt
 import slicer
 import vtk
@@ -128,7 +129,18 @@ def addToDatabase(path):
             ).format(path=path),
             "no-dicom-database",
         )
-    slicer.dicomDatabase.insert(str(path))
+    database = slicer.dicomDatabase
+    database.insert(str(path))  # which says what went wrong in the log alone
+    if not database.fileForInstance(str(pydicom.dcmread(path).SOPInstanceUID)):
+        raise CTBMDError(
+            _(
+                "'{path}' is saved, but Slicer's DICOM database did not take it; import it in the DICOM "
+                "module."
+            ).format(path=path),
+            "dicom-database",
+        )
+    # What the DICOM module shows of a study is in columns of its own, which are filled by this.
+    database.updateDisplayedFields()
 
 
 def databaseIsOpen():

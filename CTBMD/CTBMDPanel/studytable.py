@@ -43,11 +43,6 @@ def choose():
     return True
 
 
-def semicolons():
-    """Whether a new table has semicolons and decimal commas, as this computer's spreadsheets do."""
-    return "," in qt.QLocale().toString(1.5)
-
-
 class Decided:
     """What a person has said, so that it is asked once for all cases of a run.
 
@@ -89,7 +84,7 @@ def add(result, case, decided):
                 case=case or None,
                 if_there=decided.ifThere,
                 mixed=decided.mixed,
-                semicolon=semicolons(),
+                semicolon=exporting.decimalComma(),
                 patience_s=PATIENCE_S,
             )
         except study.CaseThereError as error:

@@ -72,22 +72,22 @@ def to_json(results: list[BMDResult], more: Mapping[str, Any] | None = None) -> 
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_delimited(results: list[BMDResult], delimiter: str) -> str:
-    """CSV or TSV of one or several results, one header line."""
+def to_delimited(results: list[BMDResult], delimiter: str, point: str = ".") -> str:
+    """CSV or TSV of one or several results, one header line; `point` is the decimal sign."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result in results:
         for row in to_rows(result):
-            writer.writerow([_cell(name, row[name]) for name in COLUMNS])
+            writer.writerow([_cell(name, row[name], point) for name in COLUMNS])
     return out.getvalue()
 
 
-def _cell(name: str, value: Any) -> Any:
+def _cell(name: str, value: Any, point: str) -> Any:
     if value is None:
         return ""
     if name in _DECIMALS:
-        return fixed(value, _DECIMALS[name])
+        return fixed(value, _DECIMALS[name]).replace(".", point)
     return safe_text(value) if isinstance(value, str) else value
 
 
@@ -128,6 +128,7 @@ def write_result(
     path: str | PathLike[str],
     overwrite: bool = False,
     more: Mapping[str, Any] | None = None,
+    semicolon: bool = False,
 ) -> Path:
     """Write a result, or a list of results, by the file's suffix.
 
@@ -142,6 +143,8 @@ def write_result(
         Whether an existing file may be replaced.
     more : mapping, optional
         What a JSON file says besides; a table has no place for it.
+    semicolon : bool
+        Whether a .csv has semicolons and decimal commas, as spreadsheets of many countries do.
 
     Raises
     ------
@@ -161,6 +164,8 @@ def write_result(
     suffix = _check_suffix(path)
     if suffix == ".json":
         text = to_json(results, more)
+    elif suffix == ".csv" and semicolon:
+        text = to_delimited(results, ";", ",")
     else:
         text = to_delimited(results, "," if suffix == ".csv" else "\t")
     # Spreadsheet programs take UTF-8 for granted only with its mark.

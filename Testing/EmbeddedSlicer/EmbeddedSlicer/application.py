@@ -56,6 +56,8 @@ class qSlicerApplication(QtWidgets.QApplication):
     def __init__(self, settings_folder, testing):
         QtCore.qInstallMessageHandler(_quiet)
         pythonqt.keep_printed_errors()
+        # As Slicer: its files must read the same in every country.
+        QtCore.QLocale.setDefault(QtCore.QLocale.c())
         super().__init__(["EmbeddedSlicer"])
         self.setApplicationName("Slicer")
         self.setApplicationDisplayName("EmbeddedSlicer")

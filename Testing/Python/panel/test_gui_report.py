@@ -20,6 +20,7 @@ pytest.importorskip("highdicom", reason="highdicom is not installed (make test s
 PATIENCE_S = 300
 ENDINGS = {
     "Table, comma": "a.csv",
+    "Table, semicolons": "b.csv",
     "Table, tab": "a.tsv",
     "JSON": "a.json",
     "plain text": "a.txt",
@@ -38,13 +39,19 @@ class Database:
         files = sorted(folder.glob("*.dcm"))
         headers = [pydicom.dcmread(x, stop_before_pixels=True) for x in files]
         self.files = {str(x.SOPInstanceUID): str(f) for x, f in zip(headers, files, strict=True)}
-        self.inserted = []
+        self.inserted, self.displayed, self.takes = [], 0, True
 
     def fileForInstance(self, uid):
         return self.files.get(uid, "")
 
     def insert(self, path):
+        """As CTK's: where it does not take a file it logs that and raises nothing."""
         self.inserted.append(path)
+        if self.takes:
+            self.files[str(pydicom.dcmread(path).SOPInstanceUID)] = path
+
+    def updateDisplayedFields(self):
+        self.displayed = len(self.inserted)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +150,24 @@ def test_every_format_names_nobody_until_that_is_asked_for(panel, tmp_path):
     assert sr.StudyInstanceUID == f"{report_cases.ROOT}.1"
 
 
+def test_decimal_commas_where_the_computer_has_them(panel, tmp_path, monkeypatch):
+    import qt
+    from CTBMDPanel import exporting
+
+    choose(panel, "Table, semicolons")
+    export(panel, tmp_path / "a.csv")
+    rows = [x.split(";") for x in (tmp_path / "a.csv").read_text("utf-8-sig").splitlines()]
+    column = rows[0].index("bmd_g_cm2")
+    values = [f"{row.bmd_g_cm2:.3f}".replace(".", ",") for row in panel.result.rows]
+    assert [row[column] for row in rows[1:]] == values
+    assert not exporting.decimalComma() and values[0] not in exporting.clipboardText(panel.result)
+    german = qt.QLocale("de_DE")
+    monkeypatch.setattr(qt.QLocale._pyside_class, "system", lambda: gui.raw(german))
+    # Slicer sets Qt's own locale to that of C in every country, and so does EmbeddedSlicer.
+    assert qt.QLocale().toString(1.5) == "1.5"
+    assert exporting.decimalComma() and values[0] in exporting.clipboardText(panel.result)
+
+
 def test_the_pdf_is_one_page_and_the_picture_is_that_page(panel, tmp_path):
     choose(panel, "PDF")
     export(panel, tmp_path / "a.pdf")
@@ -172,7 +197,9 @@ def test_a_page_too_long_for_one_is_made_smaller_and_then_goes_on(widget):
     assert pages(300)[0] > 1 and pages(300)[1] == pages(300)[0]
 
 
-def test_a_dicom_export_goes_into_the_database_only_when_asked(panel, database, tmp_path):
+def test_a_dicom_export_goes_into_the_database_only_when_asked(
+    panel, database, tmp_path, monkeypatch
+):
     ui = panel.ui
     assert not ui.databaseCheckBox.enabled and "DICOM format" in ui.databaseCheckBox.toolTip
     choose(panel, "structured report")
@@ -181,7 +208,11 @@ def test_a_dicom_export_goes_into_the_database_only_when_asked(panel, database, 
     assert database.inserted == []
     gui.click(ui.databaseCheckBox)
     export(panel, tmp_path / "b.dcm")
-    assert database.inserted == [str(tmp_path / "b.dcm")]
+    assert database.inserted == [str(tmp_path / "b.dcm")] and database.displayed == 1
+    monkeypatch.setattr(database, "takes", False)
+    shown = export(panel, tmp_path / "refused.dcm", "Ok")
+    assert "is saved, but" in shown[-1].text and (tmp_path / "refused.dcm").is_file()
+    database.inserted.pop()
     choose(panel, "Table, comma")
     export(panel, tmp_path / "c.csv")
     assert len(database.inserted) == 1

@@ -18,13 +18,35 @@ from CTBMDPanel import job as jobs  # noqa: E402
 from CTBMDLib.errors import Cancelled, CTBMDError  # noqa: E402
 
 
+class Timer:
+    """A QTimer of an `EventLoop`."""
+
+    def __init__(self, loop):
+        self.loop, self.slot, self.deleted = loop, None, False
+        loop.made.append(self)
+
+    def connect(self, signal, slot):
+        assert signal == "timeout()"
+        self.slot = slot
+
+    def start(self, msec):
+        assert msec == 0
+        self.loop.timers.append(self)
+
+    def stop(self):
+        self.loop.timers.remove(self)
+
+    def deleteLater(self):
+        self.deleted = True
+
+
 class EventLoop:
     """Stands for Slicer's: runs zero timers, and keeps the interpreter's lock while it idles."""
 
     def __init__(self, monkeypatch):
-        self.timers = []
-        single = types.SimpleNamespace(singleShot=lambda msec, slot: self.timers.append(slot))
-        monkeypatch.setattr(jobs, "qt", types.SimpleNamespace(QTimer=single))
+        self.timers, self.made = [], []
+        timer = types.SimpleNamespace(QTimer=lambda: Timer(self))
+        monkeypatch.setattr(jobs, "qt", timer)
         library = ctypes.PyDLL(None)  # PyDLL calls without releasing the lock
         self._idle = getattr(library, "usleep", None)
 
@@ -34,8 +56,8 @@ class EventLoop:
             assert time.monotonic() < end, "the work did not end"
             if self._idle is not None:
                 self._idle(5000)
-            for slot in [self.timers.pop(0) for _ in list(self.timers)]:
-                slot()
+            for timer in list(self.timers):
+                timer.slot()
 
 
 class Outcome:
@@ -92,7 +114,7 @@ def test_cancel_stops_the_work_and_says_so(loop):
 
     outcome = Outcome(endless)
     outcome.job.start()
-    loop.timers.pop(0)()
+    loop.timers[0].slot()
     outcome.job.cancel()
     loop.run(outcome.finished)
     assert outcome.calls == [("cancelled",)]
@@ -154,6 +176,8 @@ def test_abandoned_work_is_never_heard_of_again(loop):
     outcome.job.start()
     outcome.job.abandon()
     assert threading.active_count() == before and gc.isenabled()
-    for slot in list(loop.timers):
-        slot()
+    for timer in list(loop.timers):
+        timer.slot()
     assert outcome.calls == []
+    # Slicer keeps what has a timer, and all that it holds, until the timer goes.
+    assert loop.timers == [] and [timer.deleted for timer in loop.made] == [True]
