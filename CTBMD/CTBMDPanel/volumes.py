@@ -18,6 +18,8 @@ from CTBMDLib.volume import Acquisition, CTVolume
 
 ACQUISITION = "CTBMD.Acquisition"
 """Node attribute with the facts as JSON, for volumes that CTBMD itself loaded."""
+RIGID = 0.01
+"""How much longer or more oblique a transform may make an axis; a registration's rounding is far less."""
 MOST_HEADERS = 32
 """DICOM headers that are kept: of each CT that the panel compares, names or lists."""
 
@@ -31,7 +33,7 @@ def ctVolume(node):
     ------
     CTBMDError
         Where the node holds no three-dimensional scalar image or is under a
-        transform that bends it.
+        transform that bends, shears or scales it.
     """
     if node is None:
         raise CTBMDError(_("No CT volume is chosen; choose one under '1. CT volume'."), "no-volume")
@@ -68,7 +70,14 @@ def ctVolume(node):
 
 
 def ijkToWorld(node):
-    """IJK to world RAS of a volume node, ndarray (4, 4)."""
+    """IJK to world RAS of a volume node, ndarray (4, 4).
+
+    Raises
+    ------
+    CTBMDError
+        Where the node is under a transform that does not leave a body as it is: turned,
+        moved or mirrored it stays, of another size or shape it has another density.
+    """
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     result = slicer.util.arrayFromVTKMatrix(matrix)
@@ -82,7 +91,16 @@ def ijkToWorld(node):
                 "bending-transform",
             )
         transform.GetMatrixTransformToWorld(matrix)
-        result = slicer.util.arrayFromVTKMatrix(matrix) @ result
+        toWorld = slicer.util.arrayFromVTKMatrix(matrix)
+        if not np.abs(toWorld[:3, :3].T @ toWorld[:3, :3] - np.eye(3)).max() < RIGID:  # or NaN
+            raise CTBMDError(
+                _(
+                    "The volume '{name}' is under a transform that shears or scales it; remove the "
+                    "transform, or resample the volume where it corrects a tilted gantry."
+                ).format(name=node.GetName()),
+                "scaling-transform",
+            )
+        result = toWorld @ result
     return result
 
 

@@ -297,6 +297,70 @@ def test_what_is_no_ct_is_named_and_refused(panel):
     assert not panel.runner.busy
 
 
+def under(node, matrix):
+    """Put a volume under a linear transform, the same one each time."""
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.asarray(matrix, float)))
+    gui.process()
+
+
+def test_a_ct_that_is_moved_or_turned_is_measured_where_it_lies(panel, model):
+    node = add_volume(panel)
+
+    def value(matrix):
+        levels = phantoms.chosen(("L1", "L2"))
+        for item in phantoms.chosen(("L1", "L2")):
+            levels.move(item.level, tuple((matrix @ [*item.ras, 1.0])[:3]))
+        panel.levels.onFound(levels)
+        estimate(panel, model)
+        assert panel.ui.volumeWarningLabel.text == "" and panel.staleReason() == ""
+        return panel.result.total.bmd_g_cm2
+
+    matrix = np.eye(4)
+    there = value(matrix)
+    matrix[:3, 3] = 10.0, -20.0, 30.0
+    under(node, matrix)
+    assert "volume has changed" in panel.staleReason()
+    assert value(matrix) == pytest.approx(there, abs=1e-5)
+    matrix[:2, :2] = [[0.97, -0.24], [0.24, 0.97]]  # rounded, as by hand
+    under(node, matrix)
+    assert 0 < value(matrix) < 3
+
+
+def test_a_ct_under_a_transform_that_changes_its_shape_is_refused_in_one_sentence(panel, model):
+    node = add_volume(panel)
+    panel.levels.onFound(phantoms.chosen())
+    panel.parameterNode.modelFolder = model
+    identity, ui = np.eye(4), panel.ui
+    sheared, scaled, singular = (identity.copy() for _ in range(3))
+    sheared[1, 2], scaled[2, 2], singular[0, 0] = 0.2, 1.05, 0.0
+    for matrix in (sheared, scaled, singular):
+        under(node, matrix)
+        assert "shears or scales it" in ui.volumeWarningLabel.text and ui.factsLabel.text == ""
+        for button in (ui.findButton, ui.estimateButton):
+            with gui.answering("Ok") as shown:
+                gui.click(button)
+            said = shown[0].text
+            assert "shears or scales it" in said and said.count(". ") == 0
+            assert not panel.runner.busy and panel.result is None
+    gui.click(ui.sceneButton)
+    assert "shears or scales it" in ui.failuresLabel.text and not panel.runner.busy
+    gui.click(ui.imagesSection)
+    assert "shears or scales it" in ui.imagesLabel.text
+    gui.click(ui.imagesSection)
+    bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode")
+    bent.SetAndObserveTransformFromParent(slicer.vtkOrientedBSplineTransform())
+    node.SetAndObserveTransformNodeID(bent.GetID())
+    gui.process()
+    assert "that bends it" in ui.volumeWarningLabel.text
+    node.SetAndObserveTransformNodeID(None)
+    gui.process()
+    assert ui.volumeWarningLabel.text == "" and "kVp" in ui.factsLabel.text
+
+
 def test_unknown_facts_say_why_and_what_to_do(panel, monkeypatch):
     said = panel.ui.unknownFactsLabel
     add_volume(panel)
