@@ -100,7 +100,7 @@ class ExportActions:
         say(_("Saved '{path}'.").format(path=path))
 
     def _write(self, result, path, chosen, overwrite):
-        earlier, more = self._followup.exported(self.withIdentity)
+        earlier, more = self._followup.exported(self.withIdentity, chosen.dicom)
         if exporting.isTable(chosen):
             semicolon = chosen.key == exporting.SEMICOLONS
             exporting.write(result, path, overwrite, earlier, more, semicolon)

@@ -8,7 +8,7 @@ from CTBMDLib.cohort import followup
 from CTBMDLib.cohort.outcome import facts_from, header_day, told_apart_by
 from CTBMDLib.errors import CTBMDError
 
-from . import belonging, cases, sentences, volumes
+from . import belonging, cases, reporting, sentences, volumes
 
 REFERENCE_ROLE = "CTBMD.EarlierCT"
 """Of a CT to the earlier one: the scene keeps it, and lets it go with the earlier CT."""
@@ -121,10 +121,14 @@ class Followup:
         when = "" if day is None else f", {datetime.date.fromordinal(day)}"
         return f"{earlier.GetName()}{when}"
 
-    def exported(self, withIdentity):
-        """(EarlierCT, dict) for report and JSON; (None, None) where there is no comparison."""
+    def exported(self, withIdentity, dicom=False):
+        """(EarlierCT, dict) for report and JSON; (None, None) where there is no comparison.
+
+        For a DICOM report with the headers of the earlier CT, where it has any.
+        """
         change = self.compare().change
         if change is None:
             return None, None
         called = self.called() if withIdentity else None
-        return followup.reported(change, called), followup.to_dict(change, called)
+        source = reporting.source(remembered(self._state.volumeNode)) if dicom else None
+        return followup.reported(change, called, source), followup.to_dict(change, called)

@@ -21,6 +21,7 @@ from ..bmd.result import BMDResult
 from ..dxa import scale_for
 from ..errors import CTBMDError
 from ..levels import MEASURED
+from ..reading.source import SourceSeries
 from ..report.earlier import EarlierCT
 from .outcome import Facts
 
@@ -344,7 +345,9 @@ def change_words(change: Change) -> str:
     return f"{text}{change.verdict} ({limit}, by {change.precision.words()})."
 
 
-def reported(change: Change, called: str | None = None) -> EarlierCT:
+def reported(
+    change: Change, called: str | None = None, source: SourceSeries | None = None
+) -> EarlierCT:
     """A change as a report tells it.
 
     Parameters
@@ -352,7 +355,10 @@ def reported(change: Change, called: str | None = None) -> EarlierCT:
     change : Change
     called : str, optional
         What the earlier CT is called, where the report may tell who it is of.
+    source : SourceSeries, optional
+        The DICOM headers of the earlier CT, for a DICOM report.
     """
+    precision = change.precision
     return EarlierCT(
         words=change_words(change),
         levels=change.levels,
@@ -360,6 +366,10 @@ def reported(change: Change, called: str | None = None) -> EarlierCT:
         after=change.after,
         warnings=change.warnings,
         called=called,
+        days=change.days,
+        least_significant_change=precision.least_significant_change if precision else None,
+        verdict=change.verdict,
+        source=source,
     )
 
 

@@ -53,6 +53,24 @@ DXA_DEVICES = {
     "lunar": Concept("LUNAR", SCHEME, "GE Lunar"),
 }
 
+CHANGE = Concept("CHANGE", SCHEME, "Change of the areal BMD since the earlier CT")
+CHANGE_PERCENT = Concept("CHANGE-PERCENT", SCHEME, "Change in per cent of the earlier areal BMD")
+ABMD_EARLIER = Concept("ABMD-EARLIER", SCHEME, "Areal BMD of the earlier CT")
+ABMD_LATER = Concept("ABMD-LATER", SCHEME, "Areal BMD of this CT, of the levels of the earlier CT")
+INTERVAL = Concept("INTERVAL", SCHEME, "Time since the earlier CT")
+LEAST_SIGNIFICANT_CHANGE = Concept(
+    "LSC", SCHEME, "Least significant change of the areal BMD, 95 % confidence"
+)
+EARLIER_SERIES = Concept("EARLIER-SERIES", SCHEME, "Series of the earlier CT")
+VERDICT = Concept("VERDICT", SCHEME, "Change against the least significant change")
+VERDICTS = {
+    "changed": Concept("CHANGED", SCHEME, "Changed"),
+    "not distinguishable": Concept("NOT-DISTINGUISHABLE", SCHEME, "Not distinguishable"),
+    "unknown": Concept("UNKNOWN", SCHEME, "Unknown"),
+}
+
+DAY = Concept("d", "UCUM", "day")
+PERCENT = Concept("%", "UCUM", "percent")
 G_CM2 = Concept("g/cm2", "UCUM", "gram per square centimeter")
 HU = Concept("[hnsf'U]", "UCUM", "Hounsfield unit")
 NO_UNIT = Concept("1", "UCUM", "no units")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..bmd.export import fixed
+from ..reading.source import SourceSeries
 
 TITLE = "Change since an earlier CT"
 
@@ -26,6 +27,14 @@ class EarlierCT:
         What else may have changed the values, a sentence each.
     called : str or None
         What the earlier CT is called; None where the report must not tell who it is of.
+    days : int or None
+        Between the two CTs; None where a date is unknown.
+    least_significant_change : float or None
+        g/cm2; None where no precision is known.
+    verdict : {'changed', 'not distinguishable', 'unknown'}
+        The change against the least significant one.
+    source : SourceSeries or None
+        The DICOM headers of the earlier CT, for a report that refers to it.
     """
 
     words: str
@@ -34,6 +43,15 @@ class EarlierCT:
     after: float | None
     warnings: Sequence[str] = ()
     called: str | None = None
+    days: int | None = None
+    least_significant_change: float | None = None
+    verdict: str = "unknown"
+    source: SourceSeries | None = None
+
+    @property
+    def change(self) -> float | None:
+        """g/cm2; negative for loss."""
+        return None if self.before is None or self.after is None else self.after - self.before
 
     def values(self) -> str:
         """The two values in one sentence; '' where there are none."""

@@ -78,6 +78,39 @@ def evidence(case: ReportCase) -> list[Dataset]:
     return out
 
 
+def earlier_evidence(case: ReportCase) -> list[Dataset]:
+    """What a report refers to the images of the earlier CT by, one an image; [] where it has no headers.
+
+    Without identity by replaced UIDs, as those of the CT itself.
+    """
+    source = None if case.earlier is None else case.earlier.source
+    out = []
+    for header in source.headers if source else ():
+        item = Dataset()
+        for name in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+            value = str(headers.get(header, name))
+            secret = not case.with_identity and name != "SOPClassUID"
+            setattr(item, name, replaced_uid(value) if secret else value)
+        out.append(item)
+    return out
+
+
+def file_evidence(document: Dataset) -> None:
+    """Part what a report refers to by study: its own, and the pertinent other evidence.
+
+    Some versions of highdicom part it by whether the content refers to an image.
+    """
+    names = "CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"
+    studies = [item for name in names for item in document.get(name) or []]
+    own = document.StudyInstanceUID
+    for name, same in zip(names, (True, False), strict=True):
+        part = [item for item in studies if (item.StudyInstanceUID == own) == same]
+        if part:
+            setattr(document, name, part)
+        elif name in document:
+            delattr(document, name)
+
+
 @contextmanager
 def sound_headers() -> Iterator[None]:
     """Turn what pydicom and highdicom raise over a header's values into one sentence.

@@ -1,6 +1,7 @@
 """The result as a DICOM structured report: TID 1500 in a Comprehensive 3D SR, made by highdicom.
 
-One measurement group a vertebra, and one for the L1-L4 mean. The document is UNVERIFIED
+One measurement group a vertebra, one for the L1-L4 mean, and one for the change since an
+earlier CT where there is one: see `change`. The document is UNVERIFIED
 (no person has signed it) and PARTIAL (a program has written it, and a person may add to it).
 What it tells of patient, study and images: see `evidence`.
 """
@@ -25,14 +26,18 @@ from ..errors import CTBMDError
 from ..safefile import check_writable
 from . import concepts
 from .case import ReportCase
+from .change import change_groups
 from .evidence import (
     SUFFIX,
     add_equipment,
+    earlier_evidence,
     evidence,
+    file_evidence,
     new_uid,
     sound_headers,
     write_dicom,
 )
+from .items import coded, line
 
 SERIES_NUMBER = 9801
 
@@ -84,17 +89,20 @@ def structured_report(case: ReportCase) -> Dataset:
 
 
 def _document(sr: Any, case: ReportCase) -> Any:
-    images = evidence(case)
+    images, before = evidence(case), earlier_evidence(case)
     root = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer(sr, case)),
-        procedure_reported=_code(concepts.CT),
-        imaging_measurements=[_group(sr, case, row, images) for row in case.result.rows],
+        procedure_reported=coded(concepts.CT),
+        imaging_measurements=[
+            *(_group(sr, case, row, images) for row in case.result.rows),
+            *change_groups(sr, case, before),
+        ],
     )
     root[0].ContentSequence.extend(
-        sr.TextContentItem(_code(concepts.COMMENT), text, "CONTAINS") for text in _remarks(case)
+        sr.TextContentItem(coded(concepts.COMMENT), text, "CONTAINS") for text in _remarks(case)
     )
     document = sr.Comprehensive3DSR(
-        evidence=images,
+        evidence=[*images, *before],
         content=root[0],
         series_instance_uid=new_uid(),
         series_number=SERIES_NUMBER,
@@ -107,6 +115,7 @@ def _document(sr: Any, case: ReportCase) -> Any:
     )
     add_equipment(document, case, SERIES_NUMBER)
     _name_scheme(document)
+    file_evidence(document)
     return document
 
 
@@ -123,12 +132,6 @@ def _highdicom() -> Any:
     return sr
 
 
-def _code(concept: concepts.Concept) -> Any:
-    from highdicom.sr import CodedConcept
-
-    return CodedConcept(concept.value, concept.scheme, concept.meaning)
-
-
 def _observer(sr: Any, case: ReportCase) -> Any:
     """CTBMD with its model as the device that has observed."""
     from pydicom.sr.codedict import codes
@@ -141,7 +144,7 @@ def _observer(sr: Any, case: ReportCase) -> Any:
             uid=f"2.25.{uuid.UUID(bytes=digest.digest()[:16], version=5).int}",
             name="CTBMD",
             manufacturer_name="CTBMD",
-            model_name=_line(f"{first.model} {first.model_version}"),
+            model_name=line(f"{first.model} {first.model_version}"),
         ),
     )
 
@@ -153,20 +156,20 @@ def _group(sr: Any, case: ReportCase, row: LevelResult, images: list[Dataset]) -
     seen = [] if total else _seen(case, row.level, images)
     qualities = [
         sr.QualitativeEvaluation(
-            _code(concepts.DXA_SCALE), _code(concepts.DXA_DEVICES[row.dxa_scale])
+            coded(concepts.DXA_SCALE), coded(concepts.DXA_DEVICES[row.dxa_scale])
         )
     ] if row.dxa_scale else []  # fmt: skip
     if not total:
         counts = concepts.YES if row.included else concepts.NO
-        qualities.append(sr.QualitativeEvaluation(_code(concepts.IN_MEAN), _code(counts)))
+        qualities.append(sr.QualitativeEvaluation(coded(concepts.IN_MEAN), coded(counts)))
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=new_uid(), identifier=row.level),
         algorithm_id=sr.AlgorithmIdentification(
-            name=_line(f"CTBMD {__version__}, model {row.model}"),
-            version=_line(row.model_version),
+            name=line(f"CTBMD {__version__}, model {row.model}"),
+            version=line(row.model_version),
         ),
         finding_sites=[
-            sr.FindingSite(_code(concepts.VERTEBRAE[level]))
+            sr.FindingSite(coded(concepts.VERTEBRAE[level]))
             for level in levels
             if level in concepts.VERTEBRAE
         ],
@@ -179,7 +182,7 @@ def _group(sr: Any, case: ReportCase, row: LevelResult, images: list[Dataset]) -
         or None,
     )
     group[0].ContentSequence.extend(
-        sr.TextContentItem(_code(concepts.COMMENT), text, "CONTAINS") for text in _told(case, row)
+        sr.TextContentItem(coded(concepts.COMMENT), text, "CONTAINS") for text in _told(case, row)
     )
     return group
 
@@ -187,13 +190,13 @@ def _group(sr: Any, case: ReportCase, row: LevelResult, images: list[Dataset]) -
 def _measurements(sr: Any, case: ReportCase, row: LevelResult, images: list[Dataset]) -> list[Any]:
     """The numbers of a row; what is unknown is left out."""
     total = row.selection == MEAN
-    mean = _code(concepts.MEAN) if total else None
-    unit = _code(concepts.G_CM2)
+    mean = coded(concepts.MEAN) if total else None
+    unit = coded(concepts.G_CM2)
 
     def number(
         concept: concepts.Concept, value: float, decimals: int, unit: Any, **more: Any
     ) -> Any:
-        return sr.Measurement(_code(concept), round(float(value), decimals) + 0.0, unit, **more)
+        return sr.Measurement(coded(concept), round(float(value), decimals) + 0.0, unit, **more)
 
     place = None if total else _place(sr, case, row.level, images)
     out = [
@@ -204,14 +207,14 @@ def _measurements(sr: Any, case: ReportCase, row: LevelResult, images: list[Data
         number(concepts.ABMD_HIGH, row.bmd_high, 3, unit),
     ]
     if row.trabecular_hu is not None:
-        out.append(number(concepts.TRABECULAR, row.trabecular_hu, 1, _code(concepts.HU)))
+        out.append(number(concepts.TRABECULAR, row.trabecular_hu, 1, coded(concepts.HU)))
     for concept, value, young in (
         (concepts.T_SCORE, row.t_score, True),
         (concepts.Z_SCORE, case.z_score(row), False),
     ):
         if value is not None:
             known = _population(sr, case, row, young)
-            one = _code(concepts.NO_UNIT)
+            one = coded(concepts.NO_UNIT)
             out.append(number(concept, value, 1, one, properties=known))
     return out
 
@@ -224,7 +227,7 @@ def _population(sr: Any, case: ReportCase, row: LevelResult, young: bool) -> Any
         return None
     numbers = [
         sr.NumContentItem(
-            _code(concept), found[key], _code(concepts.G_CM2), relationship_type="HAS PROPERTIES"
+            coded(concept), found[key], coded(concepts.G_CM2), relationship_type="HAS PROPERTIES"
         )
         for concept, key in ((concepts.POPULATION_MEAN, "mean"), (concepts.POPULATION_SD, "sd"))
     ]
@@ -232,7 +235,7 @@ def _population(sr: Any, case: ReportCase, row: LevelResult, young: bool) -> Any
     told = f"{reference.title}; {row.level}, sex {found['sex']}{ages}; DXA {reference.device}"
     return sr.MeasurementProperties(
         measurement_statistical_properties=sr.MeasurementStatisticalProperties(
-            numbers, description=_line(told, 1024), authority=_line(reference.source, 1024)
+            numbers, description=line(told, 1024), authority=line(reference.source, 1024)
         )
     )
 
@@ -267,7 +270,7 @@ def _told(case: ReportCase, row: LevelResult) -> list[str]:
     told = [item.text for item in case.result.findings if item.level == about]
     if row.left_out and not any(row.left_out in text for text in told):
         told.insert(0, f"{row.level} is left out of the L1-L4 mean ({row.left_out}).")
-    return [_line(text, 1024) for text in told]
+    return [line(text, 1024) for text in told]
 
 
 def _remarks(case: ReportCase) -> list[str]:
@@ -289,12 +292,7 @@ def _remarks(case: ReportCase) -> list[str]:
         )
     if total is None:
         told += [item.text for item in result.findings if item.level is None]
-    return [_line(text, 1024) for text in told]
-
-
-def _line(text: str, most: int = 64) -> str:
-    """A text on one line, not longer than DICOM takes or a reader needs."""
-    return " ".join("".join(x if x.isprintable() else " " for x in text).split())[:most]
+    return [line(text, 1024) for text in told]
 
 
 def _name_scheme(document: Dataset) -> None:

@@ -279,3 +279,38 @@ def test_a_volume_under_a_transform_is_told_in_its_own_coordinates(panel):
     back = reporting.patientFromWorld(node)
     node.SetAndObserveTransformNodeID(None)
     assert back @ [1.0, 2.0, 15.0, 1.0] == pytest.approx([1.0, 2.0, 3.0, 1.0])
+
+
+def named_items(content):
+    for item in content.get("ContentSequence", []):
+        if "ConceptNameCodeSequence" in item:
+            yield item.ConceptNameCodeSequence[0].CodeValue, item
+        yield from named_items(item)
+
+
+def test_the_change_since_an_earlier_ct_is_in_the_structured_report(panel, tmp_path):
+    from CTBMDLib.report import concepts
+
+    here, state = panel.volumeNode, panel.state
+    array, selection = slicer.util.arrayFromVolume(here), panel.controller.selection
+    earlier = slicer.util.addVolumeFromArray(array, None, "earlier")
+    earlier.CopyOrientation(here)
+    earlier.SetAttribute("DICOM.instanceUIDs", here.GetAttribute("DICOM.instanceUIDs"))
+    kept = LevelSelection.from_json(selection.to_json())
+    inputs = state.inputsOf(earlier, kept, state.settingsOf(earlier))
+    state.keepResult(earlier, kept, panel.result, inputs)
+    state.changed.emit()
+    gui.choose(panel.ui.earlierCombo, "earlier")
+    choose(panel, "structured report")
+    try:
+        for named in (False, True):
+            gui.raw(panel.ui.identityCheckBox).setChecked(named)
+            export(panel, tmp_path / f"{named}.dcm")
+            content = pydicom.dcmread(tmp_path / f"{named}.dcm")
+            items = dict(named_items(content))
+            change = items[concepts.CHANGE.value].MeasuredValueSequence[0].NumericValue
+            assert float(change) == 0.0
+            series = str(items[concepts.EARLIER_SERIES.value].UID)
+            assert (series == f"{report_cases.ROOT}.2") == named
+    finally:
+        slicer.mrmlScene.RemoveNode(earlier)

@@ -17,6 +17,7 @@ from CTBMDLib.reading.reading import read_ct
 from CTBMDLib.reading.source import check_source, source_of, source_series
 from CTBMDLib.report import concepts
 from CTBMDLib.report.capture import capture, write_capture
+from CTBMDLib.report.earlier import EarlierCT
 from CTBMDLib.report.evidence import METHOD, replaced_uid
 from CTBMDLib.report.page import report_html
 from CTBMDLib.report.structured import check_structured, structured_report, write_structured
@@ -213,6 +214,90 @@ def test_of_sagittal_images_the_nearest_is_referred_to(tmp_path):
     assert source.nearest((500.0, 0.0, 0.0)) is None
 
 
+# -- the change since an earlier CT -------------------------------------------------------
+def with_earlier(case, folder, tmp_path, study, source=True, **changed):
+    """The case with an earlier CT of which two images are left, in a study of its number."""
+    headers = []
+    for number, path in enumerate(sorted(folder.iterdir())[:2]):
+        data = pydicom.dcmread(path)
+        data.StudyInstanceUID = f"{report_cases.ROOT}.{study}"
+        data.SeriesInstanceUID = f"{report_cases.ROOT}.{study}.7"
+        data.SOPInstanceUID = f"{report_cases.ROOT}.{study}.8.{number}"
+        data.save_as(tmp_path / f"{study}_{number}.dcm")
+        headers.append(tmp_path / f"{study}_{number}.dcm")
+    told = {
+        "words": "-0.034 g/cm2 (-4.1 %) in 400 days: changed.",
+        "levels": ("L1", "L2"),
+        "before": 0.83,
+        "after": 0.796,
+        "warnings": ("The kernel differs",),
+        "days": 400,
+        "least_significant_change": 0.0277,
+        "verdict": "changed",
+        "source": source_series(headers, None) if source else None,
+        **changed,
+    }
+    return dataclasses.replace(case, earlier=EarlierCT(**told))
+
+
+def test_the_change_since_an_earlier_ct_is_a_group_of_its_own(named, folder, tmp_path):
+    from highdicom.sr import srread
+
+    path = tmp_path / "sr.dcm"
+    write_structured(with_earlier(named, folder, tmp_path, 50, called="CT 2019"), path)
+    document = srread(path)
+    last = document.content.get_image_measurement_groups()[-1]
+    assert last.tracking_identifier == "Change since an earlier CT"
+    assert [x.value.value for x in last.finding_sites] == ["66794005", "14293000"]
+    group = groups(document)["Change since an earlier CT"]
+    assert number(group, concepts.CHANGE) == (-0.034, "g/cm2")
+    assert number(group, concepts.CHANGE_PERCENT) == (-4.1, "%")
+    assert number(group, concepts.ABMD_EARLIER) == (0.83, "g/cm2")
+    assert number(group, concepts.ABMD_LATER) == (0.796, "g/cm2")
+    assert number(group, concepts.LEAST_SIGNIFICANT_CHANGE) == (0.028, "g/cm2")
+    assert number(group, concepts.INTERVAL) == (400, "d")
+    (verdict,) = items(group, concepts.VERDICT.meaning)
+    assert verdict.ConceptCodeSequence[0].CodeMeaning == "Changed"
+    (series,) = items(group, concepts.EARLIER_SERIES.meaning)
+    assert f"{report_cases.ROOT}.50.7" == series.UID
+    said = [x.TextValue for x in items(group, "Comment")]
+    assert said[0] == "The earlier CT: CT 2019" and "warning: The kernel differs." in said
+    # Its images are another study's: beside those of this CT, not among them.
+    (own,) = document.CurrentRequestedProcedureEvidenceSequence
+    (other,) = document.PertinentOtherEvidenceSequence
+    assert (own.StudyInstanceUID, other.StudyInstanceUID) == tuple(
+        f"{report_cases.ROOT}.{n}" for n in (1, 50)
+    )
+    (series,) = other.ReferencedSeriesSequence
+    told = [x.ReferencedSOPInstanceUID for x in series.ReferencedSOPSequence]
+    assert told == [f"{report_cases.ROOT}.50.8.{n}" for n in (0, 1)]
+    assert document.StudyInstanceUID == own.StudyInstanceUID
+
+
+def test_an_earlier_ct_of_the_same_study_is_its_own_evidence(named, folder, tmp_path):
+    document = structured_report(with_earlier(named, folder, tmp_path, 1))
+    (own,) = document.CurrentRequestedProcedureEvidenceSequence
+    assert len(own.ReferencedSeriesSequence) == 2
+    assert "PertinentOtherEvidenceSequence" not in document
+
+
+def test_without_identity_an_earlier_ct_is_told_by_replaced_uids_alone(unnamed, folder, tmp_path):
+    path = write_structured(with_earlier(unnamed, folder, tmp_path, 50), tmp_path / "sr.dcm")
+    assert report_cases.told(path.read_bytes()) == []
+    (series,) = items(pydicom.dcmread(path), concepts.EARLIER_SERIES.meaning)
+    assert replaced_uid(f"{report_cases.ROOT}.50.7") == series.UID
+
+
+def test_what_is_unknown_of_an_earlier_ct_is_left_out(unnamed, folder, tmp_path):
+    unknown = {"days": None, "least_significant_change": None, "verdict": "unknown"}
+    none = {"before": None, "after": None, "levels": ("L1",), **unknown}
+    case = with_earlier(unnamed, folder, tmp_path, 50, source=False, **none)
+    group = groups(structured_report(case))["Change since an earlier CT"]
+    assert not [x for x in group.ContentSequence if x.ValueType == "NUM"]
+    assert not list(items(group, concepts.EARLIER_SERIES.meaning))
+    assert any("no DICOM headers" in x.TextValue for x in items(group, "Comment"))
+
+
 # -- whom it names ----------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["sr", "sc"])
 def test_without_identity_nothing_of_patient_study_or_images_is_told(files, unnamed, kind):
@@ -401,11 +486,12 @@ def test_every_value_keeps_the_rules_of_its_kind(files):
             assert name in data, name
 
 
-def test_dciodvfy_finds_no_error(files):
+def test_dciodvfy_finds_no_error(files, unnamed, folder, tmp_path):
     program = shutil.which("dciodvfy")
     if program is None:
         pytest.skip("dciodvfy is not installed (package dicom3tools)")
-    for path in files.values():
+    later = write_structured(with_earlier(unnamed, folder, tmp_path, 50), tmp_path / "later.dcm")
+    for path in (*files.values(), later):
         done = subprocess.run(
             [program, "-new", str(path)], capture_output=True, text=True, check=False
         )
