@@ -19,20 +19,28 @@ from EmbeddedSlicer.testing import *  # noqa: E402, F403
 
 
 @contextmanager
-def opened_panel(model):
-    """The module's panel in an empty scene, with a model chosen; what runs is abandoned at the end.
+def opened_module(model=""):
+    """The module in an empty scene, with a model chosen; what runs is abandoned at the end.
 
     Parameters
     ----------
     model : str
-        Folder of a bundle.
+        Folder of a bundle, '' for the one that comes with the module.
     """
     testing.clean_scene()
     widget = EmbeddedSlicer.open_module(ROOT / "CTBMD" / "CTBMD.py")
     widget.enter()
-    widget.panel.parameterNode.modelFolder = model
+    if model:
+        widget.panel.parameterNode.modelFolder = model
     with testing.no_slot_errors():
-        yield widget.panel
+        yield widget
         testing.process()
     widget.panel.runner.abandon()
     widget.exit()
+
+
+@contextmanager
+def opened_panel(model=""):
+    """The panel of an `opened_module`."""
+    with opened_module(model) as widget:
+        yield widget.panel

@@ -463,3 +463,142 @@ def test_plain_names_follow_the_palette_and_warned_ones_their_mark(panel):
     panel.controller.edit("include", "L3", False)  # what was said of the images is out of date
     gui.process()
     assert [table.item(row, 1).data(role) for row in range(3)] == [None] * 3
+
+
+# -- keys and wheel -------------------------------------------------------------------------
+def key(widget, name):
+    from PySide6 import QtCore, QtTest
+
+    target = gui.raw(widget)
+    gui.show(target)
+    target.setFocus()
+    QtTest.QTest.keyClick(target, getattr(QtCore.Qt.Key, f"Key_{name}"))
+    gui.process()
+
+
+def turn_wheel(view, steps):
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    place, none = QtCore.QPointF(view.rect().center()), QtCore.QPoint()
+    for _ in range(steps):
+        event = QtGui.QWheelEvent(
+            place,
+            view.mapToGlobal(place),
+            none,
+            QtCore.QPoint(0, 120),
+            QtCore.Qt.MouseButton.NoButton,
+            QtCore.Qt.KeyboardModifier.NoModifier,
+            QtCore.Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QtWidgets.QApplication.sendEvent(view, event)
+        gui.process()
+
+
+def test_arrow_keys_choose_the_level_and_the_wheel_its_slice(panel):
+    from CTBMDPanel import views
+
+    add_ct(panel)
+    panel.levels.onFound(phantoms.chosen())
+    for name, level in (("Down", "L2"), ("Down", "L3"), ("Up", "L2")):
+        key(panel.ui.levelTable, name)
+        assert panel.levels.levelTable.level == level
+        assert views.axialS() == pytest.approx(phantoms.CENTRES[level][2], abs=0.1)
+    turn_wheel(gui.slice_view("Red"), 2)
+    there = views.axialS()
+    assert abs(there - phantoms.CENTRES["L2"][2]) > 3
+    gui.click(panel.ui.useSliceButton)
+    assert panel.controller.selection["L2"].ras[2] == pytest.approx(there, abs=0.01)
+    key(panel.ui.sliceSlider, "Right")
+    assert panel.controller.selection["L2"].ras[2] == pytest.approx(there + 0.5, abs=0.06)
+    for _ in range(2):
+        gui.click(panel.ui.undoButton)
+    assert panel.controller.selection["L2"].ras[2] == phantoms.CENTRES["L2"][2]
+
+
+# -- what is rarely pressed -------------------------------------------------------------------
+def test_another_ct_chosen_while_work_is_under_way_ends_it(panel, monkeypatch):
+    import threading
+
+    first = add_ct(panel, "first")
+    panel.controller.replace(phantoms.chosen())
+    asked, real = threading.Event(), panel.logic.estimateWork
+
+    def endless(*given, **options):
+        def work(progress, should_cancel):
+            while not should_cancel():
+                asked.set()
+            return real(*given, **options)(progress, None)
+
+        return work
+
+    monkeypatch.setattr(panel.logic, "estimateWork", endless)
+    gui.click(panel.ui.estimateButton)
+    assert panel.runner.busy and not panel.ui.inputSelector.enabled and asked.wait(PATIENCE_S)
+    second = add_ct(panel, "second")  # by a script, as the list is off
+    assert panel.volumeNode is second and not panel.runner.busy
+    assert panel.ui.estimateButton.text == "Estimate BMD" and panel.ui.inputSelector.enabled
+    panel.parameterNode.inputVolume = first
+    gui.process(10)
+    assert panel.result is None and [x.level for x in panel.controller.selection] == [
+        "L1",
+        "L2",
+        "L3",
+    ]
+
+
+def test_the_card_of_a_bundle_chosen_by_its_path_is_shown(panel, model, tmp_path):
+    ui = panel.ui
+    assert "0.0.1" in ui.modelCardBrowser.plainText
+    phantoms.bundle(tmp_path / "other", name="ctbmd-of-another-site", population="patients")
+    gui.type_into(ui.modelPathEdit, str(tmp_path / "other"))
+    assert "ctbmd-of-another-site" in ui.modelCardBrowser.plainText
+    assert "simulated" not in ui.researchUseLabel.text
+    gui.type_into(ui.modelPathEdit, str(tmp_path))
+    assert "card.json" in ui.modelCardBrowser.plainText
+    gui.type_into(ui.modelPathEdit, "")
+    assert "simulated CT" in ui.researchUseLabel.text and len(ui.modelCardBrowser.plainText) > 300
+
+
+def test_pytorch_is_installed_by_its_extension_and_only_when_asked(panel, monkeypatch):
+    import sys
+    import types
+
+    from CTBMDPanel import pytorch
+
+    monkeypatch.setattr(pytorch, "version", lambda: None)
+    panel.display.torch()
+    button, asked = panel.ui.installTorchButton, []
+    assert "not needed" in panel.ui.torchLabel.text
+
+    def press(*answers):
+        with gui.answering(*answers) as shown:
+            gui.click(button)
+        return shown[0].text if shown else ""
+
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)  # no such extension
+    assert "get it from the Extensions Manager" in press("Ok")
+
+    class Logic:
+        answer = None
+
+        def torchInstalled(self):
+            raise TypeError("a broken installation")
+
+        def installTorch(self, **options):
+            asked.append(options)
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+    helper = types.SimpleNamespace(PyTorchUtilsLogic=Logic)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", helper)
+    assert press() == "" and len(asked) == 1  # the person has declined
+    assert asked[0] == {"askConfirmation": True, "torchVersionRequirement": ">=2.0"}
+    Logic.answer = RuntimeError("no network")
+    said = press("Ok")
+    assert "(no network)" in said and "the network runs without it" in said
+    Logic.answer = object()
+    monkeypatch.setattr(pytorch, "version", lambda: "2.9")
+    assert press() == "" and "PyTorch 2.9 is installed" in panel.ui.torchLabel.text
+    assert not gui.raw(button).isVisible()

@@ -70,12 +70,10 @@ def test_the_pictures_show_something(demo):
 
 def test_the_demo_says_what_is_missing(tmp_path, monkeypatch):
     import demo as driver
-    import EmbeddedSlicer
 
-    gui.clean_scene()
-    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-    from CTBMDPanel import sample
+    with gui.opened_module() as widget:
+        from CTBMDPanel import sample
 
-    monkeypatch.setattr(sample, "archive", lambda: tmp_path / "none.zip")
-    with gui.answering("Ok"), pytest.raises(RuntimeError, match="sample CT is not installed"):
-        driver.run(widget)
+        monkeypatch.setattr(sample, "archive", lambda: tmp_path / "none.zip")
+        with gui.answering("Ok"), pytest.raises(RuntimeError, match="sample CT is not installed"):
+            driver.run(widget)

@@ -6,7 +6,6 @@ import pytest
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
 from CTBMDLib.dxa import Scale  # noqa: E402
@@ -14,27 +13,16 @@ from CTBMDLib.dxa import Scale  # noqa: E402
 PATIENCE_S = 300  # for a machine that does much else at the same time
 
 
-@pytest.fixture(scope="module")
-def widget():
-    return EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-
-
 @pytest.fixture
-def panel(widget, tmp_path):
-    gui.clean_scene()
-    widget.enter()
+def panel(tmp_path):
     phantoms.bundle(tmp_path / "untrained")
-    with gui.no_slot_errors():
-        panel = widget.panel
+    with gui.opened_panel(str(tmp_path / "untrained")) as opened:
         from CTBMDPanel import volumes  # on the path since the module is open
 
-        panel.parameterNode.inputVolume = volumes.addVolumeNode(phantoms.phantom(sex="F"))
-        panel.levels.onFound(phantoms.chosen())
-        panel.parameterNode.modelFolder = str(tmp_path / "untrained")
+        opened.parameterNode.inputVolume = volumes.addVolumeNode(phantoms.phantom(sex="F"))
+        opened.levels.onFound(phantoms.chosen())
         gui.process()
-        yield panel
-        gui.process()
-    widget.panel.runner.abandon()
+        yield opened
 
 
 def estimate(panel):

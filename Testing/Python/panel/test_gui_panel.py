@@ -12,26 +12,21 @@ import pytest
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
 PATIENCE_S = 300  # for a machine that does much else at the same time
 L1, L2, L3 = (phantoms.CENTRES[x] for x in ("L1", "L2", "L3"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def widget():
-    return EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
+    with gui.opened_module() as opened:
+        yield opened
 
 
 @pytest.fixture
 def panel(widget):
-    gui.clean_scene()
-    widget.enter()
-    with gui.no_slot_errors():
-        yield widget.panel
-        gui.process()
-    widget.panel.runner.abandon()
+    return widget.panel
 
 
 @pytest.fixture(scope="module")

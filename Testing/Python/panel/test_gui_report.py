@@ -9,7 +9,6 @@ import report_cases
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
 from CTBMDLib.levels import LevelSelection  # noqa: E402
@@ -55,11 +54,6 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def widget():
-    return EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return report_cases.write(tmp_path_factory.mktemp("dicom"))
 
@@ -80,24 +74,24 @@ def database(folder):
 
 
 @pytest.fixture(scope="module")
-def estimated(widget, folder, model, database):
+def estimated(folder, model, database):
     """The panel with the DICOM phantom, three levels and a result, once for all tests."""
-    gui.clean_scene()
-    widget.enter()
-    panel = widget.panel
+    with gui.opened_panel(model) as panel:
+        prepare(panel, folder, database)
+        yield panel
+
+
+def prepare(panel, folder, database):
     volume = read_ct(folder)
     node = slicer.util.addVolumeFromArray(volume.hu, volume.ijk_to_ras, report_cases.FOLDER)
     node.SetAttribute("DICOM.instanceUIDs", " ".join(database.files))
     panel.parameterNode.inputVolume = node
     gui.process()
     panel.controller.replace(LevelSelection.from_json(phantoms.chosen().to_json()))
-    panel.parameterNode.modelFolder = model
     gui.choose(panel.ui.referenceCombo, gui.raw(panel.ui.referenceCombo).itemText(1))
     gui.click(panel.ui.estimateButton)
     gui.wait_until(lambda: not panel.runner.busy, PATIENCE_S, "the estimate")
     assert panel.result is not None, panel.lastError
-    yield panel
-    panel.runner.abandon()
 
 
 @pytest.fixture
@@ -184,7 +178,7 @@ def test_the_pdf_is_one_page_and_the_picture_is_that_page(panel, tmp_path):
     assert used[-1] > 0.8 * rows
 
 
-def test_a_page_too_long_for_one_is_made_smaller_and_then_goes_on(widget):
+def test_a_page_too_long_for_one_is_made_smaller_and_then_goes_on(estimated):
     from CTBMDPanel import reporting
 
     def pages(lines):

@@ -7,7 +7,6 @@ import pytest
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
 PATIENCE_S = 300  # for a machine that does much else at the same time
@@ -18,12 +17,8 @@ VERSE = {"L1": 20, "L2": 21, "L3": 22}
 
 @pytest.fixture
 def panel():
-    gui.clean_scene()
-    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-    with gui.no_slot_errors():
-        yield widget.panel
-        gui.process()
-    widget.panel.runner.abandon()
+    with gui.opened_panel() as opened:
+        yield opened
 
 
 @pytest.fixture

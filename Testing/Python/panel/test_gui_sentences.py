@@ -59,11 +59,8 @@ def test_the_panel_says_nothing_in_the_words_of_the_shell():
 
 @pytest.fixture
 def panel():
-    gui.clean_scene()
-    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-    with gui.no_slot_errors():
-        yield widget.panel
-        gui.process()
+    with gui.opened_panel() as opened:
+        yield opened
 
 
 def test_what_is_shown_is_in_the_panels_words(panel, tmp_path):

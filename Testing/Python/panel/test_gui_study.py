@@ -10,7 +10,6 @@ from volume_files import nifti_bytes, write
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import qt  # noqa: E402
 import slicer  # noqa: E402
 
@@ -28,15 +27,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def panel(model):
-    gui.clean_scene()
-    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
-    widget.enter()
     qt.QSettings().remove("CTBMD/StudyTable")
-    widget.panel.parameterNode.modelFolder = model
-    with gui.no_slot_errors():
-        yield widget.panel
-        gui.process()
-    widget.panel.runner.abandon()
+    with gui.opened_panel(model) as opened:
+        yield opened
 
 
 def add_ct(panel, name, levels=True, bone_hu=200.0, **facts):

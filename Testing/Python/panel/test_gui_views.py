@@ -6,7 +6,6 @@ import pytest
 
 gui.start()
 
-import EmbeddedSlicer  # noqa: E402
 import slicer  # noqa: E402
 
 PATIENCE_S = 300
@@ -22,16 +21,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def widget():
-    gui.clean_scene()
-    widget = EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
     manager().setLayout(FOUR_UP)
-    widget.exit()
-    widget.enter()
-    with gui.no_slot_errors():
-        yield widget
-        gui.process()
-    if widget.panel.ui.chartButton.checked:
-        widget.panel.ui.chartButton.setChecked(False)
+    with gui.opened_module() as opened:
+        yield opened
+        opened.panel.ui.chartButton.setChecked(False)
 
 
 def manager():
