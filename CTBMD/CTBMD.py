@@ -306,7 +306,8 @@ class CTBMDTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         """All of it, in order."""
-        for name in ("nothingLoaded", "transform", "wholePath", "panel", "views", "twoVolumes"):
+        parts = "nothingLoaded", "transform", "wholePath", "dicom", "panel", "views", "twoVolumes"
+        for name in parts:
             self.setUp()
             getattr(self, f"test_{name}")()
 
@@ -327,6 +328,12 @@ class CTBMDTest(ScriptedLoadableModuleTest):
         from CTBMDPanel import selftest
 
         selftest.wholePath(self, CTBMDLogic())
+
+    def test_dicom(self):
+        """By way of the DICOM module, and back into its database."""
+        from CTBMDPanel import selftest
+
+        selftest.dicomModule(self)
 
     def test_panel(self):
         """From the sample CT to a saved scene, through the panel."""

@@ -1,20 +1,23 @@
 """The module's own test, on the sample CT; runs in Slicer and in EmbeddedSlicer."""
 
 import csv
+import importlib.util
 import json
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import qt
 import slicer
 import vtk
 
 from CTBMDLib.bmd.export import COLUMNS
 from CTBMDLib.errors import CTBMDError
-from CTBMDLib.levels import MEASURED, LevelSelection
+from CTBMDLib.levels import MEASURED, LevelSelection, LevelSlice
 
-from . import reporting, sample, studytable, volumes
+from . import exporting, reporting, sample, studytable, volumes
 from .job import waitFor
 
 PATIENCE_S = 300
@@ -66,6 +69,59 @@ def wholePath(test, logic):
         test.assertAlmostEqual(float(rows[-1]["bmd_g_cm2"]), mean, places=3)
         with test.assertRaises(CTBMDError):
             logic.export(result, path)
+        written = exporting.write(result, Path(folder) / "semicolons.csv", semicolon=True)
+        line = written.read_text(encoding="utf-8-sig").splitlines()[-1]
+        test.assertIn(f";{mean:.3f};".replace(".", ","), line)
+
+
+def dicomModule(test):
+    """The sample by way of Slicer's DICOM module, and its reports into the DICOM database."""
+    if not hasattr(slicer, "dicomDatabase"):
+        return  # a Slicer without its DICOM module
+    from DICOMLib import DICOMUtils
+
+    ours = sample.load()
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "files"
+        with zipfile.ZipFile(sample.archive()) as archive:
+            archive.extractall(files)
+        # The user's own database is left alone.
+        with DICOMUtils.TemporaryDICOMDatabase() as database:
+            DICOMUtils.importDicom(str(files), database)
+            (patient,) = database.patients()
+            (nodeID,) = DICOMUtils.loadPatientByUID(patient)
+            _ofDatabase(test, slicer.mrmlScene.GetNodeByID(nodeID), ours, Path(folder))
+
+
+def _ofDatabase(test, node, ours, folder):
+    """A volume of the DICOM module has the facts and the place that the library reads itself."""
+    test.assertEqual(volumes.acquisition(node), volumes.acquisition(ours))
+    here, there = volumes.ctVolume(node), volumes.ctVolume(ours)
+    test.assertEqual(here.hu.shape, there.hu.shape)
+    middle = [0.5 * (low + high) for low, high in here.ras_bounds]
+    test.assertTrue(np.allclose(here.ras_bounds, there.ras_bounds, atol=0.01))
+    test.assertAlmostEqual(float(here.sample(middle)), float(there.sample(middle)), delta=1.0)
+
+    panel = _panel()
+    panel.parameterNode.inputVolume = node
+    test.assertIn("kVp", panel.ui.factsLabel.text)
+    s_mm = middle[2]
+    levels = [LevelSlice(x, (*middle[:2], s_mm - 35.0 * i)) for i, x in enumerate(("L1", "L2"))]
+    panel.controller.replace(LevelSelection(tuple(levels)))
+    panel.ui.estimateButton.click()
+    test.assertTrue(waitFor(lambda: not panel.runner.busy, PATIENCE_S))
+    case = reporting.case(panel.logic, panel.state, dicom=True)
+    test.assertEqual(len(case.source.headers), here.hu.shape[0])
+    paths = [reporting.writeCapture(case, folder / "sc.dcm")]
+    if importlib.util.find_spec("highdicom") is not None:
+        paths.append(reporting.writeStructured(case, folder / "sr.dcm"))
+    for path in paths:
+        reporting.addToDatabase(path)
+        written = pydicom.dcmread(path)
+        test.assertTrue(slicer.dicomDatabase.fileForInstance(str(written.SOPInstanceUID)))
+        test.assertEqual(written.PatientIdentityRemoved, "YES")
+    # The files go with their database, and the volume with them.
+    slicer.mrmlScene.Clear()
 
 
 def panelPath(test):
@@ -157,8 +213,12 @@ def views(test):
         users = manager.layout
         widget.enter()
         test.assertNotEqual(manager.layout, users)
+        # A scene that is saved now must not name a layout that other Slicers do not know.
+        layout = manager.layoutLogic().GetLayoutNode()
+        test.assertFalse(layout.GetSaveWithScene())
         widget.exit()
         test.assertEqual(manager.layout, users)
+        test.assertTrue(layout.GetSaveWithScene())
     widget.enter()
     panel.parameterNode.inputVolume = sample.load()
     ui.findButton.click()
@@ -307,6 +367,10 @@ def underTransform(test):
     before = volumes.ijkToWorld(node)
     node.SetAndObserveTransformNodeID(transform.GetID())
     test.assertAlmostEqual(volumes.ijkToWorld(node)[2, 3], before[2, 3] + 25.0, places=6)
+    matrix.SetElement(0, 1, 0.2)  # a shear
+    transform.SetMatrixTransformToParent(matrix)
+    with test.assertRaises(CTBMDError):
+        volumes.ctVolume(node)
 
 
 def _panel():

@@ -168,7 +168,9 @@ def acquisition(node):
     if kept:
         try:
             known = {field.name for field in dataclasses.fields(Acquisition)}
-            return Acquisition(**{k: v for k, v in json.loads(kept).items() if k in known})
+            # JSON has no tuples.
+            told = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(kept).items()}
+            return Acquisition(**{k: v for k, v in told.items() if k in known})
         except (ValueError, TypeError, AttributeError):
             logging.warning("CTBMD: the scan facts kept with %s are not readable", node.GetName())
     header = headerOf(instanceUIDs(node))

@@ -560,3 +560,53 @@ def test_a_layout_with_views_that_are_not_made_raises(slicer, view):
     assert testing.raw(manager.sliceWidget("Red")).isVisible()
     with pytest.raises(NotImplementedError, match="layout 780"):
         manager.setLayout(780)
+
+
+# -- the DICOM module's database -----------------------------------------------------------
+def dicom_slice(path, number, position, value):
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+    data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.1", "1.2.2"
+    data.PatientID, data.SeriesNumber, data.SeriesDescription = "somebody", 4, "Bone"
+    data.ImageOrientationPatient, data.PixelSpacing = [1, 0, 0, 0, 1, 0], [0.5, 0.75]
+    data.ImagePositionPatient, data.RescaleSlope, data.RescaleIntercept = position, 1, -1000
+    data.Rows, data.Columns, data.SamplesPerPixel = 2, 3, 1
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation = 15, 0
+    data.PhotometricInterpretation = "MONOCHROME2"
+    data.PixelData = np.full((2, 3), value, np.uint16).tobytes()
+    data.save_as(path, enforce_file_format=True)
+
+
+def test_a_series_comes_from_a_temporary_dicom_database(slicer, tmp_path, caplog):
+    from DICOMLib import DICOMUtils
+
+    for number, height in enumerate((12.0, 10.0, 14.0)):
+        dicom_slice(tmp_path / f"{number}.dcm", number, [5.0, 6.0, height], 1000 + number)
+    before = slicer.dicomDatabase
+    with DICOMUtils.TemporaryDICOMDatabase() as database:
+        assert slicer.dicomDatabase is database and database.patients() == ()
+        assert DICOMUtils.importDicom(str(tmp_path), database)
+        assert database.patients() == ("1",)
+        (name,) = DICOMUtils.loadPatientByUID("1")
+        assert database.fileForInstance("1.2.3.2") == str(tmp_path / "2.dcm")
+        (tmp_path / "notes.txt").write_text("no DICOM")
+        database.insert(str(tmp_path / "notes.txt"))
+        assert "Failed to insert" in caplog.text and database.fileForInstance("9") == ""
+    assert slicer.dicomDatabase is before and not database.isOpen
+    node = slicer.mrmlScene.GetNodeByID(name)
+    assert node.GetName() == "4: Bone"
+    assert node.GetAttribute("DICOM.instanceUIDs") == "1.2.3.1 1.2.3.0 1.2.3.2"
+    assert slicer.util.arrayFromVolume(node)[:, 0, 0].tolist() == [1, 0, 2]
+    assert node.GetOrigin() == (-5.0, -6.0, 10.0) and node.GetSpacing() == (0.75, 0.5, 2.0)
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    names = slicer.vtkMRMLSubjectHierarchyConstants
+    item = tree.GetItemByDataNode(node)
+    patient = tree.GetItemAncestorAtLevel(item, names.GetDICOMLevelPatient())
+    assert tree.GetItemUID(patient, names.GetDICOMUIDName()) == "somebody"

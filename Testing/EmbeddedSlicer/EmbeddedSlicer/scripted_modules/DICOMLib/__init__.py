@@ -1,0 +1,1 @@
+"""Slicer's DICOMLib, as far as `DICOMUtils` goes."""
