@@ -323,6 +323,13 @@ def test_lists_come_back_as_tuples(qt):
     labels = [qt.QLabel("a", top), qt.QLabel("b", top)]
     assert top.children() == tuple(labels)
     assert top.findChildren(qt.QLabel) == tuple(labels)
+    box = qt.QWidget(top)
+    inner = qt.QLabel("c", box)
+    inner.setObjectName("inner")
+    assert top.findChild(qt.QLabel, "inner") is inner
+    assert top.findChildren(qt.QLabel, "inner") == ()  # until PythonQt 4.1
+    box.setObjectName("inner")
+    assert top.findChildren(qt.QLabel, "inner") == (inner,)
     assert isinstance(qt.QStandardPaths.standardLocations(qt.QStandardPaths.HomeLocation), tuple)
     splitter = qt.QSplitter()
     assert isinstance(splitter.sizes(), tuple)

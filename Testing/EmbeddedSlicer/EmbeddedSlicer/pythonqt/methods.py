@@ -90,7 +90,10 @@ def _find_child(self, kind, name=None):
 
 
 def _find_children(self, kind, name=None):
-    """Descendants of a class, parents before their children."""
+    """Descendants of a class, parents before their children.
+
+    Before its version 4.1 PythonQt looks for a name no further than below children of that name.
+    """
     wanted = _class_wanted(kind)
     return wrap(list(_all(self._pyside(), wanted, name))) if wanted else ()
 
@@ -120,9 +123,10 @@ def _first(parent, wanted, name):
 
 def _all(parent, wanted, name):
     for child in parent.children():
-        if _matches(child, wanted, name):
-            yield child
-        yield from _all(child, wanted, name)
+        if name is None or child.objectName() == name:
+            if child.inherits(wanted):
+                yield child
+            yield from _all(child, wanted, name)
 
 
 def _class_name(self):
