@@ -13,6 +13,7 @@ from CTBMDLib.errors import Cancelled  # noqa: E402
 from CTBMDLib.levels import MEASURED  # noqa: E402
 from CTBMDLib.reading.reading import read_ct  # noqa: E402
 from CTBMDLib.spine import body as spine_body  # noqa: E402
+from CTBMDLib.spine import locate  # noqa: E402
 from CTBMDLib.spine import trace as spine_trace  # noqa: E402
 from CTBMDLib.spine.body import body_walls  # noqa: E402
 from CTBMDLib.spine.column import trace_column  # noqa: E402
@@ -218,6 +219,32 @@ def test_walls_far_from_the_line_are_not_believed(monkeypatch, far, which):
     for item in find_levels(volume):
         assert np.linalg.norm(np.subtract(item.ras, usual[item.level].ras)) < 4.0
     assert len(asked) >= 5
+
+
+@pytest.mark.parametrize(
+    ("part", "widths", "given"),
+    [
+        (("L1", "L5"), [20.0, 21.0, 19.0], False),  # of a neck
+        (("L1", "L5"), [20.0, 45.0, 19.0], True),  # hollow ones, with the sacrum in view
+        (("L2", "L4"), [20.0, 45.0, 19.0], False),  # with nothing to count from
+        (("L2", "L4"), [40.0, 45.0, 19.0], True),
+    ],
+)
+def test_narrow_bodies_are_lumbar_only_with_ribs_or_sacrum(monkeypatch, part, widths, given):
+    volume, truth = scan("ct_acrin_f46")
+    above = 400.0 if part[0] == "L1" else 22.0
+    low = truth[part[1]][2] - (400.0 if part[1] == "L5" else 22.0)
+    volume = crop_s(volume, low, truth[part[0]][2] + above)
+    real = locate.measure_bodies
+
+    def narrow(traced, positions):
+        bodies = real(traced, positions)
+        return [replace(body, width_mm=widths[n % len(widths)]) for n, body in enumerate(bodies)]
+
+    usual = find_levels(volume)
+    assert len(usual) >= 2 and (usual.numbering == "neither") == (part[0] == "L2")
+    monkeypatch.setattr(locate, "measure_bodies", narrow)
+    assert len(find_levels(volume)) == (len(usual) if given else 0)
 
 
 @pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46", "ct_sagittal_m42"])
