@@ -16,6 +16,8 @@ from . import reporting, results
 FOLDER_SETTING = "CTBMD/ExportFolder"
 SEMICOLONS = "csv;"
 """Key of the format that this computer's spreadsheets may need."""
+LONGEST_NAME = 120
+"""Bytes of a case's name in a file's: file systems allow 255, and some programs far fewer."""
 
 
 class Format(NamedTuple):
@@ -69,6 +71,7 @@ def suggestedName(result, chosen):
     """A file name from the case, with nothing in it that a file system refuses."""
     name = result.rows[0].case if result.rows else ""
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in name).strip("_")
+    name = name.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore")
     end = {"sr": "_SR", "sc": "_SC"}.get(chosen.key, "")
     return f"{name or 'CT'}_BMD{end}{chosen.suffix}"
 

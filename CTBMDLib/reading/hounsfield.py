@@ -69,7 +69,7 @@ def _finite(plane: np.ndarray, slope: float, intercept: float) -> np.ndarray:
 def check(hu: np.ndarray) -> None:
     """Refuse what cannot be a CT of a person in Hounsfield units.
 
-    Air must lie near -1000 and soft tissue near 0. Looked at are about 400,000
+    Every value must be a number that float32 can keep. Air must lie near -1000 and soft tissue near 0. Looked at are about 400,000
     voxels on a regular grid. A volume cropped inside the body, with no air in
     it, passes, and so do one with air masked to 0 and one padded with -2000 or
     -3024 outside the circle of reconstruction.
@@ -78,6 +78,9 @@ def check(hu: np.ndarray) -> None:
     ------
     CTBMDError
     """
+    if hu.dtype.kind == "f":
+        for plane in hu:
+            _finite(plane, 1.0, 0.0)
     step = max(1, round((hu.size / _SAMPLE) ** (1 / 3)))
     values = hu[::step, ::step, ::step].ravel().astype(np.float32)
     values = values[values > -1500]  # padding

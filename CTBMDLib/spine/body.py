@@ -81,7 +81,10 @@ def _measure(traced: Traced, top: int, bottom: int, right: float, ahead: float |
 
 
 def _fronts(traced: Traced, middles: np.ndarray) -> list[float | None]:
-    """How far before the line the middle of each body lies, mm; None where its walls are unclear."""
+    """How far before the line the middle of each body lies, mm; None where its walls are unclear.
+
+    Where its walls cannot be its own, it is taken to lie as the others do.
+    """
     given = traced.settings.body
     places = 0.5 * (traced.discs[1:] + traced.discs[:-1])
     walls = [
@@ -91,8 +94,11 @@ def _fronts(traced: Traced, middles: np.ndarray) -> list[float | None]:
         for at, right in zip(places, middles, strict=True)
     ]
     depths = [ahead - back for back, ahead in filter(None, walls)]
-    usual = float(np.median(depths)) + given.deeper_mm if depths else given.max_depth_mm
-    return [pair and pair[0] + min(pair[1] - pair[0], usual) / 2 for pair in walls]
+    most = float(np.median(depths)) + given.deeper_mm if depths else given.max_depth_mm
+    fronts = [pair and pair[0] + min(pair[1] - pair[0], most) / 2 for pair in walls]
+    believed = [at for at in fronts if at is not None and abs(at) <= given.max_ahead_mm]
+    usual = float(np.median(believed)) if believed else None
+    return [at if at is None or at in believed else usual for at in fronts]
 
 
 def body_walls(

@@ -54,6 +54,7 @@ def refine_column(
     kind: BoneKind = FIRM,
     avoid: Sequence[Column] = (),
     settings: SpineSettings = SETTINGS,
+    keep: Column | None = None,
 ) -> Column:
     """Trace again in a box that is turned as the spine is.
 
@@ -74,6 +75,8 @@ def refine_column(
     avoid : sequence of Column
         Of `trace_column`.
     settings : SpineSettings
+    keep : Column, optional
+        Of `trace_column`.
     """
     given = settings.refine
     for _ in range(given.rounds):
@@ -95,7 +98,8 @@ def refine_column(
         box = Grid(hu[start:stop], outside[start:stop], low)
         seen = [other.turned(basis.T) for other in avoid]
         bone = bone_map(box.hu, kind.level_hu(tissue_hu), kind.gain, settings.bone)
-        found = trace_column(box, bone, kind.min_score, seen, settings=settings.column)
+        sure = None if keep is None else keep.turned(basis.T)
+        found = trace_column(box, bone, kind.min_score, seen, settings=settings.column, keep=sure)
         if found is None or len(found) < given.min_nodes:
             return column
         column = found.turned(basis)
@@ -254,6 +258,7 @@ def trace_column(
     avoid: Sequence[Column] = (),
     every: int = 1,
     settings: ColumnSettings = SETTINGS.column,
+    keep: Column | None = None,
 ) -> Column | None:
     """The best chain of body centres through the planes, from head to feet.
 
@@ -271,6 +276,8 @@ def trace_column(
         Nodes are this many times as far apart, which is as much quicker; the
         measures are means over 27 mm all the same, and the chain may bend as much.
     settings : ColumnSettings
+    keep : Column, optional
+        Known to be right: as far as it goes the chain keeps to it.
 
     Returns
     -------
@@ -283,6 +290,8 @@ def trace_column(
     gain = score - min_score
     for other in avoid:
         _leave_out(gain, grid.index(other.body) / lattice, settings.avoid_mm / grid.spacing_mm)
+    if keep is not None:
+        _keep_to(gain, grid.index(keep.body) / lattice, settings.keep_mm / grid.spacing_mm)
     index = _best_chain(gain, every, settings)
     if not index:
         return None
@@ -300,6 +309,15 @@ def _leave_out(gain: np.ndarray, line: np.ndarray, radius: float) -> None:
         plane = int(round(s))
         if 0 <= plane < len(gain):
             gain[plane][np.hypot(rows - a, columns - r) < radius] = -1.0
+
+
+def _keep_to(gain: np.ndarray, line: np.ndarray, radius: float) -> None:
+    """Make what lies further than `radius` steps from a line worthless, as far as it goes."""
+    rows, columns = np.ogrid[: gain.shape[1], : gain.shape[2]]
+    s, a, r = line[np.argsort(line[:, 0])].T
+    for plane in range(max(0, int(np.ceil(s[0]))), min(len(gain), int(s[-1]) + 1)):
+        at = np.interp(plane, s, a), np.interp(plane, s, r)
+        gain[plane][np.hypot(rows - at[0], columns - at[1]) > radius] = -1.0
 
 
 def _best_chain(gain: np.ndarray, every: int, settings: ColumnSettings) -> list[Point]:

@@ -18,7 +18,7 @@ from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from .body import measure_bodies
 from .numbering import Numbering, number_spine
-from .settings import SETTINGS, SpineSettings
+from .settings import SETTINGS, BodySettings, SpineSettings
 from .trace import Traced, follow_further, trace_spine, with_body_below
 from .transitional import transitional_findings
 from .witnesses import witnesses
@@ -108,13 +108,24 @@ def _names(traced: Traced) -> Numbering:
     return number_spine(*witnesses(traced), traced.settings.numbering)
 
 
+def _too_narrow(widths: list[float], numbering: Numbering, given: BodySettings) -> bool:
+    """Whether bodies are narrower than lumbar ones, as those of the neck are.
+
+    Where marrow is no denser than fat, only a part of a body's outline shows. So of a spine
+    that has its ribs or its sacrum one body of a lumbar one's width is enough.
+    """
+    if numbering.decided_by != "neither":
+        return max(widths) < given.min_width_mm
+    return bool(np.median(widths) < given.min_width_mm)
+
+
 def _levels(traced: Traced, numbering: Numbering) -> tuple[LevelSlice, ...]:
     """The named bodies; none where they are too narrow to be lumbar."""
     given = traced.settings.body
     names = {n: numbering.name(n) for n in range(len(traced.scores))}
     reported = [n for n, name in names.items() if name in REPORTED]
     bodies = measure_bodies(traced, reported)
-    if not bodies or np.median([body.width_mm for body in bodies]) < given.min_width_mm:
+    if not bodies or _too_narrow([body.width_mm for body in bodies], numbering, given):
         return ()
     levels = []
     for position, body in zip(reported, bodies, strict=True):

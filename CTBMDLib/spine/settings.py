@@ -138,6 +138,8 @@ FIRMER = BoneKind(1.8, 0.22)
 """Bone of low density."""
 FAINT = BoneKind(4.0, 0.10, 40.0)
 """Bone that is hardly denser than muscle."""
+DENSE = BoneKind(0.4, 0.22)
+"""Bone so dense that canal and discs drown in its blur: a young person's at 80 kV, sclerosis."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ class ColumnSettings:
     max_bend_ahead, max_bend_aside : int
     avoid_mm : float
         Left out around earlier columns; an aorta lies as near to the spine as 26 mm.
+    keep_mm : float
+        A chain that is to keep to a column is at most so far from it (half a body).
     """
 
     node_step: int = 2
@@ -203,6 +207,7 @@ class ColumnSettings:
     max_bend_ahead: int = 2
     max_bend_aside: int = 1
     avoid_mm: float = 20.0
+    keep_mm: float = 12.0
 
 
 @dataclass(frozen=True)
@@ -478,6 +483,9 @@ class TraceSettings:
     lost_mm : float
         A trace without a disc so far below its last or above its first one may have left the
         spine.
+    further_rounds, others : int, tuple of BoneKind
+        So often at most a trace that left the spine below is followed anew, and how bone is
+        told for that.
     min_disc_distance_mm : float
         Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart (anatomy).
     min_pedicle, plain_score : float
@@ -495,8 +503,8 @@ class TraceSettings:
     min_ct_mm: float = 24.0
     every: int = 2
     min_nodes: int = 3
-    tries: tuple[BoneKind, ...] = (FIRM, FAINT, FIRMER, FIRM, FIRMER, FAINT)
-    narrow_tries: int = 3
+    tries: tuple[BoneKind, ...] = (FIRM, DENSE, FAINT, FIRMER, FIRM, FIRMER, FAINT)
+    narrow_tries: int = 4
     clear_worth: float = 2.5
     long_mm: float = 600.0
     kept_mm: float = 380.0
@@ -505,6 +513,8 @@ class TraceSettings:
     min_lost_nodes: int = 2
     min_right_nodes: int = 4
     lost_mm: float = 40.0
+    further_rounds: int = 3
+    others: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE)
     min_disc_distance_mm: float = 26.0
     min_pedicle: float = 0.12
     plain_score: float = 1.35
@@ -792,6 +802,9 @@ class BodySettings:
     deeper_mm : float
         A body is at most so much deeper than the others of the same spine in the median: a
         vessel full of contrast that lies against one body is no part of it.
+    max_ahead_mm : float
+        Walls whose middle lies further from the line are not a body's but a vessel's full of
+        contrast (on the real scans it is at most 7.5).
     walls_half_planes, walls_plane_step : int
         Planes (mm) about the middle in which walls are looked for.
     walls_side_mm, walls_side_step_mm : float
@@ -829,6 +842,7 @@ class BodySettings:
     min_depth_mm: float = 22.0
     max_depth_mm: float = 48.0
     deeper_mm: float = 2.0
+    max_ahead_mm: float = 10.0
     walls_half_planes: int = 6
     walls_plane_step: int = 3
     walls_side_mm: float = 7.5

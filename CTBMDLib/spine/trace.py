@@ -14,7 +14,7 @@ from .column import Column, refine_column, trace_column
 from .evidence import see_discs
 from .grid import Grid, central_box, make_grid, noise_level, quieter, reduce_ct
 from .profile import Profiles, find_chain, make_profiles
-from .settings import FAINT, FIRM, SETTINGS, BoneKind, SpineSettings
+from .settings import FAINT, SETTINGS, BoneKind, SpineSettings
 from .straightened import StraightenedSpine, recentre, straighten
 
 
@@ -114,7 +114,7 @@ class Traced:
     def is_lumbar(self) -> bool:
         """Whether discs lie as far apart as lumbar ones, with pedicles or very plain discs."""
         given = self.settings.trace
-        if np.median(np.diff(self.discs)) < given.min_disc_distance_mm:
+        if len(self.discs) < 2 or np.median(np.diff(self.discs)) < given.min_disc_distance_mm:
             return False
         plain = bool(np.median(self.scores) >= given.plain_score)
         return self._pedicles() >= given.min_pedicle or plain
@@ -192,9 +192,11 @@ def trace_spine(
             continue
         if best is None or found.worth > best.worth:
             best = found
-        if best.worth > given.clear_worth:
+        if best.worth > given.clear_worth and best.is_lumbar:
             break
-        seen.append(found.column)
+        # A clear chain may be the spine, seen badly: the next try is to see it otherwise.
+        if found.worth <= given.clear_worth:
+            seen.append(found.column)
     if best is None or best.worth <= 0:
         return None
     if best.worth > given.clear_worth and left_above(best):
@@ -243,41 +245,69 @@ def follow_further(traced: Traced) -> Traced | None:
     """The spine followed anew from where its chain of discs ends; None where no more is found.
 
     Below L4 a trace may leave the spine for an iliac artery full of contrast. What it
-    followed there is left out of this one.
+    followed there is left out of the next one, and of the one after that, as long as each
+    shows more of the spine.
 
     Parameters
     ----------
     traced : Traced
     """
-    below = np.count_nonzero(traced.profiles.seen[traced.discs[-1] :])
-    if below < traced.settings.trace.lost_mm:
-        return None
-    found = [_without_what_is_lost(traced), _with_another_below(traced)]
-    better = [one for one in found if one and one.worth > traced.worth and one.is_lumbar]
-    return max(better, key=lambda one: one.worth, default=None)
+    best = traced
+    wrong: list[Column] = []
+    for _ in range(traced.settings.trace.further_rounds):
+        below = np.count_nonzero(best.profiles.seen[best.discs[-1] :])
+        if below < traced.settings.trace.lost_mm:
+            break
+        if (lost := _lost_below(best)) is not None:
+            wrong.append(lost)
+        found = [*_keeping_away(best, wrong), *_with_others_below(best)]
+        better = [one for one in found if one.worth > best.worth and one.is_lumbar]
+        if not better:
+            break
+        best = max(better, key=lambda one: one.worth)
+    return None if best is traced else best
 
 
-def _without_what_is_lost(traced: Traced) -> Traced | None:
-    """The trace again, keeping away from what it followed far below its last disc."""
-    ct, given = traced.ct, traced.settings.trace
+def _lost_below(traced: Traced) -> Column | None:
+    """What a trace followed far below its last disc; None where that is next to nothing."""
+    given = traced.settings.trace
     last = traced.straight.centre[traced.discs[-1], 2]
     lost = traced.column.body[:, 2] < last - given.lost_mm
-    if np.count_nonzero(lost) < given.min_lost_nodes:
-        return None
-    wrong, right = traced.column.part(lost), traced.column.part(~lost)
-    if len(right) < given.min_right_nodes:
-        return None
-    column = refine_column(ct.reduced, right, ct.tissue_hu, traced.kind, [wrong], ct.settings)
-    return trace_along(ct, column, traced.kind)
+    return traced.column.part(lost) if np.count_nonzero(lost) >= given.min_lost_nodes else None
 
 
-def _with_another_below(traced: Traced) -> Traced | None:
-    """The trace joined below its last disc to one that sees bone in another way."""
-    other = _attempt(traced.ct, FIRM if traced.kind == FAINT else FAINT, [], Progress())
-    if other is None:
-        return None
-    column = join_below(traced, other.column)
-    return None if column is None else trace_along(traced.ct, column, traced.kind)
+def _keeping_away(traced: Traced, wrong: Sequence[Column]) -> list[Traced]:
+    """The trace again, away from wrong columns and, above its last disc, where it was.
+
+    It is given as it is and, as the first one may have seen more above, joined to that.
+    """
+    ct, given = traced.ct, traced.settings.trace
+    last = traced.straight.centre[traced.discs[-1], 2]
+    height = traced.column.body[:, 2]
+    right = traced.column.part(height >= last - given.lost_mm)
+    if not wrong or len(right) < given.min_right_nodes:
+        return []
+    sure = traced.column.part(height >= last)
+    column = refine_column(
+        ct.reduced, right, ct.tissue_hu, traced.kind, wrong, ct.settings, keep=sure
+    )
+    joined = join_below(traced, column)
+    columns = [column] if joined is None else [column, joined]
+    return [trace_along(ct, one, traced.kind) for one in columns]
+
+
+def _with_others_below(traced: Traced) -> list[Traced]:
+    """Traces that see bone in other ways, and this one joined to each below its last disc."""
+    found = []
+    for kind in traced.settings.trace.others:
+        other = None if kind == traced.kind else _attempt(traced.ct, kind, [], Progress())
+        if other is None:
+            continue
+        found.append(other)
+        column = join_below(traced, other.column)
+        if column is not None:
+            found.append(trace_along(traced.ct, column, traced.kind))
+    return found
 
 
 def join_below(traced: Traced, column: Column) -> Column | None:

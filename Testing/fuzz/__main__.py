@@ -2,8 +2,8 @@
 
     python -m Testing.fuzz [COUNT] [--seed N] [--only NAME] [--processes N] [--keep FOLDER]
 
-Exit 1 where a case ended in anything but a value or one sentence within 10 s and
-2 GB, or where content under a checksum gave another value. `--keep` writes the
+Exit 1 where a case ended in anything but a value or one sentence within 10 s of
+processor time and 2 GB, or where content under a checksum gave another value. `--keep` writes the
 inputs of such cases into a folder; SEED and NUMBER of the list make each again.
 """
 
@@ -68,7 +68,7 @@ def well(target: Target, outcome: Outcome) -> bool:
 def report(table: dict[str, Counter[str]], slowest: dict[str, float]) -> str:
     """The table as text."""
     lines = [
-        "| input | cases | same value | another value | one sentence | unexpected | slowest, s |",
+        "| input | cases | same value | another value | one sentence | unexpected | slowest, CPU s |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     total: Counter[str] = Counter()

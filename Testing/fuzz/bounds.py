@@ -19,11 +19,15 @@ from typing import Any
 from CTBMDLib.errors import CTBMDError
 
 SECONDS = 10.0
+"""Processor time that a case may take: how busy the machine is does not count."""
+PATIENCE = 300.0
+"""Seconds by the clock after which a case that does not compute either is ended."""
 MEMORY = 2 << 30
 """Bytes beyond what the process has when the case begins."""
 
 SAME, OTHER, REFUSED = "same value", "another value", "one sentence"
-UNEXPECTED, HANG, CRASH, NO_SENTENCE = "unexpected", "over 10 s", "crash", "no good sentence"
+UNEXPECTED, CRASH, NO_SENTENCE = "unexpected", "crash", "no good sentence"
+LONG, HANG = "over 10 s of processor time", "no end"
 FINE = (SAME, OTHER, REFUSED)
 
 
@@ -38,6 +42,7 @@ class Outcome:
     detail : str
         The error's code, or the end of the traceback.
     seconds : float
+        Processor time.
     """
 
     kind: str
@@ -46,7 +51,14 @@ class Outcome:
 
 
 def bounded(work: Callable[[], Any], right: Any) -> Outcome:
-    """Run `work` in a child process, 10 s and 2 GB at most, and compare its answer with `right`."""
+    """Run `work` in a child process, 10 s of processor time and 2 GB at most, and judge its answer.
+
+    Parameters
+    ----------
+    work : callable
+    right : object
+        What it should give.
+    """
     reading, writing = os.pipe()
     began = time.monotonic()
     child = os.fork()
@@ -57,7 +69,7 @@ def bounded(work: Callable[[], Any], right: Any) -> Outcome:
     parts = []
     kind = CRASH
     while True:
-        left = began + SECONDS - time.monotonic()
+        left = began + PATIENCE - time.monotonic()
         if left <= 0 or not select.select([reading], [], [], left)[0]:
             kind = HANG
             os.kill(child, signal.SIGKILL)
@@ -67,11 +79,13 @@ def bounded(work: Callable[[], Any], right: Any) -> Outcome:
             break
         parts.append(part)
     os.close(reading)
-    _, status = os.waitpid(child, 0)
-    seconds = time.monotonic() - began
+    _, status, usage = os.wait4(child, 0)
+    seconds = usage.ru_utime + usage.ru_stime
     if kind == CRASH and parts:
         kind, detail = pickle.loads(b"".join(parts))
         return Outcome(kind, detail, seconds)
+    if kind == CRASH and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
+        kind = LONG
     return Outcome(kind, f"status {status}", seconds)
 
 
@@ -82,6 +96,8 @@ def _in_child(work: Callable[[], Any], right: Any, writing: int) -> None:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         limit = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         answer = _answer(work, right)
         os.write(writing, pickle.dumps(answer))
     finally:

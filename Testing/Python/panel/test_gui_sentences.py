@@ -2,19 +2,24 @@
 
 import ast
 import re
+from types import SimpleNamespace
 
 import gui_helpers as gui
+import numpy as np
 import pytest
+from dicom_maker import body
 
 gui.start()
 
 import EmbeddedSlicer  # noqa: E402
+import slicer  # noqa: E402
 
 EmbeddedSlicer.open_module(gui.ROOT / "CTBMD" / "CTBMD.py")
 
-from CTBMDPanel import sentences  # noqa: E402
+from CTBMDPanel import exporting, sentences, volumes  # noqa: E402
 
 from CTBMDLib.errors import CTBMDError  # noqa: E402
+from CTBMDLib.volume import CTVolume  # noqa: E402
 
 SHELL = re.compile(r"--[a-z]|\\bctbmd [a-z]|levels file", re.I)
 """Words of the shell, which the panel has no use for."""
@@ -82,3 +87,37 @@ def test_a_damaged_scene_says_what_to_do(panel):
         panel.parameterNode.levels = "{"
         gui.process()
     assert "kept in the scene cannot be read; find them again" in shown[0].text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+@pytest.mark.parametrize("place", [(0, 0, 0), (7, 31, 39)])
+def test_voxels_that_are_no_numbers_are_refused(panel, value, place):
+    """One of them is enough; a file of them is refused as well."""
+    hu = body().astype(np.float64)
+    node = volumes.addVolumeNode(CTVolume(hu, np.diag([3.0, 3.0, 3.0, 1.0]), name="odd"))
+    assert volumes.ctVolume(node).hu.dtype == np.float64
+    slicer.util.arrayFromVolume(node)[place] = value
+    with pytest.raises(CTBMDError, match="not numbers") as caught:
+        volumes.ctVolume(node)
+    assert caught.value.code == "not-finite"
+
+
+@pytest.mark.parametrize(
+    ("case", "begins"),
+    [
+        ("x" * 300, "xxx"),
+        ("\u6f22" * 300, "\u6f22\u6f22"),  # three bytes a letter
+        ("a" + "\u6f22" * 300, "a\u6f22"),
+        ("\U00010400" * 90, "\U00010400"),
+        ("a/b:c*d", "a_b_c_d_BMD"),
+        ("case 1", "case_1_BMD"),
+        ("...", "CT_BMD"),
+        ("\ud800", "CT_BMD"),  # of a name that is not UTF-8
+    ],
+)
+def test_a_file_system_takes_every_name_that_is_suggested(panel, tmp_path, case, begins):
+    rows = (SimpleNamespace(case=case),)
+    for chosen in exporting.formats():
+        name = exporting.suggestedName(SimpleNamespace(rows=rows), chosen)
+        assert name.startswith(begins) and name.endswith(chosen.suffix) and len(name) < 140
+        (tmp_path / name).write_bytes(b"")

@@ -65,11 +65,40 @@ def test_how_a_case_ended_is_told(work, kind):
     assert bounds.bounded(work, 1).kind == kind
 
 
-def test_a_hang_is_ended(monkeypatch):
-    monkeypatch.setattr(bounds, "SECONDS", 0.3)
+def computes(seconds):
+    """Work that takes so much processor time, however long that lasts."""
+
+    def work():
+        began = time.process_time()
+        while time.process_time() - began < seconds:
+            pass
+        return 1
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("work", "kind"),
+    [
+        (computes(0.1), bounds.SAME),
+        (computes(60), bounds.LONG),
+        (lambda: time.sleep(0.8) or 1, bounds.SAME),  # waiting, as on a busy machine
+        (lambda: np.linalg.svd(np.ones((4000, 4000))), bounds.LONG),  # outside Python
+    ],
+)
+def test_processor_time_is_what_is_bounded(monkeypatch, work, kind):
+    monkeypatch.setattr(bounds, "SECONDS", 0.4)
+    outcome = bounds.bounded(work, 1)
+    assert outcome.kind == kind
+    assert (outcome.seconds > 0.3) == (kind == bounds.LONG)
+
+
+def test_what_neither_computes_nor_ends_is_ended(monkeypatch):
+    monkeypatch.setattr(bounds, "PATIENCE", 0.3)
     began = time.monotonic()
     outcome = bounds.bounded(lambda: time.sleep(60), None)
-    assert outcome.kind == bounds.HANG and time.monotonic() - began < 30
+    assert outcome.kind == bounds.HANG and outcome.kind not in bounds.FINE
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("sealed", [False, True])

@@ -12,8 +12,12 @@ pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
 from CTBMDLib.errors import Cancelled  # noqa: E402
 from CTBMDLib.levels import MEASURED  # noqa: E402
 from CTBMDLib.reading.reading import read_ct  # noqa: E402
+from CTBMDLib.spine import body as spine_body  # noqa: E402
+from CTBMDLib.spine import locate  # noqa: E402
+from CTBMDLib.spine import trace as spine_trace  # noqa: E402
 from CTBMDLib.spine.body import body_walls  # noqa: E402
-from CTBMDLib.spine.grid import block_mean, make_grid, reduce_ct  # noqa: E402
+from CTBMDLib.spine.column import trace_column  # noqa: E402
+from CTBMDLib.spine.grid import Grid, block_mean, make_grid, reduce_ct  # noqa: E402
 from CTBMDLib.spine.locate import find_levels  # noqa: E402
 from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
 from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
@@ -128,6 +132,119 @@ def test_bone_hardly_denser_than_muscle_beside_contrast_agent(seed):
     assert len(judged["whole"]) == 5 and all(judged["whole"].values())
     assert selection.numbering in ("rib", "sacrum", "both")
     assert all(away < 12.0 for _, _, away, _ in judged["found"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"oblique_deg": (0.0, 0.0, 0.0), "storage": "sagittal"},
+        {"blur_mm": 1.0, "outside_hu": None},
+    ],
+    ids=["as found", "sagittal", "sharp"],
+)
+def test_bone_so_dense_that_canal_and_discs_drown_in_its_blur(change):
+    options = random_options(21037) | {"spacing_mm": 2.0} | change
+    volume, truth = make_volume(21037, **options)
+    middle = volume.sample(np.array(truth["levels"]["L3"]["ras"]))
+    assert middle > 350.0  # 80 kV, a young person
+    judged = judge_volume(volume, truth, find_levels(volume), options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
+
+
+@pytest.mark.parametrize("change", [{"width_mm": 200.0}, {"oblique_deg": (0.0, 0.0, 0.0)}])
+def test_a_trace_lost_below_l3_is_followed_anew_and_joined(change):
+    """The sacrum leads it astray; above, the first trace saw a vertebra more."""
+    options = random_options(21090) | {"spacing_mm": 1.5} | change
+    volume, truth = make_volume(21090, **options)
+    judged = judge_volume(volume, truth, find_levels(volume), options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
+
+
+def _two_columns(offset):
+    """Bone maps of a plain spine (body, canal, arch) and of a brighter one aside, 3 mm grid."""
+    bone = np.zeros((60, 60, 90), np.float32)
+    for middle, value in ((25, 0.8), (25 + offset, 1.0)):
+        bone[:, 32:40, middle - 5 : middle + 6] = value
+        bone[:, 16:22, middle - 4 : middle + 5] = value
+    return Grid(np.zeros(bone.shape, np.float32), np.zeros(bone.shape, bool), np.zeros(3)), bone
+
+
+@pytest.mark.parametrize("part", [slice(0, 6), slice(4, 9), slice(6, None), slice(None)])
+@pytest.mark.parametrize("offset", [30, 40])
+def test_a_chain_keeps_to_what_is_known_to_be_right(offset, part):
+    grid, bone = _two_columns(offset)
+    brighter = trace_column(grid, bone)
+    spine = trace_column(grid, bone, avoid=[brighter])
+    apart = np.abs(spine.body[:, 0].mean() - brighter.body[:, 0].mean())
+    assert apart == pytest.approx(3.0 * offset, abs=6.0)
+    kept = trace_column(grid, bone, keep=spine.part(part))
+    assert np.abs(kept.body[:, 0] - spine.body[:, 0].mean()).max() < 12.0
+    assert len(kept) >= len(spine) - 1
+
+
+def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch):
+    """Nor is what it followed left out: it may be the spine, seen badly."""
+    volume, truth = scan("ct_ts_example")
+    real, tried = spine_trace.trace_along, []
+
+    def first_is_no_spine(ct, column, kind):
+        found = real(ct, column, kind)
+        tried.append(kind)
+        # Discs as near as in a neck, and plain.
+        few = replace(found, discs=np.array([20, 38, 56]), scores=np.array([1.5, 1.5]))
+        return few if len(tried) == 1 else found
+
+    monkeypatch.setattr(spine_trace, "trace_along", first_is_no_spine)
+    selection = find_levels(volume)
+    assert len(tried) > 1 and tried[1] != tried[0]
+    assert all(np.linalg.norm(np.array(selection[k].ras) - v) < 12.0 for k, v in truth.items())
+
+
+@pytest.mark.parametrize("far", [(6.0, 44.0), (-44.0, -6.0)], ids=["aorta", "canal"])
+@pytest.mark.parametrize("which", [1, 3])
+def test_walls_far_from_the_line_are_not_believed(monkeypatch, far, which):
+    """An aorta full of contrast before a body has walls as well."""
+    volume, truth = scan("ct_ts_example")
+    real, asked = spine_body.body_walls, []
+
+    def walls(*given):
+        asked.append(given)
+        return far if len(asked) == which else real(*given)
+
+    usual = find_levels(volume)
+    monkeypatch.setattr(spine_body, "body_walls", walls)
+    for item in find_levels(volume):
+        assert np.linalg.norm(np.subtract(item.ras, usual[item.level].ras)) < 4.0
+    assert len(asked) >= 5
+
+
+@pytest.mark.parametrize(
+    ("part", "widths", "given"),
+    [
+        (("L1", "L5"), [20.0, 21.0, 19.0], False),  # of a neck
+        (("L1", "L5"), [20.0, 45.0, 19.0], True),  # hollow ones, with the sacrum in view
+        (("L2", "L4"), [20.0, 45.0, 19.0], False),  # with nothing to count from
+        (("L2", "L4"), [40.0, 45.0, 19.0], True),
+    ],
+)
+def test_narrow_bodies_are_lumbar_only_with_ribs_or_sacrum(monkeypatch, part, widths, given):
+    volume, truth = scan("ct_acrin_f46")
+    above = 400.0 if part[0] == "L1" else 22.0
+    low = truth[part[1]][2] - (400.0 if part[1] == "L5" else 22.0)
+    volume = crop_s(volume, low, truth[part[0]][2] + above)
+    real = locate.measure_bodies
+
+    def narrow(traced, positions):
+        bodies = real(traced, positions)
+        return [replace(body, width_mm=widths[n % len(widths)]) for n, body in enumerate(bodies)]
+
+    usual = find_levels(volume)
+    assert len(usual) >= 2 and (usual.numbering == "neither") == (part[0] == "L2")
+    monkeypatch.setattr(locate, "measure_bodies", narrow)
+    assert len(find_levels(volume)) == (len(usual) if given else 0)
 
 
 @pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46", "ct_sagittal_m42"])

@@ -148,8 +148,8 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
     straight = SimpleNamespace(centre=np.array([[0.0, 0.0, -float(s)] for s in range(240)]))
     given = {}
 
-    def refine(reduced, part, tissue_hu, kind, avoid, settings):
-        given.update(kept=part.body, avoided=avoid[0].body)
+    def refine(reduced, part, tissue_hu, kind, avoid, settings, keep):
+        given.update(kept=part.body, avoided=avoid[0].body, sure=keep.body, rounds=len(avoid))
         return part
 
     def traced(worth, seen):
@@ -171,6 +171,8 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
     result = spine_trace.follow_further(traced(5.0, 240))
     assert (result is not None) == taken
     assert given["kept"][-1, 2] == -126.0 and given["avoided"][0, 2] == -132.0
+    assert given["sure"][-1, 2] == -90.0  # the last disc
+    assert given["rounds"] == (2 if taken else 1)  # followed anew as long as more is found
     # Where the CT ends a little below the last disc there is nothing to follow.
     given.clear()
     assert spine_trace.follow_further(traced(5.0, 120)) is None and not given
