@@ -8,25 +8,33 @@ from itertools import product
 
 import numpy as np
 
-from .fitting import INNER_MM, OUTER_MM, climb, steps, uneven
+from .fitting import FULL_EDGE_HU, INNER_MM, OUTER_MM, climb, ridge, steps, uneven
+from .layers import PLATE_THICK_MM, look_along
 from .shape import plate_mm
 
 INSIDE = 0.82
 """Share of the outline within which columns are looked along: the rim is bent and has spurs."""
-UNEVEN_WEIGHT = 2.0
+UNEVEN_WEIGHT, RIDGE_WEIGHT = 2.0, 1.0
+"""What an uneven inside, and an endplate within it, count against a pair of endplates."""
 PLATE_CLEAR_MM = 3
 """Beside the plates, where the inside is not looked at."""
-DEEP_MM, BEYOND_MM = (-8.0, -6.5, -5.0), (2.0, 3.5, 5.0)
-"""Places well inside and outside an endplate: the bone's own core and the disc."""
-_BANDS = (len(INNER_MM), len(OUTER_MM), len(DEEP_MM), len(BEYOND_MM))
-WIDE_WEIGHT = 0.5
+DEEP_MM, PEAK_MM = (-8.0, -6.5, -5.0), (-1.2, -0.4, 0.4)
+"""Places well inside an endplate, where the body's own core is, and in its dense bone."""
+_BANDS = (len(INNER_MM), len(OUTER_MM), len(DEEP_MM), len(PEAK_MM))
+STRANGE_WEIGHT = 0.5
+"""What other HU under an endplate than in the core count against it."""
+CORE_MM, CORE_SHARE = 4, 0.7
+"""Half height about the middle, and share of the outline, in which the core is looked at."""
+DISC_HU, BRIGHTER_HU = 60.0, 120.0
+"""Of discs, and of a core that surely stands out from one. The neighbour's core stands out from
+the disc as the body's own does, so that where marrow is darker than a disc, a step from bone
+to disc is that of the wrong endplate; between both limits it counts in part."""
 USUAL_HEIGHT_MM, HEIGHT_SD_MM, HEIGHT_WEIGHT = 27.0, 5.0, 0.03
 """Of lumbar bodies, where the finder knows no better; a gentle pull that a pressed body withstands."""
-PLATE_STARTS, STARTS_APART_MM = 6, 3.0
-PLATE_MM = (5.0, 26.0)
-"""Distance of an endplate from the point, which may lie off the middle."""
-PLATE_THICK_MM = 0.7
-"""Of an endplate's dense bone; about 1.65 times a wall of 0.44 mm."""
+ALSO_TOLD = 0.6
+"""Share of what the best layers explain from which others are tried as well."""
+MOVE_MM = (2.5, 6.0, 6.0, 0.0)
+"""How far an endplate may move from where the layers put it, see `plate_mm`."""
 ALONG_MM = np.arange(-7.0, 5.1, 0.5)
 SHIFTS_MM = np.arange(-3.0, 2.01, 0.1)
 BLURS_MM = (0.7, 1.0, 1.4, 1.8, 2.3, 2.8)
@@ -91,68 +99,100 @@ def columns_inside(hu: np.ndarray, across: np.ndarray) -> Columns:
 
 
 def fit_plates(
-    columns: Columns, height: float | None, start: np.ndarray | None
+    columns: Columns, seen: np.ndarray, height: float | None, start: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """Both endplates, shape (2, 4): upper and lower; and how clear the less clear one is."""
+    """Both endplates, shape (2, 4): upper and lower; and how clear the less clear one is.
+
+    Parameters
+    ----------
+    columns : Columns
+    seen : ndarray of bool, shape (w,)
+        Heights that are in view.
+    height : float or None
+        Of the body, where it is known, mm.
+    start : ndarray, shape (2, 4), or None
+        Endplates that lie near by already.
+    """
+    core = _core_hu(columns, start)
     found: list[list[tuple[np.ndarray, float]]] = []
     for number, way in enumerate((1, -1)):
-        bounds = np.array([[PLATE_MM[0], -7.0, -9.0, -1.0], [PLATE_MM[1], 7.0, 9.0, 9.0]])
-        if way < 0:
-            bounds[:, 0] = -bounds[::-1, 0]
-            bounds[:, 3] = -bounds[::-1, 3]
-        starts = _plate_starts(columns, way) if start is None else start[number : number + 1]
-        fit = partial(_plate_score, columns, way=way)
-        found.append([climb(fit, s, 1.6, *bounds) for s in starts])
+        fit = partial(_plate_score, columns, core=core, way=way)
+        starts = _starts(columns, seen, core, way) if start is None else [(start[number], 0.0)]
+        plates = []
+        for plate, told in starts:
+            low, high = (plate + x * np.array(MOVE_MM) for x in (-1, 1))
+            low[3], high[3] = sorted((-way * 1.0, way * 9.0))
+            plates.append((climb(fit, plate, 1.6, low, high)[0], told))
+        found.append(plates)
     usual = height or USUAL_HEIGHT_MM
-
     profile = columns.hu.mean(axis=0)
 
     def score(top: tuple[np.ndarray, float], bottom: tuple[np.ndarray, float]) -> float:
         far = abs(top[0][0] - bottom[0][0] - usual) / HEIGHT_SD_MM
         low, high = (columns.middle + round(float(x[0][0])) for x in (bottom, top))
         within = profile[low + PLATE_CLEAR_MM : high + 1 - PLATE_CLEAR_MM]
-        strange = float(uneven(within[None])[0]) if len(within) else 0.0
+        strange = 0.0
+        if len(within):
+            strange = UNEVEN_WEIGHT * float(uneven(within[None])[0])
+            strange += RIDGE_WEIGHT * ridge(within) / FULL_EDGE_HU
         pull = HEIGHT_WEIGHT * min(far, 3.0) ** 2
-        return float(top[1] + bottom[1] - pull - UNEVEN_WEIGHT * strange)
+        return float(top[1] + bottom[1] - pull - strange)
 
     top, bottom = max(product(*found), key=lambda pair: score(*pair))
-    clear = min(_plate_step(columns, top[0], 1), _plate_step(columns, bottom[0], -1))
+    clear = min(_clearness(columns, top[0], 1), _clearness(columns, bottom[0], -1))
     return np.stack([top[0], bottom[0]]), clear
 
 
-def _plate_starts(columns: Columns, way: int) -> list[np.ndarray]:
-    """The most promising endplates of one side, each 4 mm from the others."""
-    height = way * np.arange(PLATE_MM[0], PLATE_MM[1] + 0.1, 1.0)
-    grid = np.meshgrid(
-        height,
-        [-2.0, 0.0, 2.0],
-        np.arange(-6.0, 6.1, 2.0),
-        way * np.array([0.5, 2.5]),
-        indexing="ij",
-    )
-    shapes = np.stack(grid, axis=-1).reshape(-1, 4)
-    scores = _plate_score(columns, shapes, way)
-    starts: list[np.ndarray] = []
-    for index in np.argsort(-scores):
-        if all(abs(shapes[index, 0] - x[0]) >= STARTS_APART_MM for x in starts):
-            starts.append(shapes[index])
-        if len(starts) == PLATE_STARTS:
-            break
-    return starts
+def _starts(
+    columns: Columns, seen: np.ndarray, core: float, way: int
+) -> list[tuple[np.ndarray, float]]:
+    """Where the layers may put one endplate, each with the share that it explains."""
+    layers = look_along(columns.u, columns.v, columns.hu, seen, core, way)
+    told = np.concatenate([[-1.0], layers.told, [-1.0]])
+    peaks = (told[1:-1] >= told[:-2]) & (told[1:-1] >= told[2:])
+    peaks &= layers.told >= ALSO_TOLD * layers.told.max()
+    return [(layers.plate(int(n), way), float(layers.told[n])) for n in np.flatnonzero(peaks)]
 
 
-def _plate_score(columns: Columns, plates: np.ndarray, way: int) -> np.ndarray:
+def _core_hu(columns: Columns, plates: np.ndarray | None) -> float:
+    """HU of the body's core, about the point or about the middle of known endplates."""
+    middle = 0.0 if plates is None else float(plates[:, 0].mean())
+    near = columns.middle + round(middle)
+    inner = np.hypot(columns.u, columns.v) < CORE_SHARE
+    planes = np.median(columns.hu[inner, near - CORE_MM : near + CORE_MM + 1], axis=0)
+    # Not their mean: a point off the middle may have an endplate near it.
+    return float(np.percentile(planes, 30))
+
+
+def _plate_score(columns: Columns, plates: np.ndarray, core: float, way: int) -> np.ndarray:
     """How well endplates fit, shape (n, 4) -> (n,); `way` is 1 for the upper one.
 
-    The step at the plate itself, and that from the bone to the disc: the neighbour's plate
-    has a step of the first kind, but bone beyond it.
+    The line of dense bone, the step to the disc where there is to be one, and whether what
+    lies under the plate is like the body's core.
     """
     at = plate_mm(plates, columns.u, columns.v)
-    values = columns.along(at, way, INNER_MM + OUTER_MM + DEEP_MM + BEYOND_MM)
-    inner, outer, deep, beyond = np.split(values, np.cumsum(_BANDS)[:-1])
-    step = steps(inner.mean(axis=0), outer.mean(axis=0))
-    wide = steps(deep.mean(axis=0), beyond.mean(axis=0))
-    return np.asarray((step + WIDE_WEIGHT * wide).mean(axis=1))
+    values = columns.along(at, way, INNER_MM + OUTER_MM + DEEP_MM + PEAK_MM)
+    bands = np.split(values, np.cumsum(_BANDS)[:-1])
+    inner, outer, deep, peak = (x.mean(axis=0) for x in bands)
+    step = steps(inner, outer)
+    line = steps(peak, 0.5 * (deep + outer))
+    strange = np.minimum(np.abs(deep - core) / FULL_EDGE_HU, 1.0)
+    share = np.clip((core - DISC_HU) / (BRIGHTER_HU - DISC_HU), 0.0, 1.0)
+    return np.asarray((share * step + line - STRANGE_WEIGHT * strange).mean(axis=1))
+
+
+def _line(columns: Columns, plate: np.ndarray, way: int) -> float:
+    """How much an endplate's dense bone stands out from both sides of it, of `FULL_EDGE_HU`."""
+    at = plate_mm(plate[None], columns.u, columns.v)
+    values = columns.along(at, way, DEEP_MM + PEAK_MM + OUTER_MM)
+    deep, peak, outer = np.split(values, np.cumsum([len(DEEP_MM), len(PEAK_MM)]))
+    sides = 0.5 * (deep.mean(axis=0) + outer.mean(axis=0))
+    return float(steps(peak.mean(axis=0), sides).mean())
+
+
+def _clearness(columns: Columns, plate: np.ndarray, way: int) -> float:
+    """How clear an endplate is by its step or its line, whichever is clearer."""
+    return max(_plate_step(columns, plate, way), _line(columns, plate, way))
 
 
 def _plate_step(columns: Columns, plate: np.ndarray, way: int) -> float:

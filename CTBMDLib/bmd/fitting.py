@@ -27,6 +27,17 @@ def uneven(hu: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(hu - np.median(hu, axis=1, keepdims=True)).mean(axis=1) / FULL_EDGE_HU)
 
 
+def ridge(profile: np.ndarray) -> float:
+    """How far any place of a profile exceeds places on both sides of it, HU; shape (n,).
+
+    Bone grows denser towards an endplate; that it then grows less dense again says that the
+    endplate was passed.
+    """
+    below = np.minimum.accumulate(profile)
+    above = np.minimum.accumulate(profile[::-1])[::-1]
+    return float((profile - np.maximum(below, above)).max())
+
+
 def climb(
     score: Callable[[np.ndarray], np.ndarray],
     start: np.ndarray,

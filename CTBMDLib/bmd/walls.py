@@ -113,6 +113,8 @@ def _fit(
     """Outline (u0, v0, half width, half depth), endplates (2, 4) and clearness in a frame."""
     seen = np.isfinite(hu)
     hu = _filled(hu, seen)
+    planes = seen[:, HALF_V_MM - 8 : HALF_V_MM + 9, HALF_U_MM - 8 : HALF_U_MM + 9].mean(axis=(1, 2))
+    planes = planes > 0.5
     half = 6.0
     middle = 0.0
     across = None
@@ -121,7 +123,7 @@ def _fit(
         image = _slab(hu, seen, middle, half)
         across, side = _fit_outline(image, across, reach)
         columns = columns_inside(hu, across)
-        plates, ends = fit_plates(columns, height, plates if turn else None)
+        plates, ends = fit_plates(columns, planes, height, plates if turn else None)
         refine_plates(columns, plates)
         tall = plates[0, 0] - plates[1, 0]
         middle, half = 0.5 * (plates[0, 0] + plates[1, 0]), max(3.0, 0.28 * tall)

@@ -191,10 +191,23 @@ def size_codes(structures: dict, across: float = 1.0, along: float | None = None
     return {x.code for x in check_size(bodies, heights)}
 
 
-def measure(seed: int) -> tuple[list[dict], dict]:
-    """One virtual person of the realistic population: rows of the levels, and of the person."""
+def options_for(seed: int) -> dict:
+    """How a person of the realistic population is scanned, L1 to L4 in view."""
     options = random_options(seed)
     options.update(top=2.4, bottom=6.6, outside_hu=None, population="realistic", metal=False)
+    return options
+
+
+def moved_point(level: str, truth: dict, rng) -> LevelSlice:
+    """A level's point, as far off the body's middle as a person or the finder may put it."""
+    off = rng.normal(size=3)
+    off *= OFF_MM * rng.random() ** (1 / 3) / np.linalg.norm(off)
+    return LevelSlice(level, tuple(np.array(truth["ras"]) + off), axis=truth["axis"])
+
+
+def measure(seed: int) -> tuple[list[dict], dict]:
+    """One virtual person of the realistic population: rows of the levels, and of the person."""
+    options = options_for(seed)
     what = dict(enumerate(PLANTED)).get(seed % (len(PLANTED) + 1))
     if what:
         options["repaint"] = planted_in("L2", what)
@@ -202,10 +215,7 @@ def measure(seed: int) -> tuple[list[dict], dict]:
     scene, rng = truth["scene"], np.random.default_rng([seed, 9])
     structures, true, items = {}, {}, []
     for level in MEASURED:
-        off = rng.normal(size=3)
-        off *= OFF_MM * rng.random() ** (1 / 3) / np.linalg.norm(off)
-        ras = tuple(np.array(truth["levels"][level]["ras"]) + off)
-        item = LevelSlice(level, ras, axis=truth["levels"][level]["axis"])
+        item = moved_point(level, truth["levels"][level], rng)
         items.append(item)
         structures[level] = look_at(volume, item)
         true[level] = true_heights(scene, scene.names.index(level))

@@ -21,11 +21,14 @@ def spine(
     vessel=0.0,
     paint=None,
     beyond=0.0,
+    disc=None,
+    beside=420.0,
 ):
     """Three bodies with discs between them, a canal and an arch; HU drawn at 1 mm and averaged.
 
     `wedge` and `sunken` are mm by which the middle body's front and middle are lower;
-    `beyond` is how much more is in view above and below.
+    `beyond` is how much more is in view above and below; `disc` the discs' HU, where they
+    differ from what lies around; `beside` the HU of the neighbours' endplates.
     """
     axis = np.array(axis, float) / np.linalg.norm(axis)
     front = np.array([0.0, 1.0, 0.0]) - axis[1] * axis
@@ -43,7 +46,9 @@ def spine(
         low = wedge * front_share + sunken * bowl if number == 0 else 0.0
         along = np.abs(w - number * 36.0 + low / 2) + low / 2
         depth = np.minimum(side, HALF[2] - along)
-        hu = np.where(depth > 0, np.where(depth < 1.2, 420.0, inside), hu)
+        hu = np.where(depth > 0, np.where(depth < 1.2, beside if number else 420.0, inside), hu)
+        if disc is not None:
+            hu = np.where((side > 0) & (along >= HALF[2]) & (along < 18), disc, hu)
     arch = (np.abs(u) < 22) & (v < -28) & (v > -36)
     hu = np.where(arch & (side < 0), 400.0, hu)
     if vessel:
