@@ -28,9 +28,9 @@ as they are have 0 to 339. From the larger volume on it is told as a warning."""
 HOLLOW_MM, HOLLOW_DEEP_MM, HOLLOW_SHARE, HOLLOW_UNDER_HU = 3.0, 7.0, 0.45, 30.0
 """A hole in weak bone has no 50 HU to lose: a weighted mean (sigma) of a place as wide as a hole of
 12 mm, this deep in the body, that lies by this share of the core's HU and by so many HU under it.
-Set between 111 virtual levels as they are (at most 0.22, where 30 HU are lost), 15 of the real
-scans (at most 0.35) and 91 virtual levels with such a hole (half of them above 0.45, three in four
-above 0.38, of which those in dense bone are told by `EMPTY_MM3` as well: 72 of 91 in all, 74 with 0.40)."""
+Set between levels as they are (111 virtual ones have at most 0.22 where 30 HU are lost, 17 of the
+real scans at most 0.35) and 91 virtual ones with such a hole, half of which have 0.45 or more. With
+`EMPTY_MM3` beside it, 72 of the 91 are told, and 74 with 0.40, which lay closer to whole bone."""
 HOLLOW_REACH_MM = 8.0
 """How far around the lowest place its volume is counted."""
 SMOOTH_MM = 1.5

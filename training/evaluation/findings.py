@@ -285,13 +285,20 @@ def unlike(images) -> set:
     return {x.code for x in check_likeness(images, read_card(BUNDLE), STANDARD)}
 
 
+def counted(name: str, ill: int, told: int, well: int, false: int) -> str:
+    """One row: who has it and who has not, of each how many are told; shares where there are any."""
+    sensitivity = f"{100 * told / ill:.0f} %" if ill else "unknown"
+    specificity = f"{100 * (1 - false / well):.0f} %" if well else "unknown"
+    return f"| {name} | {ill} | {told} | {well} | {false} | {sensitivity} | {specificity} |"
+
+
 def person_lines(people: list[dict]) -> list[str]:
     """Rows of the table of what is told of whole scans."""
     lines = []
 
     def add(name, code, ill, well):
         told = [sum(code in codes for codes in part) for part in (ill, well)]
-        lines.append(f"| {name} | {len(ill)} | {told[0]} | {len(well)} | {told[1]} |")
+        lines.append(counted(name, len(ill), told[0], len(well), told[1]))
 
     codes = [x["codes"] for x in people]
     for name, code, fact in (
@@ -336,8 +343,8 @@ def page(rows: list[dict], command: str, people: list[dict]) -> str:
         f"The true core begins {CORE_MM:g} mm under wall and endplate. As the scan shows it: the mean that a "
         "perfect mask of it would read in the same scan, with what blur carries in from the cortex.",
         "",
-        "| finding | has it | told | has it not | told |",
-        "| --- | --- | --- | --- | --- |",
+        "| finding | has it | told | has it not | told | sensitivity | specificity |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     plain = [r for r in rows if not r["planted"]]
     sets = (
@@ -355,7 +362,7 @@ def page(rows: list[dict], command: str, people: list[dict]) -> str:
     )
     for name, code, ill, well in sets:
         told = [sum(code in r["codes"] for r in part) for part in (ill, well)]
-        out.append(f"| {name} | {len(ill)} | {told[0]} | {len(well)} | {told[1]} |")
+        out.append(counted(name, len(ill), told[0], len(well), told[1]))
     out += person_lines(people)
     count = Counter(code for r in plain for code in r["codes"])
     rest = [f"{code} {number}" for code, number in sorted(count.items())]

@@ -79,8 +79,11 @@ def test_the_page_counts_what_is_told_of_those_who_have_it_and_of_those_who_have
         person(plaque=True, codes=["body-cut", "aortic-calcification"], large=["size-unlikely"]),
     ]
     text = page(rows, "command", people)
-    assert "| cement | 2 | 1 | 8 | 1 |" in text
-    assert "| lytic-focus | 1 | 1 | 8 | 0 |" in text and "| dense-focus | 0 | 0 | 8 | 1 |" in text
+    assert "| cement | 2 | 1 | 8 | 1 | 50 % | 88 % |" in text
+    assert (
+        "| lytic-focus | 1 | 1 | 8 | 0 |" in text
+        and "| dense-focus | 0 | 0 | 8 | 1 | unknown |" in text
+    )
     assert "| metal-in-vertebra | 1 | 0 | 8 | 0 |" in text
     assert "below 15 % | 2 | 1 | 5 | 0 |" in text
     assert "| as drawn, all tube voltages | 8 | +2.0 |" in text
