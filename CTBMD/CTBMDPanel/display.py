@@ -15,7 +15,7 @@ from CTBMDLib.levels import MEASURED, ORDER, REASONS
 from . import leveltable, marks, modelcard, pytorch, segmentations, sentences, views, volumes
 from .resultview import ResultView
 from .switches import Switches, underWay
-from .words import setText, shortened
+from .words import onButton, setText, shortened
 
 
 class Display:
@@ -119,7 +119,7 @@ class Display:
         self._volumeState = identity
         title = _("1. CT volume")
         if node is not None:
-            title = f"{title}: {shortened(node.GetName())}"
+            title = f"{title}: {onButton(shortened(node.GetName()))}"
         ui.volumeSection.setText(title)
         line, warning, why = _("Choose the CT to measure, or load the sample."), "", ""
         ui.boneWindowButton.setVisible(node is not None)

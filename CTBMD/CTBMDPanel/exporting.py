@@ -50,13 +50,19 @@ def decimalComma():
     return "," in qt.QLocale.system().toString(1.5)
 
 
+def _byEnding():
+    """The formats that an ending can mean: of the two with .csv the one of this computer."""
+    not_mine = "csv" if decimalComma() else SEMICOLONS
+    return [item for item in formats() if item.key != not_mine]
+
+
 def formatOf(path, chosen):
     """The format that a file's ending means; `chosen` where the ending is its own or there is none."""
     suffix = Path(path).suffix.lower()
     suffix = {".htm": ".html"}.get(suffix, suffix)
     if not suffix or suffix == chosen.suffix:
         return chosen
-    for item in formats():
+    for item in _byEnding():
         if item.suffix == suffix:
             return item
     raise CTBMDError(
@@ -85,7 +91,7 @@ def askPath(result, chosen):
         The file and whether the dialog had its overwriting confirmed.
     """
     folder = qt.QSettings().value(FOLDER_SETTING) or str(Path.home())
-    others = [x for x in formats() if x.suffix != chosen.suffix and not x.dicom]
+    others = [x for x in _byEnding() if x.suffix != chosen.suffix and not x.dicom]
     path = qt.QFileDialog.getSaveFileName(
         slicer.util.mainWindow(),
         _("Export the results"),

@@ -11,7 +11,7 @@ from CTBMDLib.cohort.followup import MAX_PRECISION, reported
 from . import followup, marks, volumes
 from .display import quietly
 from .switches import Switches, underWay
-from .words import setText, shortened
+from .words import onButton, setText, shortened
 
 
 class FollowActions(VTKObservationMixin):
@@ -155,5 +155,5 @@ class FollowActions(VTKObservationMixin):
         if change is None or change.change is None:
             earlier = followup.remembered(self.state.volumeNode)
             name = shortened(earlier.GetName(), 16) if earlier is not None else _("none")
-            return _("Earlier CT: {name}").format(name=name)
+            return _("Earlier CT: {name}").format(name=onButton(name))
         return _("Since the earlier CT: {value:+.3f} g/cm²").format(value=change.change)

@@ -8,7 +8,7 @@ from CTBMDLib.levels import LUMBAR
 
 from . import further, sentences, series
 from .switches import Switches, underWay
-from .words import setText, shortened
+from .words import onButton, setText, shortened
 
 MOST_NAMES = 4
 """Names that are said; there may be dozens of reconstructions."""
@@ -67,7 +67,7 @@ class FurtherActions:
         if mine:
             ui.furtherButton.setText(_("Cancel"))
         elif len(names) == 1:
-            ui.furtherButton.setText(_("Try '{name}'").format(name=names[0]))
+            ui.furtherButton.setText(_("Try '{name}'").format(name=onButton(names[0])))
         else:
             ui.furtherButton.setText(_("Try them, the likeliest first"))
         waiting = self.runner.busy and not mine

@@ -13,6 +13,11 @@ def shortened(text, most=26):
     return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
+def onButton(text):
+    """A name for a button or the title of a section, where Qt takes an '&' for the sign of a key."""
+    return text.replace("&", "&&")
+
+
 def reveal(*widgets):
     """Scroll the module panel so that the widgets are seen, the last one for certain."""
     area = widgets[0].parent()

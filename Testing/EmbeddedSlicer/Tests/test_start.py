@@ -32,9 +32,9 @@ def shell(*arguments, **environment):
     )
 
 
-def script(text):
+def script(text, **environment):
     """Run a script with EmbeddedSlicer importable."""
-    return shell("-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n{text}")
+    return shell("-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n{text}", **environment)
 
 
 def test_shell_writes_a_picture(tmp_path):
@@ -76,8 +76,9 @@ def test_a_missing_library_is_named():
     assert "apt-get install libegl1." in text
 
 
-def test_without_a_main_window():
-    done = script(f"""
+def test_without_a_main_window_in_a_country_of_decimal_commas():
+    done = script(
+        f"""
 import EmbeddedSlicer
 EmbeddedSlicer.start(main_window=False, testing=True)
 widget = EmbeddedSlicer.open_module({str(EXAMPLE)!r})
@@ -91,8 +92,13 @@ node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
 widget.ui.volumeSelector.setCurrentNode(node)
 slicer.selfTests["Example"]()
 slicer.util.infoDisplay("done")
+import qt
+assert qt.QLocale.system().toString(1.5) == "1,5"
+assert qt.QLocale().toString(1.5) == "1.5", "as in Slicer"
 print("reached the end")
-""")
+""",
+        LC_ALL="de_DE.UTF-8",
+    )
     assert done.returncode == 0, done.stderr
     assert "reached the end" in done.stdout
     assert "ERROR:root:only logged" in done.stderr and "Traceback" not in done.stderr

@@ -520,7 +520,8 @@ def test_arrow_keys_choose_the_level_and_the_wheel_its_slice(panel):
 def test_another_ct_chosen_while_work_is_under_way_ends_it(panel, monkeypatch):
     import threading
 
-    first = add_ct(panel, "first")
+    first = add_ct(panel, "first & native")
+    assert panel.ui.volumeSection.text.endswith(": first && native")  # as Qt needs it to show '&'
     panel.controller.replace(phantoms.chosen())
     asked, real = threading.Event(), panel.logic.estimateWork
 

@@ -160,6 +160,12 @@ def test_decimal_commas_where_the_computer_has_them(panel, tmp_path, monkeypatch
     # Slicer sets Qt's own locale to that of C in every country, and so does EmbeddedSlicer.
     assert qt.QLocale().toString(1.5) == "1.5"
     assert exporting.decimalComma() and values[0] in exporting.clipboardText(panel.result)
+    choose(panel, "JSON")
+    export(panel, tmp_path / "b.csv")  # the ending that is typed means the computer's own
+    assert (tmp_path / "b.csv").read_text("utf-8") == (tmp_path / "a.csv").read_text("utf-8")
+    choose(panel, "Table, comma")
+    export(panel, tmp_path / "c.csv")
+    assert values[0] not in (tmp_path / "c.csv").read_text("utf-8")
 
 
 def test_the_pdf_is_one_page_and_the_picture_is_that_page(panel, tmp_path):
