@@ -153,3 +153,17 @@ def test_of_every_member_as_many_images_have_a_twin():
     assert one._twin(10).tolist() == [0, 3, 5, 8]
     one.augmentation = Augmentation.none()
     assert one._twin(10) is None
+
+
+def test_twins_of_which_one_has_a_narrow_view_weigh_less():
+    from training.fitting.train import Fitting, Settings
+
+    one = Fitting.__new__(Fitting)
+    one.settings = Settings(agree=4.0, agree_narrow=1.0)
+    mask = outside(60, STANDARD, 0.5, generator())
+    narrow = mask.flatten(1).any(dim=1)
+    twin = torch.arange(0, 60, 3)
+    got = one._weight(mask, twin)
+    assert got.shape == twin.shape and 0 < int(narrow[twin].sum()) < len(twin)
+    assert bool((got[narrow[twin]] == 1.0).all()) and bool((got[~narrow[twin]] == 4.0).all())
+    assert one._weight(None, twin) == 4.0
