@@ -37,9 +37,9 @@ class Plan:
         'wide' and 'off_middle' train: the same people, scanned at the middle of their
         bodies and up to a quarter of a body off it. Of the anatomies every tenth is held out
         for telling the error while it trains and for the response to mineral.
-        'wide_A' and 'paper' train networks of the studies only. 'validation' sets
-        the interval; 'internal', 'external', 'asia' and 'several' (many scanners, as
-        'validation') are only tested on.
+        'wide_A' and 'paper' train networks of the studies only. All whose names
+        begin with 'validation' set the interval together; 'internal', 'external', 'asia' and
+        'several' (many scanners, as they have) are only tested on.
     images_per_plane : int
     images_seen : int
         Images each member is trained on, repeats counted.
@@ -74,10 +74,12 @@ FULL = Plan(
         "wide": Part(669, 101, "wide", "mixed", MIDDLE),  # 600 to train with, 69 held out
         "off_middle": Part(390, 101, "wide", "mixed"),
         "validation": Part(100, 121, "realistic", "mixed"),  # several scanners and voltages
+        "validation_2": Part(100, 111, "realistic", "mixed"),
+        "validation_3": Part(100, 127, "realistic", "mixed"),
         "internal": Part(100, 132, "realistic", "A"),
         "external": Part(100, 133, "realistic", "B"),
         "asia": Part(100, 134, "realistic", "C"),
-        "several": Part(100, 137, "realistic", "mixed"),
+        "several": Part(100, 147, "realistic", "mixed"),
         "paper": Part(183, 116, "realistic", "A"),
         "wide_A": Part(99, 115, "wide", "A", MIDDLE),
     }
@@ -87,10 +89,11 @@ QUICK = Plan(
         "wide": Part(6, 101, "wide", "mixed", MIDDLE),
         "off_middle": Part(3, 101, "wide", "mixed"),
         "validation": Part(3, 121, "realistic", "mixed"),
+        "validation_2": Part(3, 111, "realistic", "mixed"),
         "internal": Part(3, 132, "realistic", "A"),
         "external": Part(3, 133, "realistic", "B"),
         "asia": Part(3, 134, "realistic", "C"),
-        "several": Part(3, 137, "realistic", "mixed"),
+        "several": Part(3, 147, "realistic", "mixed"),
         "paper": Part(2, 116, "realistic", "A"),
         "wide_A": Part(3, 115, "wide", "A", MIDDLE),
     },

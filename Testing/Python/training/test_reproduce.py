@@ -78,6 +78,7 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
         "wide",
         "off_middle",
         "validation",
+        "validation_2",
         "internal",
         "external",
         "asia",
@@ -93,6 +94,7 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     assert bundle.card["training"]["scans"] == 8 and bundle.card["training"]["images"] == 8 * 6
     assert bundle.card["anchors"]["test"] == {"pass": 1}
     assert bundle.card["metrics"]["external"]["patients"] == 6
+    assert report["patients"]["validation"] == 12 and report["patients"]["several"] == 6
     assert "simulated" in bundle.card["metrics"]["external"]["kind"]
     assert bundle.card["reproduce"].startswith("python -m training.reproduce")
     assert reproduce.command(reproduce.FULL) == "python -m training.reproduce"
