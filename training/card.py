@@ -81,6 +81,8 @@ def make_card(
             for name, entry in report["tested"].items()
         },
     }
+    if "scans" in report:
+        card["training"]["scans"] = report["scans"]
     if population == "simulated":
         card["training"]["kind"] = TRAINED_ON_SIMULATED
         card["scanners"] = SIMULATED_SCANNERS

@@ -26,7 +26,13 @@ from .evaluation.assess import assess
 from .evaluation.report import write_report
 from .evaluation.studies import Tools, judge_redrawn, run_studies
 from .fitting.jobs import meet, ranks
-from .fitting.members import device_for, split_by_anatomy, train_members, training_images
+from .fitting.members import (
+    device_for,
+    others,
+    split_by_anatomy,
+    train_members,
+    training_images,
+)
 from .hospital.further import Options, run_hospital
 from .plan import FULL, QUICK, Plan, command
 from .virtual import checks, contact_sheet
@@ -80,7 +86,9 @@ def chosen_plan(options) -> Plan:
     plan = QUICK if options.quick else FULL
     if options.train_patients:
         wide = replace(plan.parts["wide"], count=options.train_patients)
-        plan = replace(plan, parts={**plan.parts, "wide": wide})
+        again = plan.parts["off_middle"]
+        again = replace(again, count=min(again.count, options.train_patients))
+        plan = replace(plan, parts={**plan.parts, "wide": wide, "off_middle": again})
     return replace(plan, studies=None) if options.no_studies else plan
 
 
@@ -96,8 +104,12 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
         meet()  # the cohorts and images are made once
     paths = clock.time("cohort", make_cohorts, plan, work, options.workers)
     wide, held = split_by_anatomy(paths["wide"], load_patient)
+    off_middle = others(paths["off_middle"], held, load_patient)
     device = device_for(options.device)
-    train, valid = clock.time("images", training_images, plan, work, wide, held, load_patient, bar)
+    sources = {"train": wide, "train_off_middle": off_middle}
+    train, valid = clock.time(
+        "images", training_images, plan, work, sources, held, load_patient, bar
+    )
     if first:
         meet()
     say(f"training on {len(train)} images of {len(wide)} patients, {device}")
@@ -121,7 +133,7 @@ def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:
             "anchors", judge_people, plan, work, results, options.workers
         )
         report["patients"] = {"train": len(wide), **{k: len(v) for k, v in tables.items()}}
-        report["images"] = len(train)
+        report["images"], report["scans"] = len(train), len(wide) + len(off_middle)
         # Before the studies, which take longer: a bundle is there to be tried.
         write_bundle(bundle_folder, plan, report, members)
     tools = Tools(Path(work), load_patient, say, bar, device, options.workers)
@@ -173,6 +185,7 @@ def make_cohorts(plan: Plan, work, workers: int | None) -> dict:
             institution=part.institution,
             workers=workers,
             progress=bar,
+            changes=part.changes,
         )
     return paths
 
@@ -199,7 +212,10 @@ def judge_people(plan: Plan, work, results, workers=None) -> dict:
 
 def read_tables(plan: Plan, paths, held_paths) -> dict:
     """The tables to evaluate on, by name."""
-    wanted = {name: paths[name] for name in ("validation", *TESTED)}
+    wanted = {name: paths[name] for name in TESTED}
+    # One cohort of a hundred tells the ends of the errors, which the interval is, too badly.
+    several = [part for name, part in paths.items() if name.startswith("validation")]
+    wanted["validation"] = [path for part in several for path in part]
     wanted["held"] = held_paths
     return {
         name: evaluate.read_table(part, load_patient, plan.standard)

@@ -54,6 +54,9 @@ class Augmentation:
         Share of images each change is applied to.
     hide_kvp : tuple of (float, float)
         kV, and the share of the images of that tube voltage whose network is not told it.
+    twins : int
+        One of so many images is shown a second time, without its bright things and its
+        narrow view, and both answers are held to be one (`Settings.agree`); 0 for none.
     """
 
     noise_hu: float = 45.0
@@ -66,11 +69,12 @@ class Augmentation:
     bright: float = 0.5
     share: float = 0.6
     hide_kvp: tuple = HIDE_KVP
+    twins: int = 3
 
     @classmethod
     def none(cls) -> Augmentation:
         """No change."""
-        return cls(0, 0, 0, 0, 0, 0, 0, 0, 0, ())
+        return cls(0, 0, 0, 0, 0, 0, 0, 0, 0, (), 0)
 
     def hidden(self, kvp) -> np.ndarray:
         """How often each image's tube voltage is hidden; that of the nearest voltage named.
@@ -92,7 +96,9 @@ class Augmentation:
         return share[nearest].astype(np.float32)
 
 
-def augment(hu, bmd, settings: Augmentation, generator, *, standard=None, room=None, outside=None):
+def augment(
+    hu, bmd, settings: Augmentation, generator, *, standard=None, room=None, outside=None, twin=None
+):
     """A randomly changed copy of a batch.
 
     Parameters
@@ -107,28 +113,38 @@ def augment(hu, bmd, settings: Augmentation, generator, *, standard=None, room=N
         Where bright things have room, see `targets.read_bone`; none are planted without it.
     outside : torch.Tensor of bool, optional
         What lies outside the scan, see `view.outside`.
+    twin : torch.Tensor of int, shape (k,), optional
+        Images that are wanted a second time.
 
     Returns
     -------
-    (hu, bmd)
+    (hu, bmd, twins)
+        twins, shape (k, rows, columns): images of `twin` changed by the same draws but for
+        bright things and what lies outside; None without any.
     """
     import torch
 
     n, device = len(hu), hu.device
 
+    def both(drawn):
+        return drawn if twin is None else torch.cat([drawn, drawn[twin]])
+
     def uniform(low, high):
-        return low + (high - low) * torch.rand(n, 1, 1, generator=generator, device=device)
+        return both(low + (high - low) * torch.rand(n, 1, 1, generator=generator, device=device))
 
     def chosen(share):
-        return (torch.rand(n, 1, 1, generator=generator, device=device) < share).float()
+        drawn = torch.rand(n, 1, 1, generator=generator, device=device)
+        return both((drawn < share).float())
 
     if settings.mineral:
         log = uniform(-settings.mineral, settings.mineral) * chosen(settings.share)
-        factor = torch.exp(log)
+        factor = torch.exp(log)[:n]
         hu = hu + (factor - 1) * torch.relu(hu - SOFT_HU) * bone_window(hu)
         bmd = bmd * factor[:, 0, 0]
+    plain = hu[:0] if twin is None else hu[twin]
     if settings.bright and room is not None:
         hu = plant(hu, room, settings.bright, standard or ImageStandard(), generator)
+    hu = torch.cat([hu, plain])
     if settings.blur_px:
         sigma = uniform(0.05, settings.blur_px) * chosen(settings.share) + 1e-3
         hu = gaussian(hu, sigma)
@@ -137,14 +153,16 @@ def augment(hu, bmd, settings: Augmentation, generator, *, standard=None, room=N
         # Edges in tissue only: an overshoot of the skin against air is not real.
         hu = hu + amount * (hu - gaussian(hu, torch.full_like(amount, 1.0))).clamp(-150, 400)
     if settings.noise_hu:
-        hu = hu + _noise(hu, uniform, chosen, settings, generator)
+        drawn = both(torch.randn(hu[:n].shape, generator=generator, device=device))
+        hu = hu + _noise(drawn, uniform, chosen, settings)
     if settings.gain or settings.offset_hu:
         normal = torch.randn(2, n, 1, 1, generator=generator, device=device)
-        hu = hu * (1 + settings.gain * normal[0]) + settings.offset_hu * normal[1]
+        hu = hu * (1 + settings.gain * both(normal[0])) + settings.offset_hu * both(normal[1])
+    hu, twins = hu[:n], None if twin is None else hu[n:]
     if outside is not None:
         # Last: a scan ends sharply, and whatever the scanner, air is what it is filled with.
         hu = torch.where(outside, AIR_HU, hu)
-    return hu, bmd
+    return hu, bmd, twins
 
 
 def mirror(generator, *stacks):
@@ -155,10 +173,7 @@ def mirror(generator, *stacks):
     return [torch.where(chosen[:, None, None], stack.flip(2), stack) for stack in stacks]
 
 
-def _noise(hu, uniform, chosen, settings, generator):
-    import torch
-
-    noise = torch.randn(hu.shape, generator=generator, device=hu.device)
+def _noise(noise, uniform, chosen, settings):
     noise = gaussian(noise, uniform(0.05, 1.3))
     noise = noise / noise.std(dim=(1, 2), keepdim=True)
     # Squared: quiet images are the common case, very noisy ones are there.

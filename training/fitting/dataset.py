@@ -89,6 +89,20 @@ class Images:
         )
 
 
+def together(parts) -> Images:
+    """The images of several sets as one; a name may stand in it twice, for two patients."""
+    parts = list(parts)
+    before = np.cumsum([0, *(len(part.names) for part in parts[:-1])])
+    return Images(
+        np.concatenate([part.hu for part in parts]),
+        np.concatenate([part.bmd for part in parts]),
+        np.concatenate([part.patient + n for part, n in zip(parts, before, strict=True)]),
+        np.concatenate([part.level for part in parts]),
+        [name for part in parts for name in part.names],
+        np.concatenate([part.kvp for part in parts]),
+    )
+
+
 def slab_planes(volume: CTVolume) -> np.ndarray:
     """S coordinates of the slices of an axially stored volume, mm."""
     k = np.arange(volume.hu.shape[0])

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from .dataset import cached_images
+from .dataset import cached_images, together
 from .jobs import Job, pick_device, train_jobs
 
 
@@ -36,16 +36,40 @@ def split_by_anatomy(paths, load):
     return train, [path for path, name in zip(paths, anatomy, strict=True) if name in held]
 
 
-def training_images(plan, work, train_paths, held_paths, load, progress=None):
-    """Random images to train on and standard images of the held-out anatomies."""
-    train = cached_images(
-        train_paths,
-        load,
-        work / "images" / "train",
-        plan.standard,
-        variation=plan.variation,
-        count=plan.images_per_plane,
-        progress=progress,
+def others(paths, held_paths, load):
+    """Those of `paths` whose anatomy is none of the held-out patients'."""
+    held = {load(path).anatomy_id for path in held_paths}
+    return [path for path in paths if load(path).anatomy_id not in held]
+
+
+def training_images(plan, work, sources, held_paths, load, progress=None):
+    """Random images to train on and standard images of the held-out anatomies.
+
+    Parameters
+    ----------
+    plan : plan.Plan
+    work : Path
+    sources : dict of str to list of Path
+        Patients to train on by the name of their images' folder.
+    held_paths : list of Path
+    load : callable(path) -> record
+    progress : callable or None
+
+    Returns
+    -------
+    (Images, Images)
+    """
+    train = together(
+        cached_images(
+            paths,
+            load,
+            work / "images" / name,
+            plan.standard,
+            variation=plan.variation,
+            count=plan.images_per_plane,
+            progress=progress,
+        )
+        for name, paths in sources.items()
     )
     valid = cached_images(
         held_paths, load, work / "images" / "held", plan.standard, variation=None, count=1

@@ -36,6 +36,7 @@ class Together(Fitting):
 
     def __init__(self, train, standard, seeds, settings, augmentation, *, written, **how):
         self.seeds, self.written = tuple(seeds), tuple(written)
+        self.members = len(self.seeds)
         super().__init__(train, standard, self.seeds[0], settings, augmentation, **how)
 
     def run(self, valid) -> list[dict]:

@@ -30,7 +30,7 @@ from .view import outside
 
 SAVE_MINUTES = 3.0
 """How much of a training a kill costs at most."""
-FORM = 2
+FORM = 3
 """Of a training's steps: a checkpoint of other steps is not gone on with."""
 _SEEDS = 2**62
 
@@ -50,6 +50,10 @@ class Settings:
         Decay of the running average of the weights, which is what is kept.
     maps : float
         Weight of the bone and width maps' cross-entropy in the loss.
+    agree, agree_narrow : float
+        Weight in the loss of what lies between the answers of twins, see `Augmentation`;
+        the second where one of them has a narrow view. Far less then: what lies outside it,
+        the fat and muscle that disturb a DXA, is worth knowing where it is seen.
     mixed : bool
         Convolutions in bfloat16 where the machine computes them faster (a GPU, a CPU with
         the instructions for it); weights, sums and the loss stay in single precision.
@@ -63,6 +67,8 @@ class Settings:
     decay: float = 1e-3
     average: float = 0.98
     maps: float = 0.2
+    agree: float = 4.0
+    agree_narrow: float = 1.0
     mixed: bool = True
     graphs: bool = False
 
@@ -114,6 +120,9 @@ def fit(
 
 class Fitting:
     """A training of one network, from where its checkpoint left it. See `fit`."""
+
+    members = 1
+    """Networks that are trained together."""
 
     def __init__(
         self,
@@ -287,7 +296,8 @@ class Fitting:
         x, bone, room = mirror(generator, data["hu"].float(), data["bone"], data["room"])
         beyond = outside(n, self.standard, settings.narrow, generator) if settings.narrow else None
         target, weight = map_targets(bone, beyond, self.standard)
-        x, y = augment(
+        twin = self._twin(n)
+        x, y, twins = augment(
             x,
             data["bmd"],
             settings,
@@ -295,20 +305,41 @@ class Fitting:
             standard=self.standard,
             room=room,
             outside=beyond,
+            twin=twin,
         )
         shown = torch.rand(n, generator=generator, device=x.device) >= data["hide"]
+        scanner = data["scanner"] * shown[:, None]
         with torch.autocast(self.kind, torch.bfloat16, enabled=self.mixed):
-            answer, maps = self._answer(x, data["scanner"] * shown[:, None])
+            answer, maps = self._answer(x, scanner)
         answer, maps = answer.float(), maps.float()
         # Errors count relative to the value in part: low values matter most.
-        error = (answer - y) / (0.4 + 0.6 * y)
-        loss = torch.nn.functional.huber_loss(error, torch.zeros_like(error), delta=0.1)
+        loss = _huber((answer - y) / (0.4 + 0.6 * y)).mean()
+        if twins is not None:
+            with torch.autocast(self.kind, torch.bfloat16, enabled=self.mixed):
+                plain = self._answer(twins, scanner[twin])[0].float()
+            apart = (answer[twin] - plain) / (0.4 + 0.6 * y[twin])
+            loss = loss + (self._weight(beyond, twin) * _huber(apart)).mean()
         # The maps are held to what they are called, so that the sum is over bone in any
         # scan, also where the surroundings look like nothing that was simulated.
         entropy = torch.nn.functional.binary_cross_entropy(
             maps[:, :2].clamp(1e-4, 1 - 1e-4), target, weight=weight
         )
         return loss + self.settings.maps * entropy
+
+    def _twin(self, count):
+        """Which images of a step are shown twice, as many of each member; None for none."""
+        every = self.augmentation.twins
+        if not every:
+            return None
+        numbers = torch.arange(count, device=self.device).reshape(self.members, -1)
+        return numbers[:, ::every].flatten()
+
+    def _weight(self, beyond, twin):
+        """What the difference of each pair of twins weighs."""
+        if beyond is None:
+            return self.settings.agree
+        narrow = beyond[twin].flatten(1).any(dim=1)
+        return torch.where(narrow, self.settings.agree_narrow, self.settings.agree)
 
     def _answer(self, x, scanner):
         return self.network(x, scanner, with_maps=True)
@@ -346,6 +377,11 @@ class Fitting:
 
     def _parts(self) -> dict:
         return {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+
+
+def _huber(error):
+    zero = torch.zeros_like(error)
+    return torch.nn.functional.huber_loss(error, zero, delta=0.1, reduction="none")
 
 
 def fits(size: int, device) -> bool:

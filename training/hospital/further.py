@@ -199,7 +199,9 @@ def run_hospital(
 
     paths = {name: [Path(case.digest) for case in part] for name, part in parts.items()}
     start = _start()
-    train, valid = training_images(plan, work, paths["train"], paths["validation"], load, progress)
+    train, valid = training_images(
+        plan, work, {"train": paths["train"]}, paths["validation"], load, progress
+    )
     key = _training_key(start, paths)
     plan = site_plan(plan, start, len(train), parts["train"], key)
     device = device_for(options.device)

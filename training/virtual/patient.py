@@ -141,7 +141,8 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     slabs, slices = {}, {}
     for level in MEASURED:
         if level not in screwed:
-            slabs[level], slices[level] = scan_level(scene, level, protocol, where, own)
+            off = priors()[population]["off_middle"]
+            slabs[level], slices[level] = scan_level(scene, level, protocol, where, own, off)
     bmd, total = dxa.with_precision_error(measured, own)
     return PatientRecord(
         sex=traits.sex,
@@ -183,7 +184,7 @@ def seen_by_dxa(traits: Traits, anatomy_seed: int, population: str, device: str 
             traits = with_mineral(traits, DENSER * traits.mineral)
 
 
-def scan_level(scene: Scene, level: str, protocol: Protocol, where, rng):
+def scan_level(scene: Scene, level: str, protocol: Protocol, where, rng, off_middle: float):
     """The axial slices of one level as its scanner stores them, and where the body is in them.
 
     Parameters
@@ -195,6 +196,8 @@ def scan_level(scene: Scene, level: str, protocol: Protocol, where, rng):
         RAS mm by which the patient is moved.
     rng : numpy.random.Generator
         Draws how far the slices lie off the middle, and the noise.
+    off_middle : float
+        How far off at most, in body heights.
 
     Returns
     -------
@@ -207,7 +210,7 @@ def scan_level(scene: Scene, level: str, protocol: Protocol, where, rng):
     ys = np.arange(scene.extent[1, 0] + 15, scene.extent[1, 1], pixel)
     n = LEVELS.index(level)
     height = scene.heights[n]
-    jitter = rng.uniform(-0.05, 0.05) * height
+    jitter = rng.uniform(-off_middle, off_middle) * height
     zs = scene.centres[n, 2] + jitter + np.array(SLICE_OFFSETS) * height * scene.axes[n, 2]
     images = np.empty((len(zs), ys.size, xs.size), np.int16)
     for k, z in enumerate(zs):

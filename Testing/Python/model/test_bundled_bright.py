@@ -30,19 +30,8 @@ def bundle():
     return ModelBundle.load(default_bundle_folder())
 
 
-STONES = "a stone on either side"
-MISSED = pytest.mark.xfail(
-    strict=True,
-    reason="bundle 2.0.0 answers virtual people with two stones 0.01 to 0.02 g/cm2 too low (MODEL.md)",
-)
-CASES = [
-    pytest.param(scan, thing, marks=[MISSED] if (scan, thing) == ("sample", STONES) else [])
-    for scan in SCANS
-    for thing in disturbed.THINGS
-]
-
-
-@pytest.mark.parametrize(("scan", "thing"), CASES)
+@pytest.mark.parametrize("scan", SCANS)
+@pytest.mark.parametrize("thing", disturbed.THINGS)
 def test_planted_things_hardly_move_the_mean(scan, thing, bundle, shared_data):
     if scan == "sample":
         path, places = SAMPLE, json.loads(SAMPLE.with_suffix(".json").read_text())["levels"]

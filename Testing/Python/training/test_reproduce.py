@@ -19,6 +19,7 @@ from CTBMDLib.levels import LevelSlice  # noqa: E402
 from CTBMDLib.model.bundle import ModelBundle  # noqa: E402
 from training import reproduce  # noqa: E402
 from training.evaluation.assess import mask_bone  # noqa: E402
+from training.fitting.members import others, split_by_anatomy  # noqa: E402
 from training.fitting.train import Settings  # noqa: E402
 from training.virtual.estimates import Cohort  # noqa: E402
 from training.virtual.measures import stratified_traits  # noqa: E402
@@ -75,7 +76,9 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     report = reproduce.run(small, tmp_path, tmp_path / "results", tmp_path / "bundle", options)
     assert [name for name, *_ in made] == [
         "wide",
+        "off_middle",
         "validation",
+        "validation_2",
         "internal",
         "external",
         "asia",
@@ -88,8 +91,10 @@ def test_cohort_to_bundle_and_report_and_again(tmp_path, monkeypatch, small):
     assert bundle.simulated and len(bundle.members) == 2
     assert bundle.card["dxa_device"] == "hologic"
     assert bundle.card["training"]["patients"] == report["patients"]["train"] == 4
+    assert bundle.card["training"]["scans"] == 8 and bundle.card["training"]["images"] == 8 * 6
     assert bundle.card["anchors"]["test"] == {"pass": 1}
     assert bundle.card["metrics"]["external"]["patients"] == 6
+    assert report["patients"]["validation"] == 12 and report["patients"]["several"] == 6
     assert "simulated" in bundle.card["metrics"]["external"]["kind"]
     assert bundle.card["reproduce"].startswith("python -m training.reproduce")
     assert reproduce.command(reproduce.FULL) == "python -m training.reproduce"
@@ -137,6 +142,21 @@ def test_people_are_judged_once_and_told_in_the_results(tmp_path, monkeypatch, s
     text = (tmp_path / "results" / "anchors_after.txt").read_text()
     told = ", ".join(f"{n} {mark}" for mark, n in kept["set"].items())
     assert f"set: {told}\n" in text and "4 Western people and 2 East Asian" in text
+
+
+def test_nobody_is_trained_on_who_is_held_out():
+    paths = [Path(f"p_{n:04d}") for n in range(30)]
+    load = lambda path: patient(int(path.stem[-4:]), 3)  # noqa: E731
+    wide, held = split_by_anatomy(paths, load)
+    again = others(paths[:12], held, load)
+    assert again and set(again) < set(wide)
+
+
+def test_fewer_people_are_scanned_off_their_middle_too_where_fewer_are_asked_for():
+    given = reproduce.parser().parse_args(["--train-patients", "60"])
+    parts = reproduce.chosen_plan(given).parts
+    assert parts["wide"].count == parts["off_middle"].count == 60
+    assert parts["wide"].changes and not parts["off_middle"].changes
 
 
 def test_the_negative_control_sees_no_bone():

@@ -163,7 +163,7 @@ def test_they_leave_the_label_alone():
     hu, room = torched(image().hu, read_bone(image().hu, STANDARD)[1])
     settings = replace(Augmentation.none(), bright=1.0)
     label = torch.tensor([0.7, 0.8, 0.9])
-    out, same = augment(hu, label, settings, generator(), standard=STANDARD, room=room)
+    out, same, _ = augment(hu, label, settings, generator(), standard=STANDARD, room=room)
     assert torch.equal(same, label) and not torch.equal(out, hu)
 
 

@@ -25,7 +25,7 @@ from training.fitting.augment import (  # noqa: E402
     gaussian,
     mirror,
 )
-from training.fitting.dataset import Images, Variation, cache_key, cached_images  # noqa: E402
+from training.fitting.dataset import Images, Variation, cache_key, cached_images, together  # noqa: E402
 from training.fitting.members import split_by_anatomy  # noqa: E402
 from training.fitting.train import Settings, fit, predict  # noqa: E402
 
@@ -109,7 +109,7 @@ def generator(seed=0):
 def test_no_augmentation_changes_nothing_and_a_mirror_half():
     x = torch.from_numpy(images().hu).float()
     y = torch.ones(len(x))
-    out, label = augment(x, y, STILL, generator())
+    out, label, _ = augment(x, y, STILL, generator())
     assert torch.equal(out, x) and torch.equal(label, y)
     x = x + torch.arange(64.0)
     out, place = mirror(generator(), x, torch.arange(64).expand_as(x))
@@ -123,8 +123,8 @@ def test_a_scanner_is_calibrated_about_water_whatever_the_label():
     settings = replace(STILL, offset_hu=10.0, gain=0.02)
     water, bone = torch.zeros(4000, 2, 2), torch.full((4000, 2, 2), 500.0)
     label = torch.linspace(0.5, 1.5, 4000)
-    at_water, same = augment(water, label, settings, generator(3))
-    at_bone, _ = augment(bone, label, settings, generator(3))
+    at_water, same, _ = augment(water, label, settings, generator(3))
+    at_bone, *_ = augment(bone, label, settings, generator(3))
     assert torch.equal(same, label)
     offset = at_water[:, 0, 0]
     slope = (at_bone[:, 0, 0] - offset) / 500
@@ -138,7 +138,7 @@ def test_a_scanner_is_calibrated_about_water_whatever_the_label():
 def test_mineral_changes_image_and_label_together():
     x = torch.from_numpy(images().hu).float()
     settings = replace(STILL, mineral=0.5, share=1.0)
-    out, label = augment(x, torch.ones(len(x)), settings, generator())
+    out, label, _ = augment(x, torch.ones(len(x)), settings, generator())
     row = int(STANDARD.anterior_mm / STANDARD.spacing_mm)
     before, after = x[:, row, 32] - SOFT_HU, out[:, row, 32] - SOFT_HU
     assert torch.allclose(after / before, label, rtol=1e-4)
@@ -149,7 +149,7 @@ def test_mineral_changes_image_and_label_together():
 
 def test_noise_and_blur_do_what_they_say():
     flat = torch.full((200, 64, 64), 50.0)
-    out, _ = augment(flat, torch.ones(200), replace(STILL, noise_hu=40.0, share=1.0), generator())
+    out, *_ = augment(flat, torch.ones(200), replace(STILL, noise_hu=40.0, share=1.0), generator())
     sd = out.std(dim=(1, 2))
     assert 30 < sd.max() <= 41 and sd.min() < 5
     assert abs(float(out.mean()) - 50) < 0.5
@@ -225,6 +225,16 @@ def test_anatomies_are_never_split():
     assert sorted(train + held, key=lambda p: int(str(p))) == paths
     assert {load(p).anatomy_id for p in train}.isdisjoint(load(p).anatomy_id for p in held)
     assert held
+
+
+def test_sets_of_images_become_one_without_mixing_their_people():
+    first, second = images(), images()
+    both = together([first, second])
+    assert len(both) == 2 * len(first) and both.names == first.names * 2
+    own = both.patient >= len(first.names)
+    assert own.sum() == len(second) and np.array_equal(both.hu[own], second.hu)
+    assert np.array_equal(both.patient[own] - len(first.names), second.patient)
+    assert np.array_equal(both.bmd[~own], first.bmd)
 
 
 def test_figures_of_known_data():

@@ -62,7 +62,7 @@ def test_a_training_image_is_what_a_cropped_scan_is_cut_to(spacing, half):
     mask = beyond(STANDARD, sides, torch.zeros(1))
     whole = torch.from_numpy(cut_images(volume, WHERE, STANDARD).hu)
     bmd = torch.ones(len(whole))
-    got, label = augment(whole, bmd, Augmentation.none(), None, outside=mask)
+    got, label, _ = augment(whole, bmd, Augmentation.none(), None, outside=mask)
     assert torch.equal(label, bmd)
     got = got.numpy()
     assert np.array_equal(got == AIR_HU, want.hu == AIR_HU)
@@ -117,7 +117,53 @@ def test_the_end_of_a_scan_is_sharp_and_air_whatever_is_done_to_it():
     hu = torch.full((50, 64, 64), 40.0)
     mask = outside(50, STANDARD, 1.0, generator())
     settings = Augmentation(hide_kvp=(), bright=0.0)
-    out, _ = augment(hu, torch.ones(50), settings, generator(), outside=mask)
+    out, *_ = augment(hu, torch.ones(50), settings, generator(), outside=mask)
     assert bool((out[mask] == AIR_HU).all()) and float(out[~mask].min()) > -400
-    want, _ = augment(hu, torch.ones(50), settings, generator())
+    want, *_ = augment(hu, torch.ones(50), settings, generator())
     assert torch.equal(out[~mask], want[~mask])
+
+
+def test_a_twin_is_the_same_image_without_what_is_no_bone_and_with_a_whole_view():
+    rng = np.random.default_rng(2)
+    hu = torch.from_numpy(rng.normal(40, 5, (60, 64, 64)).astype(np.float32))
+    room = torch.full(hu.shape, 60, dtype=torch.uint8)
+    mask = outside(60, STANDARD, 0.5, generator())
+    still = Augmentation(blur_px=0.0, sharpen=0.0, mineral=0.0, bright=0.6)
+    given = {"room": room, "outside": mask}
+    twin = torch.arange(0, 60, 4)
+    out, _, twins = augment(hu, torch.ones(60), still, generator(), twin=twin, **given)
+    assert len(twins) == 15 and float((twins - hu[twin]).std()) > 3  # noise and all
+    # Where they differ the image is out of view or bears something brighter than all else.
+    apart = (out[twin] != twins) & ~mask[twin]
+    assert 0.3 < float(apart.any(dim=2).any(dim=1).float().mean()) < 0.9
+    change = (out[twin] - twins)[apart]
+    assert float(change.min()) > -60 and float(change.max()) > 300
+    assert float(apart.float().mean()) < 0.2
+    alone, _, none = augment(hu, torch.ones(60), still, generator(), **given)
+    assert none is None and torch.equal(alone, out)
+
+
+def test_of_every_member_as_many_images_have_a_twin():
+    from training.fitting.train import Fitting
+
+    one = Fitting.__new__(Fitting)
+    one.augmentation, one.device = Augmentation(twins=3), "cpu"
+    assert one._twin(7).tolist() == [0, 3, 6]
+    one.members = 2
+    assert one._twin(10).tolist() == [0, 3, 5, 8]
+    one.augmentation = Augmentation.none()
+    assert one._twin(10) is None
+
+
+def test_twins_of_which_one_has_a_narrow_view_weigh_less():
+    from training.fitting.train import Fitting, Settings
+
+    one = Fitting.__new__(Fitting)
+    one.settings = Settings(agree=4.0, agree_narrow=1.0)
+    mask = outside(60, STANDARD, 0.5, generator())
+    narrow = mask.flatten(1).any(dim=1)
+    twin = torch.arange(0, 60, 3)
+    got = one._weight(mask, twin)
+    assert got.shape == twin.shape and 0 < int(narrow[twin].sum()) < len(twin)
+    assert bool((got[narrow[twin]] == 1.0).all()) and bool((got[~narrow[twin]] == 4.0).all())
+    assert one._weight(None, twin) == 4.0
