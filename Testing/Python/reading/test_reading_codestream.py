@@ -64,7 +64,10 @@ def test_a_size_of_gigabytes_never_reaches_the_decoder(tmp_path, monkeypatch, sy
     files = sorted(tmp_path.iterdir())
     for path in files:
         data = pydicom.dcmread(path)
-        data.compress(syntax)
+        try:
+            data.compress(syntax)
+        except NotImplementedError:
+            pytest.skip("pydicom before 3.0 writes no JPEG 2000")
         data.save_as(path)
     assert np.array_equal(read_ct(tmp_path).hu, HU)
     if syntax == RLELossless:
