@@ -142,6 +142,7 @@ class CTBMDWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartImport(self, caller=None, event=None):
         """While nodes arrive, node selectors must not write what they happen to show."""
         self.panel.disconnectGui()
+        self.panel.layout.importing()
 
     def onSceneEndImport(self, caller=None, event=None):
         """A scene was loaded: show what it holds."""

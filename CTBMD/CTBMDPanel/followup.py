@@ -124,11 +124,15 @@ class Followup:
     def exported(self, withIdentity, dicom=False):
         """(EarlierCT, dict) for report and JSON; (None, None) where there is no comparison.
 
-        For a DICOM report with the headers of the earlier CT, where it has any.
+        For a DICOM report with the headers of the earlier CT, where it has any. Of a CT of another
+        patient neither its name nor its images are told: a report is filed under one patient.
         """
         change = self.compare().change
         if change is None:
             return None, None
-        called = self.called() if withIdentity else None
-        source = reporting.source(remembered(self._state.volumeNode)) if dicom else None
+        earlier = remembered(self._state.volumeNode)
+        persons = {self._ofFiles(node)[0] for node in (self._state.volumeNode, earlier)}
+        same = len(persons - {None}) < 2
+        called = self.called() if withIdentity and same else None
+        source = reporting.source(earlier) if dicom and same else None
         return followup.reported(change, called, source), followup.to_dict(change, called)

@@ -68,6 +68,7 @@ class Layout:
         self.chart = False
         self._open = False
         self._users = None
+        self._shown = False
 
     @property
     def wanted(self):
@@ -88,6 +89,17 @@ class Layout:
         """The module is shown."""
         self._open = True
         self._show()
+
+    def importing(self):
+        """A scene is about to be loaded, which may bring a layout of its own."""
+        manager = slicer.app.layoutManager()
+        self._shown = manager is not None and manager.layout in (VIEWS, WITH_CHART)
+
+    def imported(self):
+        """It was loaded: show CTBMD's layout again, unless the user had chosen another."""
+        manager = slicer.app.layoutManager()
+        if manager is not None and (self._shown or manager.layout in (VIEWS, WITH_CHART)):
+            self.enter()
 
     def exit(self):
         """The module is left, or thrown away."""

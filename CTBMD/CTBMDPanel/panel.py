@@ -146,7 +146,7 @@ class Panel:
             self.logic.fillTable(self.parameterNode.resultTable, self.result)
         if entered:
             # The scene has brought the layout that it was saved in.
-            self.layout.enter()
+            self.layout.imported()
             # Node selectors learn of the new nodes only after this event. Connected
             # now, they would write what they happen to show into the parameter node.
             qt.QTimer.singleShot(0, self._connectGui)

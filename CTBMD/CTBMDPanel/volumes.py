@@ -19,8 +19,8 @@ from CTBMDLib.volume import Acquisition, CTVolume
 ACQUISITION = "CTBMD.Acquisition"
 """Node attribute with the facts as JSON, for volumes that CTBMD itself loaded."""
 RIGID = 0.01
-"""How much longer or more oblique a transform may make an axis; a registration's rounding is far less."""
-MOST_HEADERS = 32
+"""How much longer or shorter a transform may make any direction; a registration's rounding is far less."""
+MOST_HEADERS = 512
 """DICOM headers that are kept: of each CT that the panel compares, names or lists."""
 
 
@@ -92,7 +92,11 @@ def ijkToWorld(node):
             )
         transform.GetMatrixTransformToWorld(matrix)
         toWorld = slicer.util.arrayFromVTKMatrix(matrix)
-        if not np.abs(toWorld[:3, :3].T @ toWorld[:3, :3] - np.eye(3)).max() < RIGID:  # or NaN
+        rigid = np.isfinite(toWorld).all()
+        if rigid:
+            stretched = np.linalg.svd(toWorld[:3, :3], compute_uv=False)
+            rigid = np.abs(stretched - 1).max() < RIGID
+        if not rigid:
             raise CTBMDError(
                 _(
                     "The volume '{name}' is under a transform that shears or scales it; remove the "
@@ -203,17 +207,17 @@ def headerOf(uids):
         now = Path(path).stat()
     except OSError:
         now = None
-    return _header(path, now and (now.st_mtime_ns, now.st_size, now.st_ino))
+    try:
+        return _header(path, now and (now.st_mtime_ns, now.st_size, now.st_ino))
+    except Exception:  # moved, deleted or damaged since it was imported: unknown for now
+        logging.warning("CTBMD: the DICOM file '%s' cannot be read", path)
+        return None
 
 
 @functools.lru_cache(maxsize=MOST_HEADERS)
 def _header(path, _stamp):
-    """The header in a file as it is since `_stamp`; None where it cannot be read."""
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception:  # moved, deleted or damaged since it was imported: then it is unknown
-        logging.warning("CTBMD: the DICOM file '%s' cannot be read", path)
-        return None
+    """The header in a file as it is since `_stamp`; a failure is not remembered."""
+    return pydicom.dcmread(path, stop_before_pixels=True)
 
 
 def facts(volume):

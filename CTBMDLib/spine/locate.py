@@ -66,7 +66,7 @@ def find_levels(
     if traced is None:
         return nothing
     steps.step(0.85, "Naming the vertebrae")
-    traced, numbering = _followed(traced)
+    traced, numbering = _followed(traced, steps)
     if not numbering.any_lumbar or len(traced.scores) < settings.body.min_bodies:
         return nothing
     levels = _levels(traced, numbering)
@@ -79,13 +79,13 @@ def find_levels(
     return LevelSelection(levels, uid, numbering.decided_by, (*numbering.findings, *findings))
 
 
-def _followed(traced: Traced) -> tuple[Traced, Numbering]:
+def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
     """The chain as far as L5, where the CT shows it, and its names."""
     numbering = _names(traced)
     from_sacrum = numbering.decided_by in ("sacrum", "both")
     if from_sacrum and not _ends_with_l4(traced, numbering):
         return traced, numbering
-    further = follow_further(traced)
+    further = follow_further(traced, steps.part(0.85, 0.95))
     if further is not None:
         traced, numbering = further, _names(further)
         from_sacrum = numbering.decided_by in ("sacrum", "both")

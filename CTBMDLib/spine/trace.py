@@ -241,7 +241,7 @@ def trace_along(ct: CoarseCT, column: Column, kind: BoneKind) -> Traced:
     return Traced(ct, kind, column, straight, profiles, discs, scores)
 
 
-def follow_further(traced: Traced) -> Traced | None:
+def follow_further(traced: Traced, progress: Progress | None = None) -> Traced | None:
     """The spine followed anew from where its chain of discs ends; None where no more is found.
 
     Below L4 a trace may leave the spine for an iliac artery full of contrast. What it
@@ -251,16 +251,26 @@ def follow_further(traced: Traced) -> Traced | None:
     Parameters
     ----------
     traced : Traced
+    progress : Progress, optional
+        Asked whether to go on.
+
+    Raises
+    ------
+    Cancelled
     """
     best = traced
     wrong: list[Column] = []
+    others: dict[BoneKind, Traced | None] = {}
     for _ in range(traced.settings.trace.further_rounds):
         below = np.count_nonzero(best.profiles.seen[best.discs[-1] :])
         if below < traced.settings.trace.lost_mm:
             break
         if (lost := _lost_below(best)) is not None:
             wrong.append(lost)
-        found = [*_keeping_away(best, wrong), *_with_others_below(best)]
+        found = [
+            *_keeping_away(best, wrong),
+            *_with_others_below(best, others, progress or Progress()),
+        ]
         better = [one for one in found if one.worth > best.worth and one.is_lumbar]
         if not better:
             break
@@ -285,9 +295,9 @@ def _keeping_away(traced: Traced, wrong: Sequence[Column]) -> list[Traced]:
     last = traced.straight.centre[traced.discs[-1], 2]
     height = traced.column.body[:, 2]
     right = traced.column.part(height >= last - given.lost_mm)
-    if not wrong or len(right) < given.min_right_nodes:
-        return []
     sure = traced.column.part(height >= last)
+    if not wrong or len(right) < given.min_right_nodes or not len(sure):
+        return []
     column = refine_column(
         ct.reduced, right, ct.tissue_hu, traced.kind, wrong, ct.settings, keep=sure
     )
@@ -296,11 +306,20 @@ def _keeping_away(traced: Traced, wrong: Sequence[Column]) -> list[Traced]:
     return [trace_along(ct, one, traced.kind) for one in columns]
 
 
-def _with_others_below(traced: Traced) -> list[Traced]:
-    """Traces that see bone in other ways, and this one joined to each below its last disc."""
+def _with_others_below(
+    traced: Traced, others: dict[BoneKind, Traced | None], progress: Progress
+) -> list[Traced]:
+    """Traces that see bone in other ways, and this one joined to each below its last disc.
+
+    What each way sees is kept in `others`: it is the same whatever was followed before.
+    """
     found = []
     for kind in traced.settings.trace.others:
-        other = None if kind == traced.kind else _attempt(traced.ct, kind, [], Progress())
+        if kind == traced.kind:
+            continue
+        if kind not in others:
+            others[kind] = _attempt(traced.ct, kind, [], progress)
+        other = others[kind]
         if other is None:
             continue
         found.append(other)

@@ -273,6 +273,26 @@ def test_the_change_is_in_the_exports_and_names_nobody_unless_asked(panel, tmp_p
     assert "Change since" not in export("HTML", "c.html")
 
 
+@pytest.mark.parametrize(
+    ("persons", "told"), [("PP", True), ((None, "P"), True), ((None, None), True), ("PQ", False)]
+)
+def test_another_patients_ct_is_neither_named_nor_referred_to(panel, monkeypatch, persons, told):
+    from CTBMDPanel import reporting
+
+    add_ct(panel, "before", bone_hu=240.0)
+    add_ct(panel, "now")
+    choose(panel, "before")
+    following = panel.following.followup
+    whose = dict(zip(("before", "now"), persons, strict=True))
+    monkeypatch.setattr(following, "_ofFiles", lambda node: (whose[node.GetName()], None))
+    monkeypatch.setattr(reporting, "source", lambda node: f"images of {node.GetName()}")
+    earlier, data = following.exported(True, dicom=True)
+    assert (earlier.called, earlier.source) == (
+        ("before", "images of before") if told else (None, None)
+    )
+    assert ("before" in json.dumps(data)) is told
+
+
 def test_a_later_ct_is_not_told_as_the_earlier_one(panel, monkeypatch):
     later = add_ct(panel, "later", bone_hu=240.0)
     now = add_ct(panel, "now")

@@ -276,6 +276,16 @@ def test_the_dicom_header_is_read_through_the_database(panel, tmp_path, monkeypa
     header.save_as(path, enforce_file_format=True)
     os.utime(path, (0, 0))
     assert panel.state.settingsOf(other)["sex"] == "F" and len(reads) == 1
+
+    # A file that could not be read for once is not given up.
+    def failing(*given, **named):
+        raise OSError("in use")
+
+    os.utime(path, (1, 1))
+    with monkeypatch.context() as broken:
+        broken.setattr(pydicom, "dcmread", failing)
+        assert panel.state.settingsOf(other)["sex"] is None
+    assert panel.state.settingsOf(other)["sex"] == "F"
     path.unlink()
     assert panel.state.settingsOf(other)["sex"] is None
 
@@ -346,6 +356,17 @@ def test_a_ct_under_a_transform_that_changes_its_shape_is_refused_in_one_sentenc
     gui.click(ui.imagesSection)
     assert "shears or scales it" in ui.imagesLabel.text
     gui.click(ui.imagesSection)
+    from CTBMDPanel import volumes
+
+    for factor, taken in ((0.992, True), (1.008, True), (0.985, False), (1.015, False)):
+        turned = identity.copy()
+        turned[:2, :2] = factor * np.array([[0.8, -0.6], [0.6, 0.8]])
+        under(node, turned)
+        if taken:
+            assert "shears" not in ui.volumeWarningLabel.text
+            assert np.allclose(volumes.ijkToWorld(node)[:2, :2], 2 * turned[:2, :2])
+        else:
+            assert "shears or scales it" in ui.volumeWarningLabel.text
     bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode")
     bent.SetAndObserveTransformFromParent(slicer.vtkOrientedBSplineTransform())
     node.SetAndObserveTransformNodeID(bent.GetID())

@@ -69,6 +69,12 @@ def test_a_scene_saved_in_the_own_layout_has_views_in_every_slicer(widget, tmp_p
     widget.enter()
     slicer.util.loadScene(str(path))  # it brings its own layout
     assert manager().layout == VIEWS and not node.GetSaveWithScene()
+    manager().setLayout(FOUR_UP)
+    bare = tmp_path / "bare.mrml"
+    bare.write_text(text[: text.index("<Layout")] + "</MRML>")
+    slicer.util.loadScene(str(bare))
+    assert manager().layout == FOUR_UP  # the user's own choice, and nothing speaks against it
+    widget.enter()
     slicer.mrmlScene.Clear(0)  # File / Close scene
     assert manager().layout == VIEWS and not node.GetSaveWithScene()
     widget.exit()
