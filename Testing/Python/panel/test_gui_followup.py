@@ -249,7 +249,7 @@ def test_the_change_is_in_the_exports_and_names_nobody_unless_asked(panel, tmp_p
         return (tmp_path / name).read_bytes().decode("utf-8", "replace")
 
     told = {name: export(words, name) for words, name in (
-        ("JSON", "a.json"), ("plain text", "a.txt"), ("HTML", "a.html"), ("comma", "a.csv"),
+        ("JSON", "a.json"), ("plain text", "a.txt"), ("HTML", "a.html"), ("comma-separated", "a.csv"),
     )}  # fmt: skip
     assert not any("PLANTED" in text for text in told.values())
     data = json.loads(told["a.json"])["follow_up"]

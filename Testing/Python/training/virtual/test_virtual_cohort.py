@@ -87,7 +87,8 @@ def test_a_patient_has_what_training_needs(tmp_path, small):
     assert body.mean() > slab.sample(centre + [0, 0, 0], order=0) - 300
     assert abs(np.median(slab.hu[:, :8, :8]) + 1000) < 30
     assert (slab.hu[0] > -300).any(axis=0).sum() * slab.spacing_mm[0] > 220
-    assert abs(place.ras[2] - slab.ijk_to_ras[2, 3]) <= 0.05 * place.height_mm + 1e-6
+    off = patient.priors()["wide"]["off_middle"]
+    assert abs(place.ras[2] - slab.ijk_to_ras[2, 3]) <= off * place.height_mm + 1e-6
     assert set(record.bmd) == {"L1", "L2", "L3", "L4"}
     assert all(0.1 < v < 3 for v in record.bmd_true.values())
     assert record.protocol["thickness_mm"] == 3.0
