@@ -87,7 +87,7 @@ FULL = Plan(
 QUICK = Plan(
     {
         "wide": Part(6, 101, "wide", "mixed", MIDDLE),
-        "off_middle": Part(3, 101, "wide", "mixed"),
+        "off_middle": Part(6, 101, "wide", "mixed"),  # of both anatomies: one is held out
         "validation": Part(3, 121, "realistic", "mixed"),
         "validation_2": Part(3, 111, "realistic", "mixed"),
         "internal": Part(3, 132, "realistic", "A"),

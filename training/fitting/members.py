@@ -70,6 +70,7 @@ def training_images(plan, work, sources, held_paths, load, progress=None):
             progress=progress,
         )
         for name, paths in sources.items()
+        if paths  # of a few people scanned again all may be held out
     )
     valid = cached_images(
         held_paths, load, work / "images" / "held", plan.standard, variation=None, count=1

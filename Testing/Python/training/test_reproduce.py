@@ -19,7 +19,7 @@ from CTBMDLib.levels import LevelSlice  # noqa: E402
 from CTBMDLib.model.bundle import ModelBundle  # noqa: E402
 from training import reproduce  # noqa: E402
 from training.evaluation.assess import mask_bone  # noqa: E402
-from training.fitting.members import others, split_by_anatomy  # noqa: E402
+from training.fitting.members import others, split_by_anatomy, training_images  # noqa: E402
 from training.fitting.train import Settings  # noqa: E402
 from training.virtual.estimates import Cohort  # noqa: E402
 from training.virtual.measures import stratified_traits  # noqa: E402
@@ -150,6 +150,18 @@ def test_nobody_is_trained_on_who_is_held_out():
     wide, held = split_by_anatomy(paths, load)
     again = others(paths[:12], held, load)
     assert again and set(again) < set(wide)
+
+
+def test_a_quick_run_learns_from_people_off_their_middle_and_a_tiny_one_does_without(tmp_path):
+    load = lambda path: patient(int(path.stem[-4:]), 3)  # noqa: E731
+    parts = reproduce.QUICK.parts
+    wide, held = split_by_anatomy([Path(f"p_{n:04d}") for n in range(parts["wide"].count)], load)
+    again = [Path(f"p_{n:04d}") for n in range(parts["off_middle"].count)]
+    assert others(again, held, load)
+    plan = replace(reproduce.QUICK, images_per_plane=1)
+    sources = {"train": wide, "train_off_middle": []}
+    train, valid = training_images(plan, tmp_path, sources, held, load)
+    assert len(train) > 0 and len(valid) > 0
 
 
 def test_fewer_people_are_scanned_off_their_middle_too_where_fewer_are_asked_for():
