@@ -240,17 +240,31 @@ def measure(seed: int) -> tuple[list[dict], dict]:
     return rows, person(volume, items, structures, options, what, codes)
 
 
-def kept(seed: int, folder: Path | None) -> tuple[list[dict], dict]:
-    """What `measure` says, from a folder where an earlier run of the same code left it."""
+def left_behind(seed: int, folder: Path | None, measured):
+    """What `measured(seed)` answers, from a folder where an earlier run of the same code left it.
+
+    Parameters
+    ----------
+    seed : int
+    folder : Path or None
+        None keeps nothing.
+    measured : callable(int)
+        Its answer is kept as JSON, sets as lists.
+    """
     if folder is None:
-        return measure(seed)
+        return measured(seed)
     path = folder / f"{seed}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(measure(seed), default=sorted), encoding="utf-8")
+        new.write_text(json.dumps(measured(seed), default=sorted), encoding="utf-8")
         new.replace(path)
-    rows, one = json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def kept(seed: int, folder: Path | None) -> tuple[list[dict], dict]:
+    """What `measure` says, see `left_behind`."""
+    rows, one = left_behind(seed, folder, measure)
     return rows, one
 
 

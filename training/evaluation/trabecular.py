@@ -10,7 +10,6 @@ cortex and endplates.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from CTBMDLib.levels import MEASURED
 
 from ..processes import results as in_processes
 from ..virtual.volume import make_volume
-from .findings import CORE_MM, OFF_MM, moved_point, options_for, true_core
+from .findings import CORE_MM, OFF_MM, left_behind, moved_point, options_for, true_core
 
 WITHIN_HU = 8.0
 FATTY_HU, DENSE_HU = 60.0, 180.0
@@ -54,16 +53,8 @@ def measure(seed: int) -> list[dict]:
 
 
 def kept(seed: int, folder: Path | None) -> list[dict]:
-    """What `measure` says, from a folder where an earlier run of the same code left it."""
-    if folder is None:
-        return measure(seed)
-    path = folder / f"{seed}.json"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        new.write_text(json.dumps(measure(seed)), encoding="utf-8")
-        new.replace(path)
-    return list(json.loads(path.read_text(encoding="utf-8")))
+    """What `measure` says, see `findings.left_behind`."""
+    return list(left_behind(seed, folder, measure))
 
 
 def line(name: str, rows: list[dict], key: str, against: str) -> str:
