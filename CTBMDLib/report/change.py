@@ -18,7 +18,10 @@ from .earlier import TITLE
 from .evidence import new_uid
 from .items import coded, line
 
-UNREFERENCED = "The earlier CT has no DICOM headers, so this report does not refer to its images."
+UNREFERENCED = (
+    "This report does not refer to the images of the earlier CT: they have no DICOM headers, or these "
+    "name another patient."
+)
 
 
 def change_groups(sr: Any, case: ReportCase, before: list[Dataset]) -> list[Any]:

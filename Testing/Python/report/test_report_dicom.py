@@ -295,7 +295,8 @@ def test_what_is_unknown_of_an_earlier_ct_is_left_out(unnamed, folder, tmp_path)
     group = groups(structured_report(case))["Change since an earlier CT"]
     assert not [x for x in group.ContentSequence if x.ValueType == "NUM"]
     assert not list(items(group, concepts.EARLIER_SERIES.meaning))
-    assert any("no DICOM headers" in x.TextValue for x in items(group, "Comment"))
+    (why,) = [x.TextValue for x in items(group, "Comment") if "no DICOM headers" in x.TextValue]
+    assert "another patient" in why
 
 
 # -- whom it names ----------------------------------------------------------------------
