@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dicom_maker import write_series
-from paths import SHARED_DATA
 from phantoms import phantom
 
 from CTBMDLib.bmd.quality import check_volume
@@ -58,12 +57,11 @@ def test_what_is_not_clipped(seed):
         assert check_clipping(hu) == []
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(
     "name", ["ct_ts_example/ct.nii.gz", "ct_acrin_f46", "ct_sagittal_m42", "ct_slices_liver"]
 )
-def test_the_shared_scans(name):
-    volume = read_ct(SHARED_DATA / name)
+def test_the_shared_scans(shared_data, name):
+    volume = read_ct(shared_data(name))
     known = {"clipped", "dual-energy", "not-hu", "kernel-changes-hu"}
     assert not known & set(codes(check_volume(volume)))
     assert check_clipping(np.asarray(volume.hu).clip(-1024, 3000)) == []

@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
-from paths import SHARED_DATA as SHARED
 
 pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")  # of training
 
@@ -29,27 +29,24 @@ from training.locator.check import judge  # noqa: E402
 from training.locator.virtual import judge_volume  # noqa: E402
 from training.virtual.volume import make_volume, random_options  # noqa: E402
 
-PATHS = {
-    "ct_ts_example": SHARED / "ct_ts_example" / "ct.nii.gz",
-    "ct_acrin_f46": SHARED / "ct_acrin_f46",
-    "ct_sagittal_m42": SHARED / "ct_sagittal_m42",
-    "ct_slices_liver": SHARED / "ct_slices_liver",
-}
-_cache = {}
+FILES = {"ct_ts_example": "ct_ts_example/ct.nii.gz"}
 
 
-def scan(name):
-    path = PATHS[name]
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    if name not in _cache:
-        truth = json.loads((SHARED / "levels.json").read_text())["levels"].get(name, {})
-        _cache[name] = read_ct(path), {k: np.array(v, float) for k, v in truth.items()}
-    return _cache[name]
+@pytest.fixture(scope="session")
+def scan(shared_data):
+    """A function from a real scan's name to its volume and the true centres of its levels."""
+
+    @cache
+    def read(name):
+        volume = read_ct(shared_data(FILES.get(name, name)))
+        truth = json.loads(shared_data("levels.json").read_text())["levels"].get(name, {})
+        return volume, {k: np.array(v, float) for k, v in truth.items()}
+
+    return read
 
 
 @pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46", "ct_sagittal_m42"])
-def test_real_scans(name):
+def test_real_scans(name, scan):
     volume, truth = scan(name)
     before = volume.hu.copy() if volume.hu.size < 5e6 else None
     selection = find_levels(volume)
@@ -67,14 +64,14 @@ def test_real_scans(name):
         assert np.array_equal(before, volume.hu)
 
 
-def test_slices_above_the_lumbar_spine_give_none():
+def test_slices_above_the_lumbar_spine_give_none(scan):
     volume, _ = scan("ct_slices_liver")
     selection = find_levels(volume)
     assert len(selection) == 0
     assert selection.findings
 
 
-def test_storage_order_changes_nothing():
+def test_storage_order_changes_nothing(scan):
     volume, truth = scan("ct_ts_example")
     stored = restore(volume, order=(2, 0, 1), flip=(True, False, True))
     assert np.allclose(
@@ -97,7 +94,7 @@ def test_storage_order_changes_nothing():
     ],
     ids=["5 mm", "noise x3", "turned", "only L2-L4", "upper half", "lower half"],
 )
-def test_changed_copies_are_never_give_an_unflagged_error(change):
+def test_changed_copies_are_never_give_an_unflagged_error(change, scan):
     volume, truth = scan("ct_ts_example")
     volume, truth = change(volume, truth)
     assert judge(find_levels(volume), truth)["verdict"] != "wrong"
@@ -108,14 +105,14 @@ def _turned(volume, truth, degrees, about):
     return turned, {k: move[:3, :3] @ v + move[:3, 3] for k, v in truth.items()}
 
 
-def test_a_crop_with_nothing_to_count_from_is_said_to_be_uncertain():
+def test_a_crop_with_nothing_to_count_from_is_said_to_be_uncertain(scan):
     volume, truth = scan("ct_acrin_f46")
     selection = find_levels(crop_s(volume, truth["L4"][2] - 22, truth["L2"][2] + 22))
     assert selection.numbering in (None, "neither")
     assert all(item.confidence < 0.5 for item in selection)
 
 
-def test_a_chest_without_lumbar_vertebrae_gives_none():
+def test_a_chest_without_lumbar_vertebrae_gives_none(scan):
     volume, truth = scan("ct_acrin_f46")
     chest = crop_s(volume, truth["L1"][2] + 22, volume.ras_bounds[2, 1])
     assert len(find_levels(chest)) == 0
@@ -185,7 +182,7 @@ def test_a_chain_keeps_to_what_is_known_to_be_right(offset, part):
     assert len(kept) >= len(spine) - 1
 
 
-def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch):
+def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch, scan):
     """Nor is what it followed left out: it may be the spine, seen badly."""
     volume, truth = scan("ct_ts_example")
     real, tried = spine_trace.trace_along, []
@@ -205,7 +202,7 @@ def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch):
 
 @pytest.mark.parametrize("far", [(6.0, 44.0), (-44.0, -6.0)], ids=["aorta", "canal"])
 @pytest.mark.parametrize("which", [1, 3])
-def test_walls_far_from_the_line_are_not_believed(monkeypatch, far, which):
+def test_walls_far_from_the_line_are_not_believed(monkeypatch, far, which, scan):
     """An aorta full of contrast before a body has walls as well."""
     volume, truth = scan("ct_ts_example")
     real, asked = spine_body.body_walls, []
@@ -230,7 +227,7 @@ def test_walls_far_from_the_line_are_not_believed(monkeypatch, far, which):
         (("L2", "L4"), [40.0, 45.0, 19.0], True),
     ],
 )
-def test_narrow_bodies_are_lumbar_only_with_ribs_or_sacrum(monkeypatch, part, widths, given):
+def test_narrow_bodies_are_lumbar_only_with_ribs_or_sacrum(monkeypatch, part, widths, given, scan):
     volume, truth = scan("ct_acrin_f46")
     above = 400.0 if part[0] == "L1" else 22.0
     low = truth[part[1]][2] - (400.0 if part[1] == "L5" else 22.0)
@@ -248,7 +245,7 @@ def test_narrow_bodies_are_lumbar_only_with_ribs_or_sacrum(monkeypatch, part, wi
 
 
 @pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46", "ct_sagittal_m42"])
-def test_l5_is_given_where_its_lower_disc_is_not_plain(name):
+def test_l5_is_given_where_its_lower_disc_is_not_plain(name, scan):
     volume, truth = scan(name)
     whole = trace_spine(volume)
     middle = whole.straight.point(0.5 * (whole.discs[1:] + whole.discs[:-1]))

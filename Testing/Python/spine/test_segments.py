@@ -6,7 +6,6 @@ import struct
 
 import numpy as np
 import pytest
-from paths import SHARED_DATA as SHARED
 
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.images import ImageStandard, plane_positions
@@ -31,14 +30,10 @@ def _nifti(path):
 
 
 @pytest.fixture(scope="module")
-def example():
-    folder = SHARED / "ct_ts_example"
-    for name in ("vertebrae.nii.gz", "vertebral_bodies.nii.gz"):
-        if not (folder / name).exists():
-            pytest.skip(f"{folder / name} is not there")
-    labels, matrix = _nifti(folder / "vertebrae.nii.gz")
-    bodies, _ = _nifti(folder / "vertebral_bodies.nii.gz")
-    truth = json.loads((SHARED / "levels.json").read_text())["levels"]["ct_ts_example"]
+def example(shared_data):
+    labels, matrix = _nifti(shared_data("ct_ts_example/vertebrae.nii.gz"))
+    bodies, _ = _nifti(shared_data("ct_ts_example/vertebral_bodies.nii.gz"))
+    truth = json.loads(shared_data("levels.json").read_text())["levels"]["ct_ts_example"]
     return labels, matrix, bodies, truth
 
 
@@ -376,11 +371,8 @@ def test_a_mask_on_no_bone_is_refused():
 
 
 @pytest.fixture(scope="module")
-def example_ct():
-    path = SHARED / "ct_ts_example" / "ct.nii.gz"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    return read_ct(path)
+def example_ct(shared_data):
+    return read_ct(shared_data("ct_ts_example/ct.nii.gz"))
 
 
 @pytest.mark.parametrize("step", [1, -1])

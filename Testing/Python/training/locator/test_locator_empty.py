@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from paths import SHARED_DATA as DATA
 
 from CTBMDLib.levels import LevelSelection, LevelSlice
 from CTBMDLib.spine.locate import find_levels
@@ -42,10 +41,9 @@ def test_the_chest_has_lungs_heart_ribs_and_a_spine():
     assert (front & (np.abs(bone[:, 0] - middle) < 25)).sum() > 50
 
 
-def test_the_ends_of_the_real_scans_give_none():
-    crops = list(real_crops(DATA))
-    if not crops:
-        pytest.skip(f"{DATA / 'levels.json'} is not there")
+def test_the_ends_of_the_real_scans_give_none(shared_data):
+    crops = list(real_crops(shared_data("levels.json").parent))
+    assert crops
     for name, volume in crops:
         assert judge_empty(find_levels(volume)) == "none", name
 
