@@ -135,8 +135,8 @@ def _key(text: str) -> tuple[int, ...]:
 
 
 def run_tests(folder: Path, tests: list[str], marks: str) -> tuple[str, bool]:
-    """The last line of pytest and what failed, and whether all passed."""
-    command = [str(folder / "bin/python"), "-m", "pytest", "-q", "-m", marks, "--tb=short"]
+    """How many passed and what failed, by pytest's last line and summary, and whether all passed."""
+    command = [str(folder / "bin/python"), "-m", "pytest", "-m", marks, "--tb=short"]
     done = subprocess.run([*command, *tests], cwd=ROOT, capture_output=True, text=True, check=False)
     (folder / "pytest.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     last = [line for line in done.stdout.splitlines() if line.strip()][-1:]
