@@ -37,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 2 after one line on stderr for input that cannot be used; 130 when
         interrupted from the keyboard.
     """
+    # Before numpy is imported. The sums are small: other threads of OpenBLAS only wait for work,
+    # which costs a case a quarter more CPU and a batch with as many workers as cores far more,
+    # and another number of threads sums in another order, so that answers differ by some 1e-8.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     screen = _Screen()
     try:
         arguments = _parser().parse_args(argv)

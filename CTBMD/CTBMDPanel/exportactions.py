@@ -102,8 +102,8 @@ class ExportActions:
     def _write(self, result, path, chosen, overwrite):
         earlier, more = self._followup.exported(self.withIdentity, chosen.dicom)
         if exporting.isTable(chosen):
-            semicolon = chosen.key == exporting.SEMICOLONS
-            exporting.write(result, path, overwrite, earlier, more, semicolon)
+            commas = exporting.withCommas(chosen)
+            exporting.write(result, path, overwrite, earlier, more, commas)
             return
         case = reporting.case(self.logic, self.state, self.withIdentity, chosen.dicom, earlier)
         exporting.writeCase(case, path, chosen, overwrite)

@@ -34,7 +34,7 @@ def formats():
     return [
         Format("csv", _("Table, comma-separated (CSV)"), ".csv"),
         Format(SEMICOLONS, _("Table, semicolons and decimal commas (CSV)"), ".csv"),
-        Format("tsv", _("Table, tab-separated (TSV)"), ".tsv"),
+        Format("tsv", _("Table, tab-separated as 'Copy' has it (TSV)"), ".tsv"),
         Format("json", _("JSON, for programs"), ".json"),
         Format("txt", _("Report, plain text"), ".txt"),
         Format("html", _("Report, one page with pictures (HTML)"), ".html"),
@@ -48,6 +48,15 @@ def decimalComma():
     """Whether the spreadsheets of this computer write a comma where others write a point."""
     # The system's: Slicer itself sets Qt's default to that of C, whatever the country.
     return "," in qt.QLocale.system().toString(1.5)
+
+
+def withCommas(chosen):
+    """Whether the numbers of a format have decimal commas.
+
+    Tab-separated cells are for a spreadsheet of this computer, in a file as on the clipboard: one
+    that writes 0,857 takes 1.057 for a thousand and more.
+    """
+    return chosen.key == SEMICOLONS or (chosen.key == "tsv" and decimalComma())
 
 
 def _byEnding():
@@ -112,7 +121,7 @@ def remember(path):
     qt.QSettings().setValue(FOLDER_SETTING, str(Path(path).parent))
 
 
-def write(result, path, overwrite=False, earlier=None, followUp=None, semicolon=False):
+def write(result, path, overwrite=False, earlier=None, followUp=None, commas=False):
     """Write the results by the file's ending: .csv, .tsv, .json or .txt (report).
 
     Parameters
@@ -124,8 +133,8 @@ def write(result, path, overwrite=False, earlier=None, followUp=None, semicolon=
         What has changed since an earlier CT, for the report.
     followUp : dict, optional
         The same for JSON; a table has no place for it.
-    semicolon : bool
-        Whether a .csv has semicolons and decimal commas.
+    commas : bool
+        Whether numbers have decimal commas; a .csv then has semicolons.
     """
     path = Path(path)
     if path.suffix.lower() == ".txt":
@@ -134,7 +143,7 @@ def write(result, path, overwrite=False, earlier=None, followUp=None, semicolon=
             text += "\n" + "\n".join(earlier.lines()) + "\n"
         return export.write_text(path, text, overwrite)
     more = {"follow_up": followUp} if followUp else None
-    return export.write_result(result, path, overwrite, more, semicolon)
+    return export.write_result(result, path, overwrite, more, commas)
 
 
 def writeCase(reportCase, path, chosen, overwrite=False):

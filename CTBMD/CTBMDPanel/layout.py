@@ -2,11 +2,13 @@
 
 A scene keeps the number of its layout and not what that number means: one that was saved in
 CTBMD's own would show no views at all in a Slicer without this module. So while that one is
-shown a scene is saved without a layout, and opens in the one that is there.
+shown, whoever has chosen it, a scene is saved without a layout, and opens in the one that is
+there.
 """
 
 import qt
 import slicer
+import vtk
 
 SETTING = "CTBMD/OwnLayout"
 """Setting of the application: 'false' where a person wants to keep the own layout."""
@@ -44,6 +46,35 @@ def register():
     if manager is not None:
         for number in (VIEWS, WITH_CHART):
             _describe(manager, number)
+        _saving.follow(manager.layoutLogic().GetLayoutNode())
+
+
+class _Saving:
+    """Keeps the layout out of a saved scene while it is CTBMD's own, and no longer.
+
+    It looks at the node that holds the layout: a menu, a script, another module or a scene that
+    is loaded may change it, while the module is open or not.
+    """
+
+    def __init__(self):
+        self._node = self._tag = None
+
+    def follow(self, node):
+        """Look at a layout node from now on; there is one of a kind in a scene."""
+        if node is not self._node:
+            if self._node is not None:
+                self._node.RemoveObserver(self._tag)
+            self._node = node
+            self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self._onModified()
+
+    def _onModified(self, caller=None, event=None):
+        save = self._node.GetViewArrangement() not in (VIEWS, WITH_CHART)
+        if bool(self._node.GetSaveWithScene()) != save:  # it tells of this change as well
+            self._node.SetSaveWithScene(save)
+
+
+_saving = _Saving()
 
 
 def _describe(manager, number):
@@ -110,6 +141,7 @@ class Layout:
         manager = slicer.app.layoutManager()
         if manager is None:
             return
+        _saving.follow(manager.layoutLogic().GetLayoutNode())  # another one in another scene
         mine = manager.layout in (VIEWS, WITH_CHART)
         if self._open and (self.wanted or self.chart):
             if not mine:
@@ -120,5 +152,3 @@ class Layout:
         elif mine:
             # Where the user has chosen another meanwhile, it stays.
             manager.setLayout(self._users or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        shown = manager.layout in (VIEWS, WITH_CHART)
-        manager.layoutLogic().GetLayoutNode().SetSaveWithScene(not shown)

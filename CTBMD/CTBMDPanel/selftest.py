@@ -69,7 +69,7 @@ def wholePath(test, logic):
         test.assertAlmostEqual(float(rows[-1]["bmd_g_cm2"]), mean, places=3)
         with test.assertRaises(CTBMDError):
             logic.export(result, path)
-        written = exporting.write(result, Path(folder) / "semicolons.csv", semicolon=True)
+        written = exporting.write(result, Path(folder) / "semicolons.csv", commas=True)
         line = written.read_text(encoding="utf-8-sig").splitlines()[-1]
         test.assertIn(f";{mean:.3f};".replace(".", ","), line)
 

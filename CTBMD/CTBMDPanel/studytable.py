@@ -84,7 +84,7 @@ def add(result, case, decided):
                 case=case or None,
                 if_there=decided.ifThere,
                 mixed=decided.mixed,
-                semicolon=exporting.decimalComma(),
+                decimal_comma=exporting.decimalComma(),
                 patience_s=PATIENCE_S,
             )
         except study.CaseThereError as error:

@@ -128,7 +128,7 @@ def write_result(
     path: str | PathLike[str],
     overwrite: bool = False,
     more: Mapping[str, Any] | None = None,
-    semicolon: bool = False,
+    decimal_comma: bool = False,
 ) -> Path:
     """Write a result, or a list of results, by the file's suffix.
 
@@ -143,8 +143,9 @@ def write_result(
         Whether an existing file may be replaced.
     more : mapping, optional
         What a JSON file says besides; a table has no place for it.
-    semicolon : bool
-        Whether a .csv has semicolons and decimal commas, as spreadsheets of many countries do.
+    decimal_comma : bool
+        Whether numbers have decimal commas, as spreadsheets of many countries write and read
+        them: a .csv then has semicolons, a .tsv its tabs. JSON has points.
 
     Raises
     ------
@@ -164,10 +165,10 @@ def write_result(
     suffix = _check_suffix(path)
     if suffix == ".json":
         text = to_json(results, more)
-    elif suffix == ".csv" and semicolon:
-        text = to_delimited(results, ";", ",")
     else:
-        text = to_delimited(results, "," if suffix == ".csv" else "\t")
+        comma = ";" if decimal_comma else ","
+        delimiter = comma if suffix == ".csv" else "\t"
+        text = to_delimited(results, delimiter, "," if decimal_comma else ".")
     # Spreadsheet programs take UTF-8 for granted only with its mark.
     plain = text.encode("utf-8", "backslashreplace").isascii()
     encoding = "utf-8" if suffix == ".json" or plain else "utf-8-sig"

@@ -117,7 +117,7 @@ def check_table(
         return
     path = Path(os.path.realpath(path))
     with locked(path):
-        there = _Study(path, semicolon=False)
+        there = _Study(path, decimal_comma=False)
         there.check_columns(mixed)
         row = dict(zip(MODEL, (bundle.name, bundle.version, bundle.population), strict=True))
         row["dxa_scale"] = scale_for(bundle.card, dxa).target or ""
@@ -135,7 +135,7 @@ def append_result(
     case: str | None = None,
     if_there: str | None = None,
     mixed: bool = False,
-    semicolon: bool = False,
+    decimal_comma: bool = False,
     patience_s: float = PATIENCE_S,
 ) -> Appended:
     """Add a result's rows to a table, which is made where there is none.
@@ -153,9 +153,9 @@ def append_result(
     mixed : bool
         Whether a table with other columns, or with rows of another model, will do:
         columns that it lacks are added to it, and its own stay empty.
-    semicolon : bool
-        Whether a new table has semicolons and decimal commas; an existing one keeps
-        its own.
+    decimal_comma : bool
+        Whether a new table has decimal commas, and semicolons where it is a .csv; an
+        existing one keeps its own.
     patience_s : float
         Seconds to wait for another writer.
 
@@ -170,7 +170,7 @@ def append_result(
     check_table(path)
     path = Path(os.path.realpath(path))  # a link stays one
     with locked(path, patience_s):
-        there = _Study(path, semicolon)
+        there = _Study(path, decimal_comma)
         there.check_columns(mixed)
         rows = _records(result)
         name, old = there.find(rows, _given(case, result))
@@ -225,20 +225,21 @@ def _scan(rows: Sequence[_Record]) -> frozenset[tuple[str | float, ...]]:
 class _Study:
     """A table as it is on the disk, locked by the caller; `records` are its rows by column."""
 
-    def __init__(self, path: Path, semicolon: bool) -> None:
+    def __init__(self, path: Path, decimal_comma: bool) -> None:
         self.path = path
         self.titles = list(COLUMNS)
         self._table: Table | None = None
         self._bom = self._private = False
         self._end = "\n"
-        self.delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if semicolon else ","
+        self.delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if decimal_comma else ","
         if path.exists() and path.stat().st_size > len(_BOM):
             self._read()
         self.records = self._by_title()
         points = "".join(row.get(name, "") for row in self.records for name in NUMBERS)
-        # A spreadsheet writes its decimal comma between tabs and, in quotation marks, between
-        # commas as well; a new table has it beside semicolons alone.
-        self._comma = "," in points or (self.delimiter == ";" and "." not in points)
+        # A spreadsheet writes its decimal comma, in quotation marks, between commas as well; a
+        # new table has it beside semicolons, and beside tabs where that is asked for.
+        by_itself = self.delimiter == ";" or (self.delimiter == "\t" and decimal_comma)
+        self._comma = "," in points or (by_itself and "." not in points)
 
     def _read(self) -> None:
         self._table = table = read_table(self.path)

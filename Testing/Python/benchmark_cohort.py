@@ -27,6 +27,7 @@ from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing/Python/helpers")]
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `ctbmd` does, before numpy is imported
 
 COHORT = 20_000
 QUIET = 0.3
@@ -96,6 +97,28 @@ def stages(path, bundle):
     return clock, volume.hu.shape
 
 
+def spent_by(pids):
+    """What each thread of some processes has spent: {(process, thread): (CPU-seconds, seconds queued)}.
+
+    Queued is ready to run, while others had the cores; told by Linux alone, elsewhere {}.
+    """
+    spent = {}
+    for pid in pids:
+        for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, ValueError):
+                cpu, queued = (int(x) / 1e9 for x in file.read_text().split()[:2])
+                spent[pid, file.parent.name] = cpu, queued
+    return spent
+
+
+def working(before, after):
+    """CPU-seconds of all threads, and (CPU-seconds, seconds queued) of each process's busiest one."""
+    new = {x: (after[x][0] - before.get(x, (0, 0))[0], after[x][1] - before.get(x, (0, 0))[1])
+           for x in after}  # fmt: skip
+    busiest = [max(y for x, y in new.items() if x[0] == pid) for pid in {x[0] for x in new}]
+    return sum(cpu for cpu, _ in new.values()), busiest
+
+
 class Throughput(NamedTuple):
     """A batch on some workers: seconds to start them, to warm them up, and for the CTs."""
 
@@ -103,10 +126,25 @@ class Throughput(NamedTuple):
     warmed: float
     seconds: float
     cases: int
+    workers: int
+    cpu: float
+    busiest: list
+    here: float  # CPU-seconds of this process, in which the scheduler is as well
 
     @property
     def a_minute(self):
         return 60 * self.cases / self.seconds
+
+    def costs(self):
+        """CPU-seconds of a CT in its worker and here, and how long a worker neither worked nor queued."""
+        if not self.busiest:
+            return f"CPU-seconds a CT here: {self.here / self.cases:.2f}"
+        queued = sum(x[1] for x in self.busiest)
+        idle = self.workers * self.seconds - sum(map(sum, self.busiest))
+        return (
+            f"CPU-seconds a CT: {self.cpu / self.cases:.2f} in its worker, {self.here / self.cases:.2f} here; "
+            f"its worker waited {queued / self.cases:.2f} s for a core and {idle / self.cases:.2f} s for anything else"
+        )
 
 
 def throughput(source, bundle, workers, folder):
@@ -123,10 +161,15 @@ def throughput(source, bundle, workers, folder):
         lines = [f"{paths[n % len(paths)]},{n}" for n in range(3 * workers)]
         first.write_text("\n".join(["path,case", *lines]))
         run_batch(first, folder / f"warm{workers}.csv", bundle, pool=pool)
-        warmed = time.monotonic()
+        pids = pool.processes
+        warmed, before, here = time.monotonic(), spent_by(pids), time.process_time()
         report = run_batch(source, folder / f"{workers}.csv", bundle, pool=pool)
-        ended = time.monotonic()
-    return Throughput(started - began, warmed - started, ended - warmed, len(report.results))
+        ended, here = time.monotonic(), time.process_time() - here
+        cpu, busiest = working(before, spent_by(pids))
+    cases = len(report.results)
+    return Throughput(
+        started - began, warmed - started, ended - warmed, cases, workers, cpu, busiest, here
+    )
 
 
 def overhead(tasks=300):
@@ -297,7 +340,7 @@ def main(arguments=None):
                 plain = plain or rate
                 print(
                     f"{workers} worker(s): {rate:.2f} CTs a minute{note} (once: {run.started:.1f} s to start, "
-                    f"{run.warmed:.1f} s for the first {3 * workers} CTs)"
+                    f"{run.warmed:.1f} s for the first {3 * workers} CTs)\n  {run.costs()}"
                 )
             each, each_cpu = overhead()
             print(f"Dask and sending: {1000 * each:.1f} ms a case by the clock, {1000 * each_cpu:.1f} ms CPU here, "

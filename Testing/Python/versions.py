@@ -7,7 +7,8 @@ environment with the lowest versions of numpy, scipy, pydicom, vtk and torch tha
 have a build for it, and one with the newest, each in build/versions. On Linux
 PyTorch is taken only in a build without CUDA ('2.13.0+cpu'), since any other brings
 gigabytes, unless `--cuda` is given. What cannot be tried is said with its reason;
-exit 1 where tests failed. `--record` keeps what came of it in versions.md.
+exit 1 where tests failed. `--record` keeps what came of it in versions.md. `--again` runs
+what failed once more, with the tests and the library as they are now.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,8 @@ TESTS = ("Testing/Python/volume", "Testing/Python/reading", "Testing/Python/spin
          "Testing/Python/model", "Testing/Python/bmd", "Testing/Python/cohort")  # fmt: skip
 RECORD = ROOT / "Testing/Python/versions.md"
 KEPT = ROOT / "build/versions/results.json"
+MOST_NAMED = 10
+"""Tests that failed that are named."""
 QUICK = "not slow and not gui and not data"
 WHOLE = "not gui and not data"
 BESIDE = ("pytest", "python-gdcm", "pylibjpeg", "pylibjpeg-openjpeg")
@@ -135,13 +138,13 @@ def _key(text: str) -> tuple[int, ...]:
 
 
 def run_tests(folder: Path, tests: list[str], marks: str) -> tuple[str, bool]:
-    """The last line of pytest and what failed, and whether all passed."""
-    command = [str(folder / "bin/python"), "-m", "pytest", "-q", "-m", marks, "--tb=short"]
+    """How many passed and what failed, by pytest's last line and summary, and whether all passed."""
+    command = [str(folder / "bin/python"), "-m", "pytest", "-m", marks, "--tb=short"]
     done = subprocess.run([*command, *tests], cwd=ROOT, capture_output=True, text=True, check=False)
     (folder / "pytest.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     last = [line for line in done.stdout.splitlines() if line.strip()][-1:]
     bad = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]
-    return "; ".join([*(last or ["no tests ran"]), *bad[:10]]), done.returncode == 0
+    return "; ".join([*(last or ["no tests ran"]), *bad[:MOST_NAMED]]), done.returncode == 0
 
 
 def versions_of(folder: Path) -> str:
@@ -174,7 +177,22 @@ def attempt(version: str, end: str, tests: list[str], marks: str, cuda: bool) ->
     return Tried(version, end, outcome, passed, versions_of(folder), missing, marks, when, seconds)
 
 
-def keep(tried: list[Tried]) -> list[Tried]:
+def again(before: Tried) -> Tried:
+    """Run what failed of a combination once more, in its environment.
+
+    It passes where each of these passes now (or is skipped); what came before stays in words.
+    """
+    folder = ROOT / "build/versions" / f"{before.python}-{before.end}"
+    names = list(dict.fromkeys(re.findall(r"FAILED (.+?)(?= - |; |$)", before.outcome)))
+    if not names or len(names) >= MOST_NAMED or "ERROR" in before.outcome or not folder.is_dir():
+        return before
+    told, passed = run_tests(folder, names, before.tests)
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    outcome = f"{before.outcome}; {len(names)} run again {when}: {told}"
+    return replace(before, outcome=outcome, passed=passed)
+
+
+def keep(tried: list[Tried], record: bool = False) -> list[Tried]:
     """Keep what was tried beside what was kept before of other versions; answers all."""
     before = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else []
     known = {(x["python"], x["end"]): Tried(**x) for x in before}
@@ -182,6 +200,8 @@ def keep(tried: list[Tried]) -> list[Tried]:
     out = [known[key] for key in sorted(known)]
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     KEPT.write_text(json.dumps([asdict(x) for x in out], indent=1) + "\n", encoding="utf-8")
+    if record:
+        RECORD.write_text(table_of(out), encoding="utf-8")
     return out
 
 
@@ -213,12 +233,17 @@ def main(arguments=None) -> int:
     parser.add_argument("--quick", action="store_true", help="without the slow tests")
     parser.add_argument("--cuda", action="store_true", help="PyTorch with CUDA where need be")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.name} anew")
+    parser.add_argument("--again", action="store_true", help="only what failed, where it is there")
     parser.add_argument("--list", action="store_true", help="only say which Pythons are here")
     options = parser.parse_args(arguments)
     if options.list:
         for version in PYTHONS:
             print(f"{version}: {interpreter(version) or 'not here'}")
         return 0
+    if options.again:
+        tried = [x if x.passed is not False else again(x) for x in keep([])]
+        print(table_of(keep(tried, options.record)))
+        return 1 if any(x.passed is False for x in tried) else 0
     tried = []
     marks = QUICK if options.quick else WHOLE
     for version in options.python or PYTHONS:
@@ -229,9 +254,7 @@ def main(arguments=None) -> int:
             print(f"Python {version}, {end}: {word}: {one.outcome} ({one.versions})", flush=True)
             if one.missing:
                 print(f"  {one.missing}", flush=True)
-            everything = keep([one])
-            if options.record:
-                RECORD.write_text(table_of(everything), encoding="utf-8")
+            keep([one], options.record)
     left = [f"{x.python} {x.end}: {x.outcome}" for x in tried if x.passed is None]
     print(f"could not be tried: {'; '.join(left) or 'none'}")
     return 1 if any(x.passed is False for x in tried) else 0

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 
 import slicer_core  # noqa: F401  before anything of it is used, so that its lack is named
-from PySide6 import QtCore, QtTest, QtWidgets
+from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 import EmbeddedSlicer
@@ -36,6 +36,7 @@ __all__ = [
     "slice_view",
     "slicers_threads",
     "start",
+    "turn_wheel",
     "type_into",
     "view_position",
     "wait_until",
@@ -198,6 +199,24 @@ def drag(view, start_position, end_position, steps=10):
         process()
     test.mouseRelease(view, left, none, end_position)
     process()
+
+
+def turn_wheel(view, steps=1):
+    """Turn the mouse wheel by some clicks over the middle of a slice view, away from the person."""
+    place, none = QtCore.QPointF(view.rect().center()), QtCore.QPoint()
+    for _ in range(steps):
+        event = QtGui.QWheelEvent(
+            place,
+            view.mapToGlobal(place),
+            none,
+            QtCore.QPoint(0, 120),
+            QtCore.Qt.MouseButton.NoButton,
+            QtCore.Qt.KeyboardModifier.NoModifier,
+            QtCore.Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QtWidgets.QApplication.sendEvent(view, event)
+        process()
 
 
 def drag_point(node, index, name, ras):

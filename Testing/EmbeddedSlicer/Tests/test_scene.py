@@ -173,22 +173,10 @@ def test_radiological_convention(slicer):
 
 
 def test_scrolling_changes_the_slice(slicer):
-    from PySide6 import QtCore, QtGui, QtWidgets
-
     phantom(slicer)
     view = testing.slice_view("Red")
     before = view.sliceLogic().GetSliceOffset()
-    event = QtGui.QWheelEvent(
-        QtCore.QPointF(50, 50),
-        QtCore.QPointF(view.mapToGlobal(QtCore.QPoint(50, 50))),
-        QtCore.QPoint(0, 0),
-        QtCore.QPoint(0, 120),
-        QtCore.Qt.MouseButton.NoButton,
-        QtCore.Qt.KeyboardModifier.NoModifier,
-        QtCore.Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
-    QtWidgets.QApplication.sendEvent(view, event)
+    testing.turn_wheel(view)
     assert abs(view.sliceLogic().GetSliceOffset() - before) == pytest.approx(4.0)
     slicer.vtkMRMLSliceNode.JumpAllSlices(
         slicer.mrmlScene, 0, 0, 12, slicer.vtkMRMLSliceNode.OffsetJumpSlice

@@ -9,7 +9,15 @@ import pytest
 from phantoms import bundle, chosen, phantom
 
 from CTBMDLib.bmd.estimate import estimate
-from CTBMDLib.bmd.export import COLUMNS, fixed, format_table, report_text, to_rows, write_result
+from CTBMDLib.bmd.export import (
+    COLUMNS,
+    fixed,
+    format_table,
+    report_text,
+    to_delimited,
+    to_rows,
+    write_result,
+)
 from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.bmd.result import BMDResult
 from CTBMDLib.errors import CTBMDError
@@ -46,6 +54,19 @@ def test_delimited_files(result, tmp_path, suffix, delimiter):
     for row in rows:
         assert "model trained on simulated CT; research use only" in row["findings"]
         assert row["model"] == "test" and row["model_population"] == "simulated"
+
+
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ";"), (".tsv", "\t")])
+def test_decimal_commas(result, tmp_path, suffix, delimiter):
+    path = write_result(result, tmp_path / f"a{suffix}", decimal_comma=True)
+    assert path.read_text() == to_delimited([result], delimiter, ",")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=delimiter))
+    assert [x["bmd_g_cm2"] for x in rows] == [
+        f"{x.bmd_g_cm2:.3f}".replace(".", ",") for x in result.rows
+    ]
+    json_file = write_result(result, tmp_path / "a.json", decimal_comma=True)
+    assert json.loads(json_file.read_text())["rows"] == to_rows(result)
 
 
 def test_json_file(result, tmp_path):

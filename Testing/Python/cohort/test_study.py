@@ -38,11 +38,14 @@ def cases(path, delimiter=","):
 LEVELS = ["L1", "L2", "L3", "L1-L4"]
 
 
-@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.tsv", "\t"), ("s.csv", ";")])
-def test_cases_are_added_and_numbered(tmp_path, name, delimiter):
+@pytest.mark.parametrize(
+    ("name", "delimiter", "comma"),
+    [("a.csv", ",", False), ("a.tsv", "\t", False), ("s.csv", ";", True), ("s.tsv", "\t", True)],
+)
+def test_cases_are_added_and_numbered(tmp_path, name, delimiter, comma):
     path = tmp_path / name
     for seed in range(3):
-        done = append_result(result(seed), path, semicolon=delimiter == ";")
+        done = append_result(result(seed), path, decimal_comma=comma)
         assert (done.did, done.case) == ("added", f"case {seed + 1}")
     append_result(result(7, case="A-07"), path)
     append_result(result(8), path, case="Miller; of the ward, 3")
@@ -50,8 +53,12 @@ def test_cases_are_added_and_numbered(tmp_path, name, delimiter):
     names = ["case 1", "case 2", "case 3", "A-07", "Miller; of the ward, 3"]
     assert cases(path, delimiter) == dict.fromkeys(names, LEVELS)
     assert not list(tmp_path.glob(".*")), "no lock and no half file is left"
-    point = "," if delimiter == ";" else "."
-    assert rows(path, delimiter)[0]["bmd_g_cm2"] == f"0{point}800"
+    point = "," if comma else "."
+    for row in rows(path, delimiter):  # those added without a word keep the table's sign
+        assert row["bmd_g_cm2"][1] == point
+    with pytest.raises(CaseThereError) as told:
+        append_result(result(1), path, decimal_comma=not comma)
+    assert told.value.same and told.value.case == "case 2"
 
 
 def test_what_stands_in_the_table_stays_byte_for_byte(tmp_path):
@@ -68,7 +75,7 @@ def test_what_stands_in_the_table_stays_byte_for_byte(tmp_path):
 def test_a_table_that_a_spreadsheet_saved_is_gone_on_with(tmp_path):
     """Semicolons, decimal commas, dropped zeros and the line 'sep=;' as a spreadsheet writes them."""
     path = tmp_path / "a.csv"
-    append_result(result(0), path, semicolon=True)
+    append_result(result(0), path, decimal_comma=True)
     text = path.read_text().replace("0,800", "0,8").replace("50,00", "50")
     path.write_text("sep=;\n" + text)
     with pytest.raises(CaseThereError) as told:
@@ -86,7 +93,7 @@ def test_a_table_that_a_spreadsheet_saved_is_gone_on_with(tmp_path):
 @pytest.mark.parametrize("point", [".", ","])
 def test_a_table_has_one_decimal_sign_whatever_parts_its_cells(tmp_path, name, delimiter, point):
     path = tmp_path / name
-    append_result(result(0), path, semicolon=delimiter == ";")
+    append_result(result(0), path, decimal_comma=delimiter == ";")
     titles, *there = csv.reader(io.StringIO(path.read_text()), delimiter=delimiter)
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter)

@@ -48,6 +48,10 @@ def study(tmp_path):
     return path
 
 
+def _ctrl_c_ends():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def reader(study, temporary):
     """A process that has unpacked the archive and waits."""
@@ -56,6 +60,8 @@ def reader(study, temporary):
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell's job in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=None if os.name == "nt" else _ctrl_c_ends,  # noqa: PLW1509
     )
     process.stdout.readline()
     assert len(list(temporary.glob("ctbmd-*/s/*.dcm"))) == 3

@@ -476,25 +476,6 @@ def key(widget, name):
     gui.process()
 
 
-def turn_wheel(view, steps):
-    from PySide6 import QtCore, QtGui, QtWidgets
-
-    place, none = QtCore.QPointF(view.rect().center()), QtCore.QPoint()
-    for _ in range(steps):
-        event = QtGui.QWheelEvent(
-            place,
-            view.mapToGlobal(place),
-            none,
-            QtCore.QPoint(0, 120),
-            QtCore.Qt.MouseButton.NoButton,
-            QtCore.Qt.KeyboardModifier.NoModifier,
-            QtCore.Qt.ScrollPhase.NoScrollPhase,
-            False,
-        )
-        QtWidgets.QApplication.sendEvent(view, event)
-        gui.process()
-
-
 def test_arrow_keys_choose_the_level_and_the_wheel_its_slice(panel):
     from CTBMDPanel import views
 
@@ -504,7 +485,7 @@ def test_arrow_keys_choose_the_level_and_the_wheel_its_slice(panel):
         key(panel.ui.levelTable, name)
         assert panel.levels.levelTable.level == level
         assert views.axialS() == pytest.approx(phantoms.CENTRES[level][2], abs=0.1)
-    turn_wheel(gui.slice_view("Red"), 2)
+    gui.turn_wheel(gui.slice_view("Red"), 2)
     there = views.axialS()
     assert abs(there - phantoms.CENTRES["L2"][2]) > 3
     gui.click(panel.ui.useSliceButton)

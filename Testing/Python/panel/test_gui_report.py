@@ -166,6 +166,13 @@ def test_decimal_commas_where_the_computer_has_them(panel, tmp_path, monkeypatch
     choose(panel, "Table, comma")
     export(panel, tmp_path / "c.csv")
     assert values[0] not in (tmp_path / "c.csv").read_text("utf-8")
+    choose(panel, "Table, tab")
+    export(panel, tmp_path / "c.tsv")
+    assert (tmp_path / "c.tsv").read_text("utf-8-sig") == exporting.clipboardText(panel.result)
+    monkeypatch.undo()  # where the computer has points, the two have them as well
+    export(panel, tmp_path / "d.tsv")
+    assert (tmp_path / "d.tsv").read_text("utf-8-sig") == exporting.clipboardText(panel.result)
+    assert values[0] not in exporting.clipboardText(panel.result)
 
 
 def test_the_pdf_is_one_page_and_the_picture_is_that_page(panel, tmp_path):

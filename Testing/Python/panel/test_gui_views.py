@@ -1,5 +1,7 @@
 """CTBMD's own layout and the chart."""
 
+from pathlib import Path
+
 import gui_helpers as gui
 import phantoms
 import pytest
@@ -89,6 +91,60 @@ def test_a_scene_saved_in_the_own_layout_has_views_in_every_slicer(widget, tmp_p
     widget.enter()
     widget.exit()
     assert manager().layout == FOUR_UP
+
+
+def in_the_menu(number):
+    manager().setLayout(number)
+
+
+def by_a_script(number):
+    manager().layoutLogic().GetLayoutNode().SetViewArrangement(number)
+
+
+def by_a_scene(number):
+    """One that a CTBMD of before has saved in its layout."""
+    manager().setLayout(FOUR_UP)
+    path = Path(slicer.app.temporaryPath) / "before.mrml"
+    assert slicer.util.saveScene(str(path))
+    text = path.read_text()
+    assert f'currentViewArrangement="{FOUR_UP}"' in text
+    path.write_text(text.replace(f'Arrangement="{FOUR_UP}"', f'Arrangement="{number}"'))
+    slicer.util.loadScene(str(path))
+
+
+@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize("number", [VIEWS, WITH_CHART])
+@pytest.mark.parametrize("way", [in_the_menu, by_a_script, by_a_scene])
+def test_a_saved_scene_opens_elsewhere_however_the_layout_came(
+    widget, tmp_path, opened, number, way
+):
+    from CTBMDPanel import layout
+
+    layout.register()  # as when Slicer starts
+    node = manager().layoutLogic().GetLayoutNode()
+    if not opened:
+        widget.exit()
+    way(FOUR_UP)
+    way(number)
+    # After a scene that brought one of the two, the module shows the one that it is at.
+    assert manager().layout in ((VIEWS, WITH_CHART) if way is by_a_scene else (number,))
+    path = tmp_path / "scene.mrml"
+    assert slicer.util.saveScene(str(path)) and "<Layout" not in path.read_text()
+    way(FOUR_UP)
+    if manager().layout == FOUR_UP:
+        assert slicer.util.saveScene(str(tmp_path / "b.mrml"))
+        assert f'Arrangement="{FOUR_UP}"' in (tmp_path / "b.mrml").read_text()
+    widget.exit()
+    manager().setLayout(FOUR_UP)
+    kept = {x: node.GetLayoutDescription(x) for x in (VIEWS, WITH_CHART)}
+    for x in kept:  # a Slicer that does not know of CTBMD
+        node.SetLayoutDescription(x, "")
+    try:
+        slicer.util.loadScene(str(path))
+        assert manager().layout == FOUR_UP and gui.slice_view("Red").isVisible()
+    finally:
+        for x, text in kept.items():
+            node.SetLayoutDescription(x, text)
 
 
 def test_the_own_layout_can_be_declined(widget):

@@ -385,6 +385,25 @@ def test_starting_imports_no_more_than_it_needs(work, unneeded):
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux tells them")
+@pytest.mark.parametrize("asked", [None, "2"])
+def test_a_command_takes_one_thread_unless_a_person_says_more(asked):
+    """NumPy sums in another order on more threads; they take CPU and save no time."""
+    code = (
+        "from CTBMDLib.cli import main; main(['levels', 'no such file'])\n"
+        "import numpy as np; np.ones((600, 600)) @ np.ones((600, 600))\n"
+        "from pathlib import Path; told = Path('/proc/self/status').read_text()\n"
+        "print(told.split('Threads:')[1].split()[0])"
+    )
+    env = {x: y for x, y in os.environ.items() if not x.endswith("_NUM_THREADS")}
+    env |= {"PYTHONPATH": str(ROOT)} | ({"OPENBLAS_NUM_THREADS": asked} if asked else {})
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    if "openblas" not in str(np.show_config("dicts")) or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("NumPy without OpenBLAS, or one core: there is nothing to choose")
+    assert (done.stdout.split()[-1] == "1") == (asked is None)
+
+
 def test_a_scan_in_a_shell_loads_neither_torch_nor_slicer(tmp_path, scan, model):
     levels = levels_file(tmp_path / "levels.json")
     code = (
