@@ -8,6 +8,7 @@ import numpy as np
 
 from ..levels import LevelSlice
 from ..volume import CTVolume
+from .finding import Finding
 from .fitting import ridge
 from .shape import BodyShape, outline
 from .walls import find_body
@@ -32,6 +33,14 @@ MIN_SEEN = 0.9
 CROSSED_HU = 40.0
 """How much a plane across the region may exceed planes on both sides of it: more is an endplate,
 so that the region has passed a disc. Without walls: how much a plane may lie off the others."""
+MIN_PLANE_SHARE = 0.2
+"""Of the points of a region's usual plane, below which a plane tells nothing: where endplates are
+curved or slanted, the outermost planes hold a handful of points, whose median is noise."""
+NEAR_SHARE = 0.6
+"""Share of the margin from which on the region is so near to the walls that it is told."""
+NEAR_WALLS, NO_WALLS, TOO_SMALL, CROSSED = "near-walls", "no-walls", "too-small", "crossed"
+OUT_OF_VIEW, IN_PLATE = "out-of-view", "in-plate"
+"""Why trabecular HU are not those of a body's whole region, or not read at all (the last two)."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +90,76 @@ def find_region(
         None where less than 90 % of the region lies inside the volume, or where an
         endplate runs through whatever could be read.
     """
-    body = body or find_body(volume, level_slice)
+    return read_region(volume, level_slice, body or find_body(volume, level_slice))[0]
+
+
+def read_region(
+    volume: CTVolume, level_slice: LevelSlice, body: BodyShape | None
+) -> tuple[TrabecularRegion | None, str | None]:
+    """The trabecular region of a vertebra whose walls were looked for.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    level_slice : LevelSlice
+    body : BodyShape or None
+        None where the walls cannot be told.
+
+    Returns
+    -------
+    region : TrabecularRegion or None
+        As `find_region` gives it.
+    doubt : str or None
+        Why it is not the whole region (`NEAR_WALLS` and those below it); None where it is.
+    """
+    doubt = NO_WALLS
     if body is not None:
+        doubt = TOO_SMALL
         plate_margin = plate_margin_mm(volume, body)
         for share in SHARES:
             local = core_points(body, share, plate_margin)
             if len(local) >= MIN_VOLUME_MM3:
                 values = volume.sample(body.points(local))
                 if ridge(plane_medians(local[:, 2], values)) > CROSSED_HU:
+                    doubt = CROSSED
                     break
-                return _region(body, share * WALL_MARGIN_MM, values)
-    return _disc(volume, level_slice)
+                region = _region(body, share * WALL_MARGIN_MM, values)
+                if region is None:
+                    return None, OUT_OF_VIEW
+                return region, NEAR_WALLS if share <= NEAR_SHARE else None
+    region, lacking = _disc(volume, level_slice)
+    return region, lacking or doubt
+
+
+def check_region(level: str, region: TrabecularRegion | None, doubt: str | None) -> list[Finding]:
+    """A finding where the HU beside a level are those of a rest of its region, or not read."""
+    if doubt is None:
+        return []
+    if region is None:
+        # The images for the network are cut about the same point.
+        severity = "note" if doubt == OUT_OF_VIEW else "warning"
+        why = {
+            OUT_OF_VIEW: "part of the body lies outside the scan.",
+            IN_PLATE: "an endplate seems to run through the chosen place; check the slice.",
+        }[doubt]
+        text = f"{level}: the trabecular HU are not read, because {why}"
+        return [Finding("trabecular-unread", level, text, severity)]
+    if doubt == NEAR_WALLS:
+        text = (
+            f"{level}: the body is small, so its trabecular HU are read up to {region.margin_mm:.0f} mm "
+            "from its walls, whose cortex may raise them."
+        )
+        return [Finding("trabecular-rest", level, text, "note")]
+    why = {
+        NO_WALLS: "the walls of the body cannot be told",
+        TOO_SMALL: "the body is too low or too narrow for more",
+        CROSSED: "a plane as dense as an endplate runs through the body",
+    }[doubt]
+    text = (
+        f"{level}: {why}, so the trabecular HU are those of a small disc about the chosen point; "
+        "check the slice."
+    )
+    return [Finding("trabecular-rest", level, text, "note")]
 
 
 def plate_margin_mm(volume: CTVolume, body: BodyShape) -> float:
@@ -117,6 +185,8 @@ def core_points(
 def plane_medians(height: np.ndarray, hu: np.ndarray) -> np.ndarray:
     """Median HU of each plane of a region, from below: an island changes none, an endplate does.
 
+    A plane of too few known places (`MIN_PLANE_SHARE`) is left out.
+
     Parameters
     ----------
     height : ndarray, shape (n,)
@@ -126,7 +196,11 @@ def plane_medians(height: np.ndarray, hu: np.ndarray) -> np.ndarray:
     """
     known = np.isfinite(hu)
     height, hu = height[known], hu[known]
-    return np.array([np.median(hu[height == x]) for x in np.unique(height)] or [0.0])
+    at, count = np.unique(height, return_counts=True)
+    if not len(at):
+        return np.zeros(1)
+    at = at[count >= MIN_PLANE_SHARE * np.median(count)]
+    return np.array([np.median(hu[height == x]) for x in at])
 
 
 def _region(body: BodyShape, margin: float, values: np.ndarray) -> TrabecularRegion | None:
@@ -143,8 +217,11 @@ def _region(body: BodyShape, margin: float, values: np.ndarray) -> TrabecularReg
     return TrabecularRegion(mean, body, margin, body.points(corners))
 
 
-def _disc(volume: CTVolume, level_slice: LevelSlice) -> TrabecularRegion | None:
-    """An axial elliptic disc, a little before the chosen point: as it is drawn by hand."""
+def _disc(volume: CTVolume, level_slice: LevelSlice) -> tuple[TrabecularRegion | None, str | None]:
+    """An axial elliptic disc, a little before the chosen point: as it is drawn by hand.
+
+    Or None and why it is not read.
+    """
     centre = np.add(level_slice.ras, (0.0, FORWARD_MM, 0.0))
     x, y = (np.arange(-half, half + 0.01, 1.0) for half in SEMI_AXES_MM)
     z = np.linspace(-THICKNESS_MM / 2, THICKNESS_MM / 2, 5)
@@ -153,12 +230,12 @@ def _disc(volume: CTVolume, level_slice: LevelSlice) -> TrabecularRegion | None:
     values = volume.sample(centre + local[inside])
     known = values[np.isfinite(values)]
     if len(known) < MIN_SEEN * len(values):
-        return None
+        return None, OUT_OF_VIEW
     planes = plane_medians(local[inside, 2], values)
     if np.abs(planes - np.median(planes)).max() > CROSSED_HU:
-        return None
+        return None, IN_PLATE
     angle = np.arange(48) * 2 * np.pi / 48
     ring = np.stack(
         [SEMI_AXES_MM[0] * np.cos(angle), SEMI_AXES_MM[1] * np.sin(angle), 0 * angle], 1
     )
-    return TrabecularRegion(float(known.mean()), None, 0.0, centre + ring)
+    return TrabecularRegion(float(known.mean()), None, 0.0, centre + ring), None

@@ -11,7 +11,7 @@ from ..volume import CTVolume
 from .around import Around, check_around, look_around
 from .finding import Finding
 from .heights import WORDS, BodyHeights, grade, heights_of
-from .roi import TrabecularRegion, find_region
+from .roi import TrabecularRegion, check_region, read_region
 from .shape import BodyShape
 from .walls import find_body
 
@@ -59,6 +59,8 @@ class Structure:
         Of a place that is empty against the bone around it as a whole; 0 where there is none.
     around : Around
         What lies about the body.
+    doubt : str or None
+        Why the region is a rest of the body's, or none (`roi.read_region`).
     """
 
     body: BodyShape | None
@@ -70,6 +72,7 @@ class Structure:
     empty_mm3: float = 0.0
     around: Around = Around()
     hollow_mm3: float = 0.0
+    doubt: str | None = None
 
     @property
     def hole_mm3(self) -> float:
@@ -85,10 +88,10 @@ class Structure:
 def look_at(volume: CTVolume, item: LevelSlice) -> Structure:
     """Walls, region, heights and contents of one vertebra."""
     body = find_body(volume, item)
-    region = find_region(volume, item, body)
+    region, doubt = read_region(volume, item, body)
     cement = _around(volume, item)
     if body is None or region is None:
-        return Structure(body, region, None, cement_mm3=cement)
+        return Structure(body, region, None, cement_mm3=cement, doubt=doubt)
     local, hu = _sampled(volume, body, region.hu)
     wall, plate = body.depths_mm(local)
     deep = np.minimum(wall, plate) >= DEEP_MM
@@ -109,6 +112,7 @@ def look_at(volume: CTVolume, item: LevelSlice) -> Structure:
         _largest(deep & ~vein & (hu < low)),
         look_around(volume, body, core),
         _hollow(local, hu, ~vein, body, core),
+        doubt,
     )
 
 
@@ -189,6 +193,8 @@ def check_structure(structures: dict[str, Structure]) -> list[Finding]:
     for level, item in structures.items():
         if item.heights is not None:
             found += _height(level, item.heights, heights)
+        if not item.cement_mm3 and item.metal_mm3 < METAL_MM3:
+            found += check_region(level, item.region, item.doubt)
         if item.metal_mm3 >= METAL_MM3:
             text = f"{level}: metal lies in the vertebra, so its value is wrong, mostly too high."
             found.append(Finding("metal-in-vertebra", level, text))

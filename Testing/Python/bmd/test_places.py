@@ -142,8 +142,8 @@ def test_spacing_that_no_adult_has(scale, word):
 def test_the_estimate_refuses_and_tells(tmp_path):
     model = bundle(tmp_path / "b", members=1)
     plain = estimate(phantom(kvp=120.0), chosen(), model, backend="numpy")
-    # The phantom is cut off beside its vertebrae, which the images rightly tell.
-    expected = {"incomplete", "no-sex", "body-cut"}
+    # The phantom is cut off beside its vertebrae and has no walls, which are rightly told.
+    expected = {"incomplete", "no-sex", "body-cut", "trabecular-rest"}
     assert plain.findings and {x.code for x in plain.findings} <= expected
     for change in ({"axis": (0.0, 0.0, 0.0)}, {"ras": (3.0, -20.0, -15.0)}, {"ras": (3, -20, -40)}):
         levels = selection(list(chosen()), L2=change)
