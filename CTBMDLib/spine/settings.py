@@ -475,6 +475,11 @@ class TraceSettings:
         So many tries look where a spine is expected, which is quick; then everywhere.
     clear_worth : float
         Worth of a chain of discs beyond which no other column is tried (own choice).
+    same_tries : int
+        So many ways of seeing bone that find the same clear chain, with discs as near as those
+        of a chest, end the search: it is no lumbar spine seen badly (own choice).
+    same_end_mm, same_distance_mm : float
+        How far the last discs of such chains lie apart at most, and their median distances.
     long_mm, kept_mm, kept_below_mm : float
         A trace longer than a trunk is cut to so much above and below its last disc, and followed
         again.
@@ -506,6 +511,9 @@ class TraceSettings:
     tries: tuple[BoneKind, ...] = (FIRM, DENSE, FAINT, FIRMER, FIRM, FIRMER, FAINT)
     narrow_tries: int = 4
     clear_worth: float = 2.5
+    same_tries: int = 3
+    same_end_mm: float = 8.0
+    same_distance_mm: float = 2.0
     long_mm: float = 600.0
     kept_mm: float = 380.0
     kept_below_mm: float = 10.0

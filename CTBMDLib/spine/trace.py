@@ -111,10 +111,20 @@ class Traced:
         return float(np.sum(self.scores)) if len(self.scores) else 0.0
 
     @property
+    def is_clear(self) -> bool:
+        """Whether its chain is worth so much that it is a spine."""
+        return self.worth > self.settings.trace.clear_worth
+
+    @property
+    def disc_distance_mm(self) -> float:
+        """Median distance of the discs; 0 where there are fewer than two."""
+        return float(np.median(np.diff(self.discs))) if len(self.discs) > 1 else 0.0
+
+    @property
     def is_lumbar(self) -> bool:
         """Whether discs lie as far apart as lumbar ones, with pedicles or very plain discs."""
         given = self.settings.trace
-        if len(self.discs) < 2 or np.median(np.diff(self.discs)) < given.min_disc_distance_mm:
+        if self.disc_distance_mm < given.min_disc_distance_mm:
             return False
         plain = bool(np.median(self.scores) >= given.plain_score)
         return self._pedicles() >= given.min_pedicle or plain
@@ -184,24 +194,42 @@ def trace_spine(
     given = settings.trace
     best: Traced | None = None
     seen: list[Column] = []
+    short: list[Traced] = []
     for number, kind in enumerate(given.tries):
         if number == given.narrow_tries:
             ct = ct.everywhere()
         found = _attempt(ct, kind, seen, progress)
         if found is None:
             continue
+        if found.is_clear and found.is_lumbar:
+            best = found
+            break
         if best is None or found.worth > best.worth:
             best = found
-        if best.worth > given.clear_worth and best.is_lumbar:
-            break
-        # A clear chain may be the spine, seen badly: the next try is to see it otherwise.
-        if found.worth <= given.clear_worth:
+        if not found.is_clear:
             seen.append(found.column)
+        # A clear chain may be the spine, seen badly: the next try is to see it otherwise. One
+        # that stays the same is a chest or a neck.
+        elif found.disc_distance_mm < given.min_disc_distance_mm:
+            short.append(found)
+            if same_chain(short[-given.same_tries :]):
+                return None
     if best is None or best.worth <= 0:
         return None
-    if best.worth > given.clear_worth and left_above(best):
+    if best.is_clear and left_above(best):
         best = _with_another_above(best, ct, progress)
     return best if best.is_lumbar else None
+
+
+def same_chain(chains: Sequence[Traced]) -> bool:
+    """Whether enough chains of discs end at the same place with discs as far apart."""
+    given = chains[0].settings.trace
+    if len(chains) < given.same_tries:
+        return False
+    ends = np.array([one.straight.centre[one.discs[-1]] for one in chains])
+    apart = [one.disc_distance_mm for one in chains]
+    off = np.linalg.norm(ends - ends[0], axis=1).max()
+    return bool(off <= given.same_end_mm and np.ptp(apart) <= given.same_distance_mm)
 
 
 def _attempt(

@@ -20,6 +20,7 @@ from CTBMDLib.spine.column import trace_column  # noqa: E402
 from CTBMDLib.spine.grid import Grid, block_mean, make_grid, reduce_ct  # noqa: E402
 from CTBMDLib.spine.locate import find_levels  # noqa: E402
 from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
+from CTBMDLib.spine.settings import FIRMER  # noqa: E402
 from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
 from CTBMDLib.spine.trace import trace_spine, with_body_below  # noqa: E402
 from CTBMDLib.volume import CTVolume  # noqa: E402
@@ -201,6 +202,58 @@ def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch):
     selection = find_levels(volume)
     assert len(tried) > 1 and tried[1] != tried[0]
     assert all(np.linalg.norm(np.array(selection[k].ras) - v) < 12.0 for k, v in truth.items())
+
+
+def with_chests(monkeypatch, change):
+    """`trace_along` whose n-th answer is `change(n, answer)`; which ways of seeing bone were tried."""
+    real, tried = spine_trace.trace_along, []
+
+    def along(ct, column, kind):
+        found = real(ct, column, kind)
+        tried.append(kind)
+        return change(len(tried), found)
+
+    monkeypatch.setattr(spine_trace, "trace_along", along)
+    return tried
+
+
+def as_chest(found, down=0.0, score=4.0):
+    """A clear chain worth more than the lumbar one, with discs as near as those of a chest.
+
+    From the same height on in every answer, or `down` mm lower.
+    """
+    heights = scan("ct_acrin_f46")[1]["L1"][2] - down - 20.0 * np.arange(5)
+    discs = [np.abs(found.straight.centre[:, 2] - s).argmin() for s in heights]
+    return replace(found, discs=np.array(discs), scores=np.full(4, score))
+
+
+def test_a_lumbar_chain_comes_before_one_of_a_chest_that_is_worth_more(monkeypatch):
+    volume, _ = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, lambda n, found: as_chest(found) if n == 1 else found)
+    traced = spine_trace.trace_spine(volume)
+    assert traced.is_lumbar and traced.worth < 16
+    assert traced.kind == tried[-1] != tried[0] and FIRMER not in tried
+
+
+def test_a_chest_that_looks_the_same_in_three_ways_ends_the_search(monkeypatch):
+    volume, _ = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, lambda n, found: as_chest(found))
+    assert len(find_levels(volume)) == 0
+    assert len(set(tried)) == len(tried) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n, found: as_chest(found, 9.0 * n),  # ends elsewhere each time
+        lambda n, found: as_chest(found, score=0.5 if n == 2 else 4.0),
+    ],
+)
+def test_what_may_be_a_spine_seen_badly_is_looked_at_further(monkeypatch, change):
+    volume, _ = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, change)
+    spine_trace.trace_spine(volume)
+    assert len(tried) > 3
 
 
 @pytest.mark.parametrize("far", [(6.0, 44.0), (-44.0, -6.0)], ids=["aorta", "canal"])
