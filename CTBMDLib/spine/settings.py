@@ -493,8 +493,16 @@ class TraceSettings:
         told for that.
     min_disc_distance_mm : float
         Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart (anatomy).
-    min_pedicle, plain_score : float
-        Bone where pedicles are, without which only discs as plain as this, of 1.9, make a spine.
+    min_pedicle : float
+        Bone where pedicles are, without which it is looked for an arch.
+    min_arch, arch_score : float
+        How unevenly bone lies behind the canal, and how plain discs are, of 1.9, that make a spine
+        all the same (own choice: test phantoms reach 0.04 and hollow spines have 0.13 and more).
+    arch_ahead_mm, arch_side_mm, arch_percent, min_arch_seen : float or tuple of float
+        Where that is: before the canal's centre, to either side; between which percentiles of
+        the places there; share of it that the CT must show.
+    plain_score : float
+        Discs as plain as this make a spine where the CT does not show what lies behind.
     pedicle_share : tuple of float
         Part of a vertebra, from above, at which its pedicles are (anatomy).
     min_end_score : float
@@ -525,6 +533,12 @@ class TraceSettings:
     others: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE)
     min_disc_distance_mm: float = 26.0
     min_pedicle: float = 0.12
+    min_arch: float = 0.08
+    arch_score: float = 1.15
+    arch_ahead_mm: tuple[float, float] = (-25.0, -5.0)
+    arch_side_mm: float = 21.0
+    arch_percent: tuple[float, float] = (20.0, 90.0)
+    min_arch_seen: float = 0.6
     plain_score: float = 1.35
     pedicle_share: tuple[float, float] = (0.15, 0.5)
     min_end_score: float = 0.45

@@ -15,7 +15,7 @@ from .evidence import see_discs
 from .grid import Grid, central_box, make_grid, noise_level, quieter, reduce_ct
 from .profile import Profiles, find_chain, make_profiles
 from .settings import FAINT, SETTINGS, BoneKind, SpineSettings
-from .straightened import StraightenedSpine, recentre, straighten
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between, recentre, straighten
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,41 @@ class Traced:
 
     @property
     def is_lumbar(self) -> bool:
-        """Whether discs lie as far apart as lumbar ones, with pedicles or very plain discs."""
+        """Whether discs lie as far apart as lumbar ones, with pedicles or an arch behind them.
+
+        Where the CT does not reach behind the canal, very plain discs stand for the arch.
+        """
         given = self.settings.trace
         if self.disc_distance_mm < given.min_disc_distance_mm:
             return False
-        plain = bool(np.median(self.scores) >= given.plain_score)
-        return self._pedicles() >= given.min_pedicle or plain
+        if self._pedicles() >= given.min_pedicle:
+            return True
+        score, arch = float(np.median(self.scores)), self.arch
+        if arch is None:
+            return score >= given.plain_score
+        return arch >= given.min_arch and score >= given.arch_score
+
+    @property
+    def arch(self) -> float | None:
+        """How unevenly bone lies behind the canal, 0 to 1; None where the CT does not reach.
+
+        A spinous process and laminae stand out from the muscle beside them; behind the
+        stacked discs of a test phantom everything is alike. Of the middle one of all vertebrae.
+        """
+        given = self.settings.trace
+        canal = self.straight.canal_mm[self.discs[0] : self.discs[-1]]
+        behind = between(AHEAD + float(np.median(canal)), given.arch_ahead_mm)
+        aside = np.abs(LATERAL) <= given.arch_side_mm
+        place = np.ix_(np.arange(self.discs[0], self.discs[-1]), behind, aside)
+        if np.isfinite(self.straight.hu[place]).mean() < given.min_arch_seen:
+            return None
+        found = []
+        for top, bottom in zip(self.discs, self.discs[1:], strict=False):
+            # Over all planes of a vertebra, so that noise counts little.
+            mean = self.profiles.bone[top:bottom][:, behind][:, :, aside].mean(axis=0)
+            low, high = np.percentile(mean, given.arch_percent)
+            found.append(high - low)
+        return float(np.median(found))
 
     def _pedicles(self) -> float:
         """Bone where pedicles are, 0 to 1: the weaker side of the middle one of all vertebrae."""

@@ -426,3 +426,41 @@ def test_the_walls_of_a_body_are_found_off_the_line(depth, known):
         assert walls == pytest.approx((-10, 24), abs=1.6)
     else:
         assert walls is None, "too thin for a body"
+
+
+def without_pedicles(traced, behind=None):
+    """A traced spine with no pedicles and, where given, other bone or HU behind the canal."""
+    bone, hu = traced.profiles.bone.copy(), traced.straight.hu.copy()
+    canal = int(np.median(traced.straight.canal_mm))
+    at = spine_trace.AHEAD + canal < -3
+    if behind is not None:
+        bone[:, at] = behind
+    hu[:, at] = np.nan if behind is not None and np.isnan(behind) else 50.0
+    profiles = replace(
+        traced.profiles, bone=np.nan_to_num(bone), pedicle=0 * traced.profiles.pedicle
+    )
+    return replace(traced, profiles=profiles, straight=replace(traced.straight, hu=hu))
+
+
+@pytest.mark.parametrize(
+    ("score", "behind", "lumbar"),
+    [
+        (1.2, None, True),  # hollow pedicles, but an arch
+        (1.1, None, False),
+        (1.8, 0.0, False),  # stacked discs of a test phantom, in water
+        (1.8, 0.4, False),  # and in a brighter material
+        (1.8, np.nan, True),  # the CT ends behind the canal
+        (1.2, np.nan, False),
+    ],
+)
+def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(score, behind, lumbar):
+    traced = trace_spine(scan("ct_acrin_f46")[0])
+    assert traced.is_lumbar and traced.arch > 0.3
+    found = without_pedicles(replace(traced, scores=np.full(len(traced.scores), score)), behind)
+    assert found.is_lumbar == lumbar
+
+
+@pytest.mark.parametrize("seed", [17, 25])
+def test_stacked_discs_as_plain_as_a_spines_are_none(seed):
+    """QA phantoms whose chain of discs is worth more than most spines'."""
+    assert len(find_levels(EMPTY_BODIES["QA phantom"](seed))) == 0
