@@ -475,6 +475,11 @@ class TraceSettings:
         So many tries look where a spine is expected, which is quick; then everywhere.
     clear_worth : float
         Worth of a chain of discs beyond which no other column is tried (own choice).
+    same_tries : int
+        So many ways of seeing bone that find the same clear chain, with discs as near as those
+        of a chest, end the search: it is no lumbar spine seen badly (own choice).
+    same_end_mm, same_distance_mm : float
+        How far the last discs of such chains lie apart at most, and their median distances.
     long_mm, kept_mm, kept_below_mm : float
         A trace longer than a trunk is cut to so much above and below its last disc, and followed
         again.
@@ -488,8 +493,16 @@ class TraceSettings:
         told for that.
     min_disc_distance_mm : float
         Median distance of lumbar discs at least; those of the neck are 15 to 20 mm apart (anatomy).
-    min_pedicle, plain_score : float
-        Bone where pedicles are, without which only discs as plain as this, of 1.9, make a spine.
+    min_pedicle : float
+        Bone where pedicles are, without which it is looked for an arch.
+    min_arch, arch_score : float
+        How unevenly bone lies behind the canal, and how plain discs are, of 1.9, that make a spine
+        all the same (own choice: test phantoms reach 0.04 and hollow spines have 0.13 and more).
+    arch_ahead_mm, arch_side_mm, arch_percent, min_arch_seen : float or tuple of float
+        Where that is: before the canal's centre, to either side; between which percentiles of
+        the places there; share of it that the CT must show.
+    plain_score : float
+        Discs as plain as this make a spine where the CT does not show what lies behind.
     pedicle_share : tuple of float
         Part of a vertebra, from above, at which its pedicles are (anatomy).
     min_end_score : float
@@ -506,6 +519,9 @@ class TraceSettings:
     tries: tuple[BoneKind, ...] = (FIRM, DENSE, FAINT, FIRMER, FIRM, FIRMER, FAINT)
     narrow_tries: int = 4
     clear_worth: float = 2.5
+    same_tries: int = 3
+    same_end_mm: float = 8.0
+    same_distance_mm: float = 2.0
     long_mm: float = 600.0
     kept_mm: float = 380.0
     kept_below_mm: float = 10.0
@@ -517,6 +533,12 @@ class TraceSettings:
     others: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE)
     min_disc_distance_mm: float = 26.0
     min_pedicle: float = 0.12
+    min_arch: float = 0.08
+    arch_score: float = 1.15
+    arch_ahead_mm: tuple[float, float] = (-25.0, -5.0)
+    arch_side_mm: float = 21.0
+    arch_percent: tuple[float, float] = (20.0, 90.0)
+    min_arch_seen: float = 0.6
     plain_score: float = 1.35
     pedicle_share: tuple[float, float] = (0.15, 0.5)
     min_end_score: float = 0.45

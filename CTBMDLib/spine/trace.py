@@ -15,7 +15,7 @@ from .evidence import see_discs
 from .grid import Grid, central_box, make_grid, noise_level, quieter, reduce_ct
 from .profile import Profiles, find_chain, make_profiles
 from .settings import FAINT, SETTINGS, BoneKind, SpineSettings
-from .straightened import StraightenedSpine, recentre, straighten
+from .straightened import AHEAD, LATERAL, StraightenedSpine, between, recentre, straighten
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,52 @@ class Traced:
         return float(np.sum(self.scores)) if len(self.scores) else 0.0
 
     @property
+    def is_clear(self) -> bool:
+        """Whether its chain is worth so much that it is a spine."""
+        return self.worth > self.settings.trace.clear_worth
+
+    @property
+    def disc_distance_mm(self) -> float:
+        """Median distance of the discs; 0 where there are fewer than two."""
+        return float(np.median(np.diff(self.discs))) if len(self.discs) > 1 else 0.0
+
+    @property
     def is_lumbar(self) -> bool:
-        """Whether discs lie as far apart as lumbar ones, with pedicles or very plain discs."""
+        """Whether discs lie as far apart as lumbar ones, with pedicles or an arch behind them.
+
+        Where the CT does not reach behind the canal, very plain discs stand for the arch.
+        """
         given = self.settings.trace
-        if len(self.discs) < 2 or np.median(np.diff(self.discs)) < given.min_disc_distance_mm:
+        if self.disc_distance_mm < given.min_disc_distance_mm:
             return False
-        plain = bool(np.median(self.scores) >= given.plain_score)
-        return self._pedicles() >= given.min_pedicle or plain
+        if self._pedicles() >= given.min_pedicle:
+            return True
+        score, arch = float(np.median(self.scores)), self.arch
+        if arch is None:
+            return score >= given.plain_score
+        return arch >= given.min_arch and score >= given.arch_score
+
+    @property
+    def arch(self) -> float | None:
+        """How unevenly bone lies behind the canal, 0 to 1; None where the CT does not reach.
+
+        A spinous process and laminae stand out from the muscle beside them; behind the
+        stacked discs of a test phantom everything is alike. Of the middle one of all vertebrae.
+        """
+        given = self.settings.trace
+        canal = self.straight.canal_mm[self.discs[0] : self.discs[-1]]
+        behind = between(AHEAD + float(np.median(canal)), given.arch_ahead_mm)
+        aside = np.abs(LATERAL) <= given.arch_side_mm
+        place = np.ix_(np.arange(self.discs[0], self.discs[-1]), behind, aside)
+        if np.isfinite(self.straight.hu[place]).mean() < given.min_arch_seen:
+            return None
+        found = []
+        for top, bottom in zip(self.discs, self.discs[1:], strict=False):
+            # Over all planes of a vertebra, so that noise counts little.
+            mean = self.profiles.bone[top:bottom][:, behind][:, :, aside].mean(axis=0)
+            low, high = np.percentile(mean, given.arch_percent)
+            found.append(high - low)
+        return float(np.median(found))
 
     def _pedicles(self) -> float:
         """Bone where pedicles are, 0 to 1: the weaker side of the middle one of all vertebrae."""
@@ -184,24 +223,42 @@ def trace_spine(
     given = settings.trace
     best: Traced | None = None
     seen: list[Column] = []
+    short: list[Traced] = []
     for number, kind in enumerate(given.tries):
         if number == given.narrow_tries:
             ct = ct.everywhere()
         found = _attempt(ct, kind, seen, progress)
         if found is None:
             continue
+        if found.is_clear and found.is_lumbar:
+            best = found
+            break
         if best is None or found.worth > best.worth:
             best = found
-        if best.worth > given.clear_worth and best.is_lumbar:
-            break
-        # A clear chain may be the spine, seen badly: the next try is to see it otherwise.
-        if found.worth <= given.clear_worth:
+        if not found.is_clear:
             seen.append(found.column)
+        # A clear chain may be the spine, seen badly: the next try is to see it otherwise. One
+        # that stays the same is a chest or a neck.
+        elif found.disc_distance_mm < given.min_disc_distance_mm:
+            short.append(found)
+            if same_chain(short[-given.same_tries :]):
+                return None
     if best is None or best.worth <= 0:
         return None
-    if best.worth > given.clear_worth and left_above(best):
+    if best.is_clear and left_above(best):
         best = _with_another_above(best, ct, progress)
     return best if best.is_lumbar else None
+
+
+def same_chain(chains: Sequence[Traced]) -> bool:
+    """Whether enough chains of discs end at the same place with discs as far apart."""
+    given = chains[0].settings.trace
+    if len(chains) < given.same_tries:
+        return False
+    ends = np.array([one.straight.centre[one.discs[-1]] for one in chains])
+    apart = [one.disc_distance_mm for one in chains]
+    off = np.linalg.norm(ends - ends[0], axis=1).max()
+    return bool(off <= given.same_end_mm and np.ptp(apart) <= given.same_distance_mm)
 
 
 def _attempt(

@@ -20,6 +20,7 @@ from CTBMDLib.spine.column import trace_column  # noqa: E402
 from CTBMDLib.spine.grid import Grid, block_mean, make_grid, reduce_ct  # noqa: E402
 from CTBMDLib.spine.locate import find_levels  # noqa: E402
 from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
+from CTBMDLib.spine.settings import FIRMER  # noqa: E402
 from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
 from CTBMDLib.spine.trace import trace_spine, with_body_below  # noqa: E402
 from CTBMDLib.volume import CTVolume  # noqa: E402
@@ -200,6 +201,58 @@ def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch, scan):
     assert all(np.linalg.norm(np.array(selection[k].ras) - v) < 12.0 for k, v in truth.items())
 
 
+def with_chests(monkeypatch, change):
+    """`trace_along` whose n-th answer is `change(n, answer)`; which ways of seeing bone were tried."""
+    real, tried = spine_trace.trace_along, []
+
+    def along(ct, column, kind):
+        found = real(ct, column, kind)
+        tried.append(kind)
+        return change(len(tried), found)
+
+    monkeypatch.setattr(spine_trace, "trace_along", along)
+    return tried
+
+
+def as_chest(found, down=0.0, score=4.0):
+    """A clear chain worth more than the lumbar one, with discs as near as those of a chest.
+
+    From the same height on in every answer, or `down` mm lower.
+    """
+    heights = scan("ct_acrin_f46")[1]["L1"][2] - down - 20.0 * np.arange(5)
+    discs = [np.abs(found.straight.centre[:, 2] - s).argmin() for s in heights]
+    return replace(found, discs=np.array(discs), scores=np.full(4, score))
+
+
+def test_a_lumbar_chain_comes_before_one_of_a_chest_that_is_worth_more(monkeypatch):
+    volume, _ = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, lambda n, found: as_chest(found) if n == 1 else found)
+    traced = spine_trace.trace_spine(volume)
+    assert traced.is_lumbar and traced.worth < 16
+    assert traced.kind == tried[-1] != tried[0] and FIRMER not in tried
+
+
+def test_a_chest_that_looks_the_same_in_three_ways_ends_the_search(monkeypatch):
+    volume, _ = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, lambda n, found: as_chest(found))
+    assert len(find_levels(volume)) == 0
+    assert len(set(tried)) == len(tried) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n, found: as_chest(found, 9.0 * n),  # ends elsewhere each time
+        lambda n, found: as_chest(found, score=0.5 if n == 2 else 4.0),
+    ],
+)
+def test_what_may_be_a_spine_seen_badly_is_looked_at_further(monkeypatch, change):
+    volume, _ = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, change)
+    spine_trace.trace_spine(volume)
+    assert len(tried) > 3
+
+
 @pytest.mark.parametrize("far", [(6.0, 44.0), (-44.0, -6.0)], ids=["aorta", "canal"])
 @pytest.mark.parametrize("which", [1, 3])
 def test_walls_far_from_the_line_are_not_believed(monkeypatch, far, which, scan):
@@ -370,3 +423,41 @@ def test_the_walls_of_a_body_are_found_off_the_line(depth, known):
         assert walls == pytest.approx((-10, 24), abs=1.6)
     else:
         assert walls is None, "too thin for a body"
+
+
+def without_pedicles(traced, behind=None):
+    """A traced spine with no pedicles and, where given, other bone or HU behind the canal."""
+    bone, hu = traced.profiles.bone.copy(), traced.straight.hu.copy()
+    canal = int(np.median(traced.straight.canal_mm))
+    at = spine_trace.AHEAD + canal < -3
+    if behind is not None:
+        bone[:, at] = behind
+    hu[:, at] = np.nan if behind is not None and np.isnan(behind) else 50.0
+    profiles = replace(
+        traced.profiles, bone=np.nan_to_num(bone), pedicle=0 * traced.profiles.pedicle
+    )
+    return replace(traced, profiles=profiles, straight=replace(traced.straight, hu=hu))
+
+
+@pytest.mark.parametrize(
+    ("score", "behind", "lumbar"),
+    [
+        (1.2, None, True),  # hollow pedicles, but an arch
+        (1.1, None, False),
+        (1.8, 0.0, False),  # stacked discs of a test phantom, in water
+        (1.8, 0.4, False),  # and in a brighter material
+        (1.8, np.nan, True),  # the CT ends behind the canal
+        (1.2, np.nan, False),
+    ],
+)
+def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(score, behind, lumbar):
+    traced = trace_spine(scan("ct_acrin_f46")[0])
+    assert traced.is_lumbar and traced.arch > 0.3
+    found = without_pedicles(replace(traced, scores=np.full(len(traced.scores), score)), behind)
+    assert found.is_lumbar == lumbar
+
+
+@pytest.mark.parametrize("seed", [17, 25])
+def test_stacked_discs_as_plain_as_a_spines_are_none(seed):
+    """QA phantoms whose chain of discs is worth more than most spines'."""
+    assert len(find_levels(EMPTY_BODIES["QA phantom"](seed))) == 0
