@@ -214,27 +214,28 @@ def with_chests(monkeypatch, change):
     return tried
 
 
-def as_chest(found, down=0.0, score=4.0):
+def as_chest(found, below, score=4.0):
     """A clear chain worth more than the lumbar one, with discs as near as those of a chest.
 
-    From the same height on in every answer, or `down` mm lower.
+    It begins at the height `below`, mm S.
     """
-    heights = scan("ct_acrin_f46")[1]["L1"][2] - down - 20.0 * np.arange(5)
-    discs = [np.abs(found.straight.centre[:, 2] - s).argmin() for s in heights]
+    discs = [np.abs(found.straight.centre[:, 2] - s).argmin() for s in below - 20.0 * np.arange(5)]
     return replace(found, discs=np.array(discs), scores=np.full(4, score))
 
 
-def test_a_lumbar_chain_comes_before_one_of_a_chest_that_is_worth_more(monkeypatch):
-    volume, _ = scan("ct_acrin_f46")
-    tried = with_chests(monkeypatch, lambda n, found: as_chest(found) if n == 1 else found)
+def test_a_lumbar_chain_comes_before_one_of_a_chest_that_is_worth_more(monkeypatch, scan):
+    volume, truth = scan("ct_acrin_f46")
+    top = truth["L1"][2]
+    tried = with_chests(monkeypatch, lambda n, found: as_chest(found, top) if n == 1 else found)
     traced = spine_trace.trace_spine(volume)
     assert traced.is_lumbar and traced.worth < 16
     assert traced.kind == tried[-1] != tried[0] and FIRMER not in tried
 
 
-def test_a_chest_that_looks_the_same_in_three_ways_ends_the_search(monkeypatch):
-    volume, _ = scan("ct_acrin_f46")
-    tried = with_chests(monkeypatch, lambda n, found: as_chest(found))
+def test_a_chest_that_looks_the_same_in_three_ways_ends_the_search(monkeypatch, scan):
+    volume, truth = scan("ct_acrin_f46")
+    top = truth["L1"][2]
+    tried = with_chests(monkeypatch, lambda n, found: as_chest(found, top))
     assert len(find_levels(volume)) == 0
     assert len(set(tried)) == len(tried) == 3
 
@@ -242,13 +243,13 @@ def test_a_chest_that_looks_the_same_in_three_ways_ends_the_search(monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda n, found: as_chest(found, 9.0 * n),  # ends elsewhere each time
-        lambda n, found: as_chest(found, score=0.5 if n == 2 else 4.0),
+        lambda n, found, top: as_chest(found, top - 9.0 * n),  # ends elsewhere each time
+        lambda n, found, top: as_chest(found, top, score=0.5 if n == 2 else 4.0),
     ],
 )
-def test_what_may_be_a_spine_seen_badly_is_looked_at_further(monkeypatch, change):
-    volume, _ = scan("ct_acrin_f46")
-    tried = with_chests(monkeypatch, change)
+def test_what_may_be_a_spine_seen_badly_is_looked_at_further(monkeypatch, scan, change):
+    volume, truth = scan("ct_acrin_f46")
+    tried = with_chests(monkeypatch, lambda n, found: change(n, found, truth["L1"][2]))
     spine_trace.trace_spine(volume)
     assert len(tried) > 3
 
@@ -450,7 +451,7 @@ def without_pedicles(traced, behind=None):
         (1.2, np.nan, False),
     ],
 )
-def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(score, behind, lumbar):
+def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(scan, score, behind, lumbar):
     traced = trace_spine(scan("ct_acrin_f46")[0])
     assert traced.is_lumbar and traced.arch > 0.3
     found = without_pedicles(replace(traced, scores=np.full(len(traced.scores), score)), behind)
