@@ -4,7 +4,7 @@
 
 All figures are of simulated CT. Points lie up to 6 mm off the bodies' middles. Of eight people
 one each has cement, a dense focus, a hole, a screw, plaque before the spine, osteophytes, and a
-dense endplate.
+dense endplate. L4 of every person is pressed lower by 15 to 40 %, see `pressed`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ..virtual.bone import body_distance
 from ..virtual.primitives import ANGLES, local
 from ..virtual.raster import bone_raster
 from ..virtual.volume import HA_PER_WATER, make_volume, random_options
+from .pressed import FORMS, SHARES, draw_press, press
 
 STANDARD = ImageStandard()
 CORE_MM = 5.5
@@ -43,6 +44,13 @@ PLACE = 0.8
 MEASURED_LESS_MM = np.array([1.1, 0.4, 1.05])
 """By how much the heights measured on healthy virtual bodies are lower than the drawn ones,
 whose rims stand out."""
+LOSSES = (
+    ("below 15 %", 0.0, 0.15),
+    ("15 to 20 %", 0.15, 0.20),
+    ("20 to 25 %, grade 1", 0.20, 0.25),
+    ("25 to 40 %, grade 2", 0.25, 0.40),
+    ("from 40 %, grade 3", 0.40, 1.01),
+)
 CEMENT_HU, CEMENT_RADIUS_MM = 1200.0, 8.0
 PLANTED = (
     "cement",
@@ -54,12 +62,13 @@ PLANTED = (
     "dense-endplate",
 )
 """What a person has in or about L2, by the rest of the seed divided by eight; the eighth has nothing."""
+PRESSED, PRESSED_LEVEL = "pressed", "L4"
 OUTSIDE = ("aortic-calcification", "osteophytes")
 """Of these, what leaves the bone within the body as it is."""
 SPUR_HU, SPUR_MM = 500.0, 7.0
 DENSER_HU, DENSE_MM = 150.0, (1.0, 8.0)
 """Of a dense endplate: how much denser, and how deep under the upper one."""
-SHIFT_HU, FACTOR = 60.0, 1.3
+SHIFT_HU, FACTOR, FLOOR_HU = 60.0, 1.3, -1024.0
 SCALES = {
     "size 0.85": (0.85, 0.85),
     "size 1.25": (1.25, 1.25),
@@ -67,6 +76,8 @@ SCALES = {
     "slices 1.33": (1.0, 1.33),
 }
 """What a false spacing does to the size across and along the spine."""
+SIZES = ("size-unlikely", "proportions-unlikely")
+"""Either says that the spacing may be false."""
 BUNDLE = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "ctbmd-virtual"
 
 
@@ -151,6 +162,17 @@ def planted_in(level: str, what: str):
     return paint
 
 
+def painted(what: str | None, how):
+    """A `repaint` for `make_volume`: `what` planted in L2, and `PRESSED_LEVEL` pressed as `how` says."""
+
+    def paint(hu, xs, ys, zs, scene):
+        press(hu, (xs, ys, zs), scene, scene.names.index(PRESSED_LEVEL), how, distances)
+        if what:
+            planted_in("L2", what)(hu, xs, ys, zs, scene)
+
+    return paint
+
+
 def _paint_bone(hu, axes, scene, n: int, what: str) -> None:
     """Spurs on the front half of both rims, or denser bone under the upper endplate."""
     near = [
@@ -207,10 +229,9 @@ def moved_point(level: str, truth: dict, rng) -> LevelSlice:
 
 def measure(seed: int) -> tuple[list[dict], dict]:
     """One virtual person of the realistic population: rows of the levels, and of the person."""
-    options = options_for(seed)
+    options, how = options_for(seed), draw_press(seed)
     what = dict(enumerate(PLANTED)).get(seed % (len(PLANTED) + 1))
-    if what:
-        options["repaint"] = planted_in("L2", what)
+    options["repaint"] = painted(what, how)
     volume, truth = make_volume(seed, **options)
     scene, rng = truth["scene"], np.random.default_rng([seed, 9])
     structures, true, items = {}, {}, []
@@ -219,10 +240,12 @@ def measure(seed: int) -> tuple[list[dict], dict]:
         items.append(item)
         structures[level] = look_at(volume, item)
         true[level] = true_heights(scene, scene.names.index(level))
+    true[PRESSED_LEVEL] = how.heights(true[PRESSED_LEVEL])
+    found = {level: x.heights for level, x in structures.items() if x.heights is not None}
     codes = {(x.level, x.code) for x in check_structure(structures)}
     rows = []
     for level in MEASURED:
-        filled = what if level == "L2" else None
+        filled = {"L2": what, PRESSED_LEVEL: PRESSED}.get(level)
         core, places = true_core(scene, scene.names.index(level), options["kvp"])
         seen = volume.sample(truth["levels"][level]["ras"] + places)
         hu = structures[level].trabecular_hu
@@ -234,10 +257,13 @@ def measure(seed: int) -> tuple[list[dict], dict]:
                 "from_seen": None if inside or hu is None else hu - float(np.nanmean(seen)),
                 "planted": filled,
                 "lost": true[level].loss(level, true),
+                "seen_lost": found[level].loss(level, found) if level in found else None,
+                "form": how.form if level == PRESSED_LEVEL else None,
                 "codes": {code for where, code in codes if where == level},
             }
         )
-    return rows, person(volume, items, structures, options, what, codes)
+    of_whole = person(volume, items, structures, options, what, codes)
+    return rows, {**of_whole, "own_plaque": bool(truth["facts"].get("plaque"))}
 
 
 def left_behind(seed: int, folder: Path | None, measured):
@@ -274,6 +300,8 @@ def person(volume, items, structures, options, what, codes) -> dict:
     seen = [check_images(part, STANDARD) for part in images]
     enhanced = options["contrast"] is not None
     shifted = replace(volume, hu=volume.hu + SHIFT_HU)
+    # As a scanner stores it: what would be darker than air is cut off.
+    steeper = replace(volume, hu=np.maximum(FACTOR * volume.hu.astype(np.float32), FLOOR_HU))
     told = {code for where, code in codes if where is None}
     told |= {x.code for part in seen for x in part if x.code == "contrast-suspected"}
     told |= size_codes(structures) | {x.code for x in check_field(volume, items)}
@@ -289,7 +317,8 @@ def person(volume, items, structures, options, what, codes) -> dict:
         "codes": told | tissue(volume),
         f"{SHIFT_HU:+.0f} HU": tissue(shifted),
         "like": unlike(images),
-        f"HU x {FACTOR:g}": unlike([replace(x, hu=FACTOR * x.hu) for x in images]),
+        f"HU x {FACTOR:g}": unlike([replace(x, hu=FACTOR * x.hu) for x in images])
+        | tissue(steeper),
         **{name: size_codes(structures, *factors) for name, factors in SCALES.items()},
     }
 
@@ -310,27 +339,52 @@ def person_lines(people: list[dict]) -> list[str]:
     """Rows of the table of what is told of whole scans."""
     lines = []
 
-    def add(name, code, ill, well):
-        told = [sum(code in codes for codes in part) for part in (ill, well)]
+    def add(name, wanted, ill, well):
+        told = [sum(bool(set(wanted) & set(codes)) for codes in part) for part in (ill, well)]
         lines.append(counted(name, len(ill), told[0], len(well), told[1]))
 
     codes = [x["codes"] for x in people]
     for name, code, fact in (
         ("contrast in the vessels", "contrast-suspected", "contrast"),
         ("body cut by the field of view", "body-cut", "narrow"),
-        ("plaque before L2", "aortic-calcification", "plaque"),
     ):
         ill = [x["codes"] for x in people if x[fact]]
-        add(name, code, ill, [x["codes"] for x in people if not x[fact]])
+        add(name, [code], ill, [x["codes"] for x in people if not x[fact]])
+    plaque, clean = ["aortic-calcification"], [x for x in people if not x["own_plaque"]]
+    well = [x["codes"] for x in clean if not x["plaque"]]
+    add("plaque before L2", plaque, [x["codes"] for x in people if x["plaque"]], well)
+    own = [x["codes"] for x in people if x["own_plaque"] and not x["plaque"]]
+    add("an aorta calcified by the person's own age", plaque, own, well)
     shift = f"{SHIFT_HU:+.0f} HU"
-    add(f"values off by {shift}", "tissue-hu", [x[shift] for x in people], codes)
+    add(f"values off by {shift}", ["tissue-hu"], [x[shift] for x in people], codes)
     for name in SCALES:
-        code = "size-unlikely" if name.startswith("size") else "proportions-unlikely"
-        add(f"{name} times true, {code}", code, [x[name] for x in people], codes)
+        add(f"{name} times true, size or proportions", SIZES, [x[name] for x in people], codes)
     factor = f"HU x {FACTOR:g}"
-    strange, usual = [x[factor] for x in people], [x["like"] for x in people]
-    add(f"{factor}, unlike-training", "unlike-training", strange, usual)
+    usual = [set(x["like"]) | set(x["codes"]) for x in people]
+    strange = ["unlike-training", "tissue-hu"]
+    add(f"{factor}, {' or '.join(strange)}", strange, [x[factor] for x in people], usual)
     return lines
+
+
+def height_lines(rows: list[dict]) -> list[str]:
+    """A table of true grades of lost height beside those that are found."""
+    out = [
+        "",
+        f"L4 of every person is pressed by {100 * SHARES[0]:.0f} to {100 * SHARES[1]:.0f} % "
+        f"({', '.join(FORMS)}); Genant's grade by the true heights against that by the measured ones:",
+        "",
+        "| true loss | n | heights unknown | found grade 0 | 1 | 2 | 3 | found minus true loss, mean | SD |",
+        "| --- " * 9 + "|",
+    ]
+    for name, low, high in LOSSES:
+        part = [r for r in rows if low <= r["lost"] < high]
+        known = [r for r in part if r["seen_lost"] is not None]
+        grades = Counter(grade(r["seen_lost"]) for r in known)
+        off = 100 * np.array([r["seen_lost"] - r["lost"] for r in known])
+        error = f"{off.mean():+.1f} % | {off.std():.1f} %" if len(off) else "|"
+        counts = " | ".join(str(grades[g]) for g in range(4))
+        out.append(f"| {name} | {len(part)} | {len(part) - len(known)} | {counts} | {error} |")
+    return out
 
 
 def page(rows: list[dict], command: str, people: list[dict]) -> str:
@@ -361,6 +415,7 @@ def page(rows: list[dict], command: str, people: list[dict]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     plain = [r for r in rows if not r["planted"]]
+    whole = [r for r in rows if r["planted"] in (None, PRESSED)]
     sets = (
         *(
             (name, name, [r for r in rows if r["planted"] == name], plain)
@@ -370,14 +425,15 @@ def page(rows: list[dict], command: str, people: list[dict]) -> str:
         (
             "height-loss, true loss from 20 % against below 15 %",
             "height-loss",
-            [r for r in plain if grade(r["lost"])],
-            [r for r in plain if r["lost"] < 0.15],
+            [r for r in whole if grade(r["lost"])],
+            [r for r in whole if r["lost"] < 0.15],
         ),
     )
     for name, code, ill, well in sets:
         told = [sum(code in r["codes"] for r in part) for part in (ill, well)]
         out.append(counted(name, len(ill), told[0], len(well), told[1]))
     out += person_lines(people)
+    out += height_lines(whole)
     count = Counter(code for r in plain for code in r["codes"])
     rest = [f"{code} {number}" for code, number in sorted(count.items())]
     out += [

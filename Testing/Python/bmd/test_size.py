@@ -53,6 +53,12 @@ def test_one_false_direction_is_told(scale):
     assert codes(person(scale)) == ["proportions-unlikely"]
 
 
+def test_wide_and_slender_people_of_one_height_are_no_false_scale():
+    # Width and depth of people's bodies differ by 11 % (SD) where their heights do by 5 %.
+    assert codes(person((1.17, 1.17, 1.03))) == codes(person((0.82, 0.82, 0.95))) == []
+    assert codes(person((1.05, 1.05, 1.2))) == ["size-unlikely"]
+
+
 def test_one_odd_body_and_unknown_ones_count_for_nothing():
     bodies = person()
     bodies["L2"] = replace(bodies["L2"], half_width=33.0, top=np.array([5.0, 0, 0, 0]))

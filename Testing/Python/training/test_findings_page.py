@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from CTBMDLib.bmd.heights import BodyHeights
 from CTBMDLib.bmd.shape import BodyShape
@@ -9,6 +10,7 @@ from CTBMDLib.bmd.structure import Structure
 from training.evaluation import findings
 from training.evaluation.findings import (
     PLANTED,
+    distances,
     kept,
     page,
     planted_in,
@@ -16,6 +18,7 @@ from training.evaluation.findings import (
     true_core,
     true_heights,
 )
+from training.evaluation.pressed import FORMS, Press, draw_press, press
 from training.virtual.anatomy import make_scene
 from training.virtual.primitives import HEIGHT, RHO_TRABECULAR
 from training.virtual.traits import draw_traits
@@ -44,7 +47,7 @@ def test_true_heights_follow_the_drawn_height():
     assert lost == pytest.approx([5, 5, 5], abs=0.7)
 
 
-def row(error=1.0, planted=None, lost=0.0, codes=(), kvp=120):
+def row(error=1.0, planted=None, lost=0.0, codes=(), kvp=120, seen_lost=0.0):
     seen = None if error is None else error - 3
     return {
         "kvp": kvp,
@@ -52,15 +55,17 @@ def row(error=1.0, planted=None, lost=0.0, codes=(), kvp=120):
         "from_seen": seen,
         "planted": planted,
         "lost": lost,
+        "seen_lost": seen_lost,
         "codes": set(codes),
     }
 
 
-def person(contrast=None, narrow=False, plaque=False, codes=(), off=(), small=(), large=()):
+def person(contrast=None, narrow=False, plaque=False, codes=(), off=(), small=(), large=(), own=0):
     return {
         "contrast": contrast, "narrow": narrow, "plaque": plaque, "codes": set(codes),
         "+60 HU": set(off), "size 0.85": set(small), "size 1.25": set(large),
         "slices 0.75": {"proportions-unlikely"} if small else set(), "slices 1.33": set(),
+        "own_plaque": bool(own),
         "like": {"unlike-training"} if narrow else set(),
         "HU x 1.3": set() if narrow else {"unlike-training"},
     }  # fmt: skip
@@ -72,11 +77,15 @@ def test_the_page_counts_what_is_told_of_those_who_have_it_and_of_those_who_have
         row(lost=0.17, codes=["height-loss"]), row(None, "cement", codes=["cement"]),
         row(None, "cement"), row(codes=["cement"]), row(None, "lytic-focus", codes=["lytic-focus"]),
         row(None, "metal-in-vertebra"), row(codes=["dense-focus"]),
+        row(None, "pressed", lost=0.22, seen_lost=0.26, codes=["height-loss"]),
+        row(None, "pressed", lost=0.24, seen_lost=None),
+        row(None, "pressed", lost=0.18, seen_lost=0.16),
     ]  # fmt: skip
     people = [
         person("portal", codes=["contrast-suspected", "tissue-hu"], off=["tissue-hu"]),
         person(narrow=True, codes=["body-cut"], small=["size-unlikely"]),
         person(plaque=True, codes=["body-cut", "aortic-calcification"], large=["size-unlikely"]),
+        person(own=1, codes=["aortic-calcification"]),
     ]
     text = page(rows, "command", people)
     assert "| cement | 2 | 1 | 8 | 1 | 50 % | 88 % |" in text
@@ -85,19 +94,60 @@ def test_the_page_counts_what_is_told_of_those_who_have_it_and_of_those_who_have
         and "| dense-focus | 0 | 0 | 8 | 1 | unknown |" in text
     )
     assert "| metal-in-vertebra | 1 | 0 | 8 | 0 |" in text
-    assert "below 15 % | 2 | 1 | 5 | 0 |" in text
+    assert "below 15 % | 4 | 2 | 5 | 0 |" in text
     assert "| as drawn, all tube voltages | 8 | +2.0 |" in text
     assert "| as drawn, 120 and 140 kV | 7 |" in text
     assert "| as the scan shows it, all tube voltages | 8 | -1.0 |" in text
-    assert "| contrast in the vessels | 1 | 1 | 2 | 0 |" in text
-    assert "| body cut by the field of view | 1 | 1 | 2 | 1 |" in text
+    assert "| 20 to 25 %, grade 1 | 2 | 1 | 0 | 0 | 1 | 0 | +4.0 % | 0.0 % |" in text
+    assert "| 15 to 20 % | 2 | 0 | 2 | 0 | 0 | 0 | -9.5 % | 7.5 % |" in text
+    assert "| from 40 %, grade 3 | 0 | 0 | 0 | 0 | 0 | 0 | +nan % | nan % |" not in text
+    assert "| contrast in the vessels | 1 | 1 | 3 | 0 |" in text
+    assert "| body cut by the field of view | 1 | 1 | 3 | 1 |" in text
     assert "| plaque before L2 | 1 | 1 | 2 | 0 |" in text
-    assert "| values off by +60 HU | 3 | 1 | 3 | 1 |" in text
-    assert "| size 0.85 times true, size-unlikely | 3 | 1 | 3 | 0 |" in text
-    assert "| size 1.25 times true, size-unlikely | 3 | 1 | 3 | 0 |" in text
-    assert "| slices 0.75 times true, proportions-unlikely | 3 | 1 | 3 | 0 |" in text
-    assert "| HU x 1.3, unlike-training | 3 | 2 | 3 | 1 |" in text
+    assert "calcified by the person's own age | 1 | 1 | 2 | 0 |" in text
+    assert "| values off by +60 HU | 4 | 1 | 4 | 1 |" in text
+    assert "| size 0.85 times true, size or proportions | 4 | 1 | 4 | 0 |" in text
+    assert "| size 1.25 times true, size or proportions | 4 | 1 | 4 | 0 |" in text
+    assert "| slices 0.75 times true, size or proportions | 4 | 1 | 4 | 0 |" in text
+    assert "| HU x 1.3, unlike-training or tissue-hu | 4 | 3 | 4 | 2 |" in text
     assert "Simulated CT" in text
+
+
+@pytest.mark.parametrize("share", [0.15, 0.40])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pressed_body_loses_its_share_where_its_form_says(form, share):
+    drawn = scene()
+    n = drawn.names.index("L4")
+    up = drawn.spine[2][n][:, 2]
+    axes = [np.arange(c - 40, c + 40.5, 1.0) for c in drawn.spine[1][n]]
+    side, end = distances(drawn, n, axes)[:2]
+    hu = np.where((side < 0) & (end < 0), 1000.0, 0.0).astype(np.float32)
+    before = hu.copy()
+    how = Press(form, share)
+    press(hu, axes, drawn, n, how, distances)
+    assert np.array_equal(hu[side > 5], before[side > 5])
+    whole = true_heights(drawn, n)
+    along = np.arange(-25, 25, 0.1)[:, None] * up
+
+    def tall(image, v):
+        radius, front = drawn.spine[3][n], drawn.spine[2][n][:, 1]
+        reach = radius[18] if v > 0 else radius[54]
+        place = (drawn.spine[1][n] + v * 0.8 * reach * front + along - [a[0] for a in axes])[
+            :, ::-1
+        ]
+        return 0.1 * (ndimage.map_coordinates(image, place.T, order=1) > 500).sum()
+
+    shares = [1 - tall(hu, v) / tall(before, v) for v in (1, 0, -1)]
+    assert shares == pytest.approx(share * np.array(FORMS[form]), abs=0.045)
+    kept_heights = how.heights(whole).array / whole.array
+    assert 1 - kept_heights == pytest.approx(share * np.array(FORMS[form]))
+
+
+def test_the_press_of_a_person_is_drawn_once_and_within_its_range():
+    drawn = [draw_press(seed) for seed in range(200)]
+    assert drawn == [draw_press(seed) for seed in range(200)]
+    assert {x.form for x in drawn} == set(FORMS)
+    assert 0.15 <= min(x.share for x in drawn) < 0.18 and 0.37 < max(x.share for x in drawn) <= 0.4
 
 
 @pytest.mark.parametrize("what", PLANTED)
