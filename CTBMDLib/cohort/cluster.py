@@ -411,6 +411,11 @@ class Cluster:
                 if key not in running:
                     continue
                 future, task = running.pop(key)
+                if future.status == "pending":
+                    # Done, and gone with its worker before it was fetched: Dask runs it again.
+                    running[key] = (future, task)
+                    future.add_done_callback(lambda x: self._done.put(x.key))
+                    continue
                 yield task, self._answer(future)
                 future.release()
         finally:
@@ -439,7 +444,10 @@ class Cluster:
         from distributed import KilledWorker
 
         if future.status == "finished":
-            return unpacked(future.result(timeout="60s"))
+            try:
+                return unpacked(future.result(timeout="60s"))
+            except (KilledWorker, TimeoutError):  # its worker died meanwhile, with the answer
+                return None
         if future.status != "error":  # cancelled or lost: the scheduler is gone
             raise self._lost()
         error = future.exception(timeout="60s")

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import queue
 import signal
 import subprocess
 import sys
@@ -24,12 +25,13 @@ from CTBMDLib.cohort.batch import Job, Task, examine, run_batch
 from CTBMDLib.cohort.caselist import Case, list_cases
 from CTBMDLib.cohort.cluster import Cluster, Remote, bytes_of, packed, run_remote, unpacked
 from CTBMDLib.cohort.journal import finished_keys
+from CTBMDLib.cohort.outcome import Outcome
 from CTBMDLib.cohort.pace import Pace, duration
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.bundle import ModelBundle
 from CTBMDLib.progress import Progress
 
-pytest.importorskip("distributed")
+KilledWorker = pytest.importorskip("distributed").KilledWorker
 
 COUNT = 4
 
@@ -220,6 +222,48 @@ def test_a_case_is_sent_as_paths_and_comes_back_small(cases):
     assert len(pickle.dumps(sent)) < 100_000
     assert unpacked(sent) == outcome and outcome.result.images == {}
     assert outcome.sheet.startswith(b"\x89PNG")
+
+
+class Lost:
+    """A future of Dask's whose answer went with its worker before it was fetched."""
+
+    def __init__(self, statuses, error=None):
+        self.key, self._statuses, self._error = "k", list(statuses), error
+
+    @property
+    def status(self):
+        return self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+
+    def add_done_callback(self, tell):
+        tell(self)
+
+    def result(self, timeout):
+        if self._error:
+            raise self._error
+        return packed(Outcome(None, "the second time", "x"))
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("statuses", "error", "answer"),
+    [
+        (["pending", "finished"], None, "the second time"),
+        (["finished"], KilledWorker("k", None, 0), None),
+        (["finished"], TimeoutError(), None),
+    ],
+)
+def test_an_answer_that_went_with_its_worker_is_asked_for_again(
+    monkeypatch, statuses, error, answer
+):
+    pool = object.__new__(Cluster)
+    pool._done = queue.SimpleQueue()
+    monkeypatch.setattr(Cluster, "threads", 1)
+    monkeypatch.setattr(Cluster, "_submit", lambda *_: Lost(statuses, error))
+    task = Task(0, Case("a"), Case("a"))
+    [(told, outcome)] = pool._all([task], None, Progress())
+    assert told is task and (outcome.reason if outcome else None) == answer
 
 
 FAULTS = """
