@@ -36,6 +36,16 @@ def test_all_three_are_measured_and_a_true_scan_gets_no_word(how):
     assert check_tissues(tissues, 120.0) == []
 
 
+@pytest.mark.parametrize("kvp, darker", [(80.0, 12.0), (100.0, 5.0), (120.0, 0.0), (140.0, -3.0)])
+@pytest.mark.parametrize("fat, muscle", [(-98.0, 32.0), (-101.0, 21.0), (-108.0, 52.0)])
+def test_values_too_steep_show_by_fat_where_air_is_cut_off(fat, muscle, kvp, darker):
+    true = Tissues(None, fat - darker, muscle)  # as the shared scans and virtual people have them
+    assert check_tissues(true, kvp) == []
+    steep = Tissues(-1024.0, 1.3 * true.fat, 1.3 * muscle)
+    (one,) = check_tissues(steep, kvp)
+    assert one.code == "tissue-hu" and one.text.startswith(f"Fat has {steep.fat:.0f} HU")
+
+
 def test_what_is_not_in_view_is_unknown():
     inside = person(wide=70)
     crop = replace(inside, hu=inside.hu[:, 30:90])
