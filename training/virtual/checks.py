@@ -51,11 +51,18 @@ def patients(folders):
         yield load_patient(path)
 
 
+def l1_hu(record) -> float:
+    """Trabecular HU of L1 of a patient scanned at 120 kVp, as published HU are; NaN of others."""
+    if "L1" not in record.slabs or record.protocol.get("kvp") != 120:
+        return np.nan
+    hu = trabecular_hu(record.slabs["L1"], record.slices["L1"])
+    return np.nan if hu is None else hu
+
+
 def summary(folders) -> str:
-    """Areal BMD and HU by sex and age over all patients of the folders, as text."""
+    """Areal BMD and HU (120 kVp) by sex and age over all patients of the folders, as text."""
     rows = []
     for record in patients(folders):
-        hu = trabecular_hu(record.slabs["L1"], record.slices["L1"])
         mean, sd = NHANES[record.sex][int(min(max((record.age_years - 20) // 10, 0), 5))]
         rows.append(
             (
@@ -63,7 +70,7 @@ def summary(folders) -> str:
                 record.age_years,
                 record.bmd_total_true,
                 (record.bmd_total_true - mean) / sd,
-                np.nan if hu is None else hu,
+                l1_hu(record),
             )
         )
     if not rows:
@@ -74,9 +81,11 @@ def summary(folders) -> str:
         for low, high in ((20, 40), (40, 60), (60, 91), (20, 91)):
             use = (sex == s) & (age >= low) & (age < high)
             if use.any():
+                seen = hu[use][np.isfinite(hu[use])]
+                own = f"{seen.mean():5.0f}" if seen.size else "    -"
                 lines.append(
                     f"{s}    {low}-{high - 1:<3} {use.sum():4d}  {bmd[use].mean():10.3f}"
-                    f"  {z[use].mean():+10.2f}  {np.nanmean(hu[use]):5.0f}"
+                    f"  {z[use].mean():+10.2f}  {own}"
                     f"  {np.mean([jang_hu(a) for a in age[use]]):9.0f}"
                 )
     known = np.isfinite(hu)
@@ -109,16 +118,24 @@ def virtual_people(count: int, seed: int, progress=None, workers: int | None = N
         if progress is not None:
             done = len(measured)
             progress(done / len(todo), f"{done} of {len(todo)} virtual people")
-    cohorts = {}
+    return by_descent([traits for _, traits in todo], measured, seed)
+
+
+def by_descent(traits: list[Traits], measured: list[dict], seed: int = 0) -> Cohort | None:
+    """People of each descent beside their own anchors; None without any.
+
+    Wide people are nobody's: they are drawn independently of each other's traits, and left out.
+    """
+    cohorts = []
     for people in ("western", "east-asian"):
-        own = [n for n, (name, _) in enumerate(todo) if name == people]
+        own = [n for n, one in enumerate(traits) if one.descent == people]
         if own:
-            cohorts[people] = Cohort.of(
-                [todo[n][1] for n in own], [measured[n] for n in own], seed, people
-            )
-    west = cohorts.pop("western")
-    west.others.update(cohorts)
-    return west
+            chosen = [traits[n] for n in own], [measured[n] for n in own]
+            cohorts.append(Cohort.of(*chosen, seed, people))
+    if not cohorts:
+        return None
+    cohorts[0].others.update({other.people: other for other in cohorts[1:]})
+    return cohorts[0]
 
 
 def people_of(folders) -> Cohort:
@@ -127,27 +144,27 @@ def people_of(folders) -> Cohort:
     Raises
     ------
     CTBMDError
-        Where the folders hold nobody.
+        Where the folders hold nobody of the realistic population.
     """
     traits, measured = [], []
     for record in patients(folders):
-        hu = None
-        if "L1" in record.slabs and record.protocol.get("kvp") == 120:
-            hu = trabecular_hu(record.slabs["L1"], record.slices["L1"])
         traits.append(Traits(**record.facts["traits"]))
         bmd = {f"abmd_L{n}": record.bmd_true.get(f"L{n}", np.nan) for n in range(1, 5)}
         measured.append(
             bmd
             | {
-                "l1_hu": np.nan if hu is None else hu,
+                "l1_hu": l1_hu(record),
                 "abmd": record.bmd_total_true,
                 "l1_l2_step": bmd["abmd_L2"] - bmd["abmd_L1"],
                 "marrow_fat": 100 * record.facts["traits"]["marrow_fat"],
             }
         )
-    if not traits:
-        raise CTBMDError("These folders hold no virtual patients.", "no-patients")
-    return Cohort.of(traits, measured)
+    cohort = by_descent(traits, measured)
+    if cohort is None:
+        raise CTBMDError(
+            "These folders hold no virtual patients of the realistic population.", "no-patients"
+        )
+    return cohort
 
 
 def verdict(anchor: Anchor, value: float, error: float) -> str:
@@ -163,10 +180,12 @@ def verdict(anchor: Anchor, value: float, error: float) -> str:
 def _row(anchor: Anchor, cohort: Cohort) -> tuple[str, str]:
     """A line of the table, and its verdict."""
     value, error, _ = cohort.figure(anchor)
-    z = (value - anchor.value) / np.hypot(error, anchor.se or 0.0)
+    both = float(np.hypot(error, anchor.se or 0.0))
+    # Traits whose mean is known of many have no error of their own worth a z.
+    z = f"{(value - anchor.value) / both:+6.1f}" if both > 1e-6 * abs(anchor.value) else "     -"
     mark = verdict(anchor, value, error)
     digits = 3 if anchor.unit == "g/cm2" else 2 if anchor.unit in ("1", "T", "g") else 1
-    own = f"{value:9.{digits}f} {error:6.{digits}f} {z:+6.1f}" if np.isfinite(value) else " " * 23
+    own = f"{value:9.{digits}f} {error:6.{digits}f} {z}" if np.isfinite(value) else " " * 23
     band = f"{anchor.low:.{digits}f} to {anchor.high:.{digits}f}"
     name = f"{anchor.id:26} {anchor.unit:6}"
     return f"{name} {anchor.value:9.{digits}f} {own}  {band:18} {mark:4}  {anchor.seen}", mark

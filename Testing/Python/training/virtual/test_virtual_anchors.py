@@ -227,6 +227,33 @@ def test_the_shell_reports_and_is_strict_only_where_asked(monkeypatch, capsys):
     assert error.value.code == 2
 
 
+def test_people_stand_beside_the_anchors_of_their_own_descent(anchors):
+    traits, measured = people(60)
+    mixed = [
+        replace(t, descent="east-asian" if n % 3 == 0 else "western") for n, t in enumerate(traits)
+    ]
+    own = checks.by_descent(mixed, measured)
+    west = [n for n, t in enumerate(mixed) if t.descent == "western"]
+    alone = estimates.Cohort.of([mixed[n] for n in west], [measured[n] for n in west])
+    for name in ("line.western.100", "abmd.F.40-49"):
+        anchor = next(a for a in anchors if a.id == name)
+        assert own.figure(anchor) == alone.figure(anchor)
+    east = next(a for a in anchors if a.id == "line.east-asian.100")
+    assert np.isfinite(own.figure(east)[0]) and not np.isfinite(alone.figure(east)[0])
+    only = checks.by_descent([replace(t, descent="east-asian") for t in traits], measured)
+    assert only.people == "east-asian" and np.isfinite(only.figure(east)[0])
+    assert checks.by_descent([replace(t, descent="any") for t in traits], measured) is None
+
+
+def test_a_figure_without_an_error_has_no_z(anchors):
+    anchor = replace(anchors[0], se=None)
+    cohort = estimates.Cohort.of(*people(60))
+    cohort.figure = lambda _: (anchor.value + 1, 1e-14, 60)
+    assert " -  " in checks.table(cohort, [anchor])[0].split("accepted")[1].split("\n")[1]
+    cohort.figure = lambda _: (anchor.value + 1, 0.5, 60)
+    assert "+2.0" in checks.table(cohort, [anchor])[0]
+
+
 def test_a_folder_without_patients_is_said_so(tmp_path, monkeypatch):
     assert checks.summary([tmp_path]) == "no patients in these folders"
     with pytest.raises(SystemExit, match="no virtual patients"):
