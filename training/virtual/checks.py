@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from CTBMDLib.bmd.roi import trabecular_hu
+from CTBMDLib.dxa import HOLOGIC, Scale
 from CTBMDLib.errors import CTBMDError
 
 from ..processes import results
@@ -24,6 +25,7 @@ from .anchors import FILE, Anchor, load_anchors
 from .estimates import Cohort
 from .measures import measure_person, stratified_traits
 from .patient import load_patient
+from .revision import revision, revision_of
 from .traits import Traits
 
 # NHANES L1-L4 aBMD (Hologic), mean and SD g/cm2, by decade from 20 (PMC12995607, table 3).
@@ -59,8 +61,13 @@ def l1_hu(record) -> float:
     return np.nan if hu is None else hu
 
 
+def hologic(record, bmd: float) -> float:
+    """Areal BMD of a patient in a Hologic's g/cm2, whatever device it was simulated for."""
+    return Scale(record.device, HOLOGIC.name).value(bmd)
+
+
 def summary(folders) -> str:
-    """Areal BMD and HU (120 kVp) by sex and age over all patients of the folders, as text."""
+    """Areal BMD (Hologic) and HU (120 kVp) by sex and age over all patients, as text."""
     rows = []
     for record in patients(folders):
         mean, sd = NHANES[record.sex][int(min(max((record.age_years - 20) // 10, 0), 5))]
@@ -68,8 +75,8 @@ def summary(folders) -> str:
             (
                 record.sex,
                 record.age_years,
-                record.bmd_total_true,
-                (record.bmd_total_true - mean) / sd,
+                hologic(record, record.bmd_total_true),
+                (hologic(record, record.bmd_total_true) - mean) / sd,
                 l1_hu(record),
             )
         )
@@ -121,17 +128,19 @@ def virtual_people(count: int, seed: int, progress=None, workers: int | None = N
     return by_descent([traits for _, traits in todo], measured, seed)
 
 
-def by_descent(traits: list[Traits], measured: list[dict], seed: int = 0) -> Cohort | None:
+def by_descent(
+    traits: list[Traits], measured: list[dict], seed: int = 0, alike: bool = True
+) -> Cohort | None:
     """People of each descent beside their own anchors; None without any.
 
-    Wide people are nobody's: they are drawn independently of each other's traits, and left out.
+    `alike`: see `Cohort.of`. Wide people are nobody's: they are drawn independently of each other's traits, and left out.
     """
     cohorts = []
     for people in ("western", "east-asian"):
         own = [n for n, one in enumerate(traits) if one.descent == people]
         if own:
             chosen = [traits[n] for n in own], [measured[n] for n in own]
-            cohorts.append(Cohort.of(*chosen, seed, people))
+            cohorts.append(Cohort.of(*chosen, seed, people, alike))
     if not cohorts:
         return None
     cohorts[0].others.update({other.people: other for other in cohorts[1:]})
@@ -141,6 +150,9 @@ def by_descent(traits: list[Traits], measured: list[dict], seed: int = 0) -> Coh
 def people_of(folders) -> Cohort:
     """What a cohort's files tell of its patients; HU only where scanned at 120 kVp.
 
+    Areal BMD of a Lunar becomes a Hologic's, whose g/cm2 the anchors are in. Of people that
+    another revision of the simulator made, means are those of the people in a group.
+
     Raises
     ------
     CTBMDError
@@ -149,17 +161,20 @@ def people_of(folders) -> Cohort:
     traits, measured = [], []
     for record in patients(folders):
         traits.append(Traits(**record.facts["traits"]))
-        bmd = {f"abmd_L{n}": record.bmd_true.get(f"L{n}", np.nan) for n in range(1, 5)}
+        bmd = {
+            f"abmd_L{n}": hologic(record, record.bmd_true.get(f"L{n}", np.nan)) for n in range(1, 5)
+        }
         measured.append(
             bmd
             | {
                 "l1_hu": l1_hu(record),
-                "abmd": record.bmd_total_true,
+                "abmd": hologic(record, record.bmd_total_true),
                 "l1_l2_step": bmd["abmd_L2"] - bmd["abmd_L1"],
                 "marrow_fat": 100 * record.facts["traits"]["marrow_fat"],
             }
         )
-    cohort = by_descent(traits, measured)
+    alike = all(revision_of(folder) == revision() for folder in folders)
+    cohort = by_descent(traits, measured, alike=alike)
     if cohort is None:
         raise CTBMDError(
             "These folders hold no virtual patients of the realistic population.", "no-patients"

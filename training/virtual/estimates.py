@@ -88,9 +88,15 @@ class Cohort:
         self.samples += [rng.integers(0, self.count, self.count) for _ in range(BOOTSTRAPS)]
 
     @classmethod
-    def of(cls, traits: list[Traits], measured: list[dict], seed=0, people="western") -> Cohort:
-        """From one `Traits` and one dict of quantities a person."""
-        many = many_traits(seed, people) if len(traits) >= FEW else None
+    def of(
+        cls, traits: list[Traits], measured: list[dict], seed=0, people="western", alike=True
+    ) -> Cohort:
+        """From one `Traits` and one dict of quantities a person.
+
+        `alike` tells whether they were drawn from the priors in force: only then are the many,
+        who are drawn from those, people of their kind.
+        """
+        many = many_traits(seed, people) if alike and len(traits) >= FEW else None
         return cls(columns([asdict(t) for t in traits]), columns(measured), many, seed, people)
 
     def figure(self, anchor: Anchor) -> tuple[float, float, int]:

@@ -117,6 +117,14 @@ def revision() -> str:
     return digest.hexdigest()[:16]
 
 
+def revision_of(folder) -> str | None:
+    """The revision that a folder's patients were made by; None where nobody knows."""
+    try:
+        return json.loads((Path(folder) / NAME).read_text(encoding="utf-8")).get("revision")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def claim(folder, seed: int, population: str, institution: str) -> None:
     """Note in a folder whose patients it holds, or refuse one that holds others.
 

@@ -1,14 +1,17 @@
 """The published anchors, their division, and the report that holds virtual people to them."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from CTBMDLib.dxa import Scale
 from CTBMDLib.errors import CTBMDError
 from training.virtual import checks, estimates, measures
 from training.virtual.anatomy import make_scene
 from training.virtual.anchors import FILE, load_anchors
+from training.virtual.revision import revision
 from training.virtual.traits import Traits
 
 ROW = """
@@ -243,6 +246,45 @@ def test_people_stand_beside_the_anchors_of_their_own_descent(anchors):
     only = checks.by_descent([replace(t, descent="east-asian") for t in traits], measured)
     assert only.people == "east-asian" and np.isfinite(only.figure(east)[0])
     assert checks.by_descent([replace(t, descent="any") for t in traits], measured) is None
+
+
+class Kept:
+    """A patient's file, as far as the checks read it."""
+
+    def __init__(self, traits, device, bmd):
+        self.facts, self.device, self.slabs, self.protocol = (
+            {"traits": asdict(traits)},
+            device,
+            {},
+            {},
+        )
+        self.sex, self.age_years = traits.sex, traits.age
+        self.bmd_true = dict.fromkeys(("L1", "L2", "L3", "L4"), bmd)
+        self.bmd_total_true = bmd
+
+
+def test_a_lunars_values_stand_beside_the_anchors_as_a_hologics(monkeypatch, tmp_path):
+    traits = people(60)[0]
+    for device, bmd in (("hologic", 0.95), ("lunar", Scale("hologic", "lunar").value(0.95))):
+        kept = [Kept(one, device, bmd) for one in traits]
+        monkeypatch.setattr(checks, "patients", lambda folders, kept=kept: iter(kept))
+        assert checks.people_of([tmp_path]).measured["abmd"] == pytest.approx(0.95)
+        assert " 0.950 " in checks.summary([tmp_path])
+
+
+@pytest.mark.parametrize(("said", "two_phase"), [("now", True), ("another", False), (None, False)])
+def test_people_of_another_revision_are_not_regressed_on_the_people_of_now(
+    monkeypatch, tmp_path, said, two_phase
+):
+    if said is not None:
+        told = {"revision": revision() if said == "now" else "0123"}
+        (tmp_path / "cohort.json").write_text(json.dumps(told))
+    kept = [Kept(one, "hologic", 0.9) for one in people(60)[0]]
+    monkeypatch.setattr(checks, "patients", lambda _: iter(kept))
+    cohort = checks.people_of([tmp_path])
+    assert cohort.two_phase == two_phase
+    told = checks.report(cohort, [], "a folder")[0]
+    assert ("regressed on traits" if two_phase else "of the people in a group") in told
 
 
 def test_a_figure_without_an_error_has_no_z(anchors):
