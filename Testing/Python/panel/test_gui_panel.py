@@ -890,8 +890,9 @@ def test_estimate_fills_the_table_and_exports_what_is_shown(panel, model, tmp_pa
     assert table.GetNumberOfRows() == 4 and table.GetCellText(3, 0) == "L1-L4 mean"
     assert panel.result.total.t_score is not None and "T-score" in panel.ui.summaryLabel.text
     assert panel.result.disclaimer in panel.ui.findingsLabel.text
-    gui.process()
-    assert not gui.raw(panel.ui.summaryLabel).visibleRegion().isEmpty()  # scrolled into view
+    # Scrolled into view, once the layout has settled; on a busy machine that takes a while.
+    summary = gui.raw(panel.ui.summaryLabel)
+    gui.wait_until(lambda: not summary.visibleRegion().isEmpty(), PATIENCE_S)
 
     path = tmp_path / "out.csv"
     with gui.answering(str(path)):
