@@ -23,7 +23,8 @@ MUSCLE_RANGE_HU = (0.0, 85.0)
 """Wider than people's: noise blurs the peaks, and the muscles of old people hold fat. Set on the
 shared scans (fat -101 to -108, muscle 21 to 52, air -979 to -997) and on virtual people. Fat varies
 least: values that are 1.3 times too steep, cut off at air, show by it in 10 of 17 virtual scans (in 2
-with a limit of -128), and none of those scans as they are shows by its fat (simulated)."""
+with a limit of -128), and none of those scans as they are shows by its fat (simulated, worked out from
+their printed fat; what is told of fresh ones is in training/results/findings.md)."""
 CONTRAST_IN_MUSCLE_HU = 30.0
 FAT_HU = ((80.0, 100.0, 120.0, 140.0), (-112.0, -105.0, -100.0, -97.0))
 """Fat by tube voltage, to which values are corrected: the middle of people's at 120 kV, darker at

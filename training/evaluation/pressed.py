@@ -58,7 +58,7 @@ class Press:
         return np.asarray(self.share * part)
 
     def heights(self, whole: BodyHeights) -> BodyHeights:
-        """Front, middle and back height of a body that had others before."""
+        """Front, middle and back height (mm) of a body that had others before."""
         return BodyHeights(*(whole.array * (1 - self.share * np.array(FORMS[self.form]))))
 
 
@@ -74,10 +74,12 @@ def press(hu: np.ndarray, axes, scene, n: int, how: Press, distances) -> None:
     Parameters
     ----------
     hu : ndarray, shape (z, y, x)
+        HU; changed about the body alone.
     axes : sequence of ndarray
         Places along R, A and S, mm; evenly spaced.
     scene : Scene
     n : int
+        Row of the body in the scene, from head to feet.
     how : Press
     distances : callable
         `findings.distances`.
