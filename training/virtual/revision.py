@@ -117,12 +117,17 @@ def revision() -> str:
     return digest.hexdigest()[:16]
 
 
+def _noted(folder) -> dict:
+    """What `claim` noted in a folder; {} where nobody knows."""
+    try:
+        return dict(json.loads((Path(folder) / NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def revision_of(folder) -> str | None:
     """The revision that a folder's patients were made by; None where nobody knows."""
-    try:
-        return json.loads((Path(folder) / NAME).read_text(encoding="utf-8")).get("revision")
-    except (OSError, ValueError, AttributeError):
-        return None
+    return _noted(folder).get("revision")
 
 
 def claim(folder, seed: int, population: str, institution: str) -> None:
@@ -154,10 +159,7 @@ def claim(folder, seed: int, population: str, institution: str) -> None:
     if not any(folder.glob("patient_*.npz")):
         write_text(file, json.dumps(wanted, indent=1) + "\n", overwrite=True)
         return
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        found = {}
+    found = _noted(folder)
     other = [name for name, value in wanted.items() if found.get(name) != value]
     if other:
         raise CTBMDError(
