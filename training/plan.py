@@ -65,7 +65,7 @@ class Plan:
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "2.1.0"
+    version: str = "2.2.0"
     date: str = "2026-11-28"
 
 
@@ -76,10 +76,10 @@ FULL = Plan(
         "validation": Part(100, 121, "realistic", "mixed"),  # several scanners and voltages
         "validation_2": Part(100, 111, "realistic", "mixed"),
         "validation_3": Part(100, 127, "realistic", "mixed"),
-        "internal": Part(100, 132, "realistic", "A"),
-        "external": Part(100, 133, "realistic", "B"),
-        "asia": Part(100, 134, "realistic", "C"),
-        "several": Part(100, 147, "realistic", "mixed"),
+        "internal": Part(100, 162, "realistic", "A"),
+        "external": Part(100, 163, "realistic", "B"),
+        "asia": Part(100, 164, "realistic", "C"),
+        "several": Part(100, 167, "realistic", "mixed"),
         "paper": Part(183, 116, "realistic", "A"),
         "wide_A": Part(99, 115, "wide", "A", MIDDLE),
     }

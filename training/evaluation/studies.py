@@ -83,9 +83,7 @@ class Studies:
             PRIORS,
             24,
             {
-                "posterior share, SD doubled": {
-                    "realistic.posterior_share": {"F": (0.632, 0.10), "M": (0.587, 0.10)}
-                },
+                "posterior share, SD doubled": {"realistic.posterior_share_sd": 0.04},
                 "shell a seventh thinner": {
                     "realistic.cortex_mm": {"F": (0.385, 0.05), "M": (0.37, 0.05)}
                 },
@@ -128,7 +126,8 @@ class Studies:
                 },
                 "the same shares of mineral in everybody": {
                     "realistic.endplate_factor": (1.4, 0.0),
-                    "realistic.posterior_share": {"F": (0.632, 0.0), "M": (0.587, 0.0)},
+                    "realistic.posterior_share_sd": 0.0,
+                    "realistic.arch_level_sd": 0.0,
                     "realistic.cortex_mm": {"F": (0.45, 0.0), "M": (0.43, 0.0)},
                     "realistic.arch": (1.06, 0.0),
                 },

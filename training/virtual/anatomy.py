@@ -197,6 +197,8 @@ class _Shared:
         Scale of the osteophytes, mm.
     density_noise : ndarray, shape (10,)
         Relative deviation of each level's density from the person's.
+    arch_noise : ndarray, shape (10,)
+        Relative deviation of the mineral of each level's arch.
     deform_rate : float
         Probability of a deformity a vertebra.
     texture : float
@@ -208,6 +210,7 @@ class _Shared:
 
     wear: float
     density_noise: np.ndarray
+    arch_noise: np.ndarray
     deform_rate: float
     texture: float
     gradients: list
@@ -251,7 +254,7 @@ def make_scene(traits: Traits, seed: int, population: str = "realistic", variant
     if variant is not None:
         variant.reshape(bodies.parts, bodies.vertebrae, bodies.radius)
     slope = np.array([_slope(r) for r in bodies.radius])
-    _set_posterior(bodies, slope, traits, p, lv["arch"])
+    _set_posterior(bodies, slope, traits, p, np.array(lv["arch"]) * (1 + shared.arch_noise))
     _wear_facets(bodies, traits, rng)
     scale_mineral(bodies.vertebrae, bodies.cortex, traits.mineral)
     bodies.parts[:, :, DENSER] *= traits.mineral
@@ -292,6 +295,7 @@ def _draw_shared(traits, population, count, rng) -> _Shared:
     return _Shared(
         wear=p["osteophyte_mm"] * max(traits.age - 35, 0) / 45 * abs(rng.normal(0, 0.6)),
         density_noise=rng.normal(0, p["level_sd"], count) - rng.normal(0, p["level_sd"] / 2),
+        arch_noise=np.clip(rng.normal(0, p["arch_level_sd"], count), -0.3, 0.3),
         deform_rate=p["deformity_share"] * aged,
         texture=np.clip(rng.normal(*bone["texture"]), 0.03, 0.35),
         gradients=[rng.normal(*bone[k]) for k in ("gradient_w", "gradient_v", "gradient_r")],

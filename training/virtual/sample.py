@@ -57,11 +57,11 @@ def make_sample(progress=None, count: int | None = None):
         bmi=24.0,
         height_cm=161.0,
         section_cm2=8.6,
-        trabecular=0.11,
+        trabecular=0.105,
         marrow_fat=0.5,
         cortex_mm=0.36,
         endplate_factor=1.4,
-        posterior_share=0.62,
+        posterior_share=0.605,
         arch=1.06,
         facets=0.2,
     )

@@ -151,10 +151,11 @@ def _realistic(rng, descent: str, common: dict) -> Traits:
     fat = float(np.clip(fat + p["marrow_fat_sd"] * rng.normal() - 0.02 * z, 0.08, 0.85))
     tie = p["cortex_tie"]
     z_cortex = tie * z + np.sqrt(1 - tie**2) * rng.normal()
-    thinned = 1 - p["cortex_loss"][sex] * (age - 25) / 65
+    kept = float(np.interp(age, p["cortical_age"], p["cortical_kept"][sex]))
     cortex = p["cortex_mm"][sex][0] + p["cortex_mm"][sex][1] * np.clip(z_cortex, -2.5, 2.5)
-    share = float(np.clip(rng.normal(*p["posterior_share"][sex]), 0.42, 0.76))
-    worn = p["facets_a_decade"][sex] * max(age - 45, 0) / 10
+    share = np.interp(age, p["posterior_age"], p["posterior_share"][sex])
+    share = float(np.clip(rng.normal(share, p["posterior_share_sd"]), 0.42, 0.76))
+    worn = own["facets"] * p["facets_a_decade"][sex] * max(age - 45, 0) / 10
     return Traits(
         sex=sex,
         age=age,
@@ -163,7 +164,7 @@ def _realistic(rng, descent: str, common: dict) -> Traits:
         section_cm2=float(section * grown * own["section"]),
         trabecular=trabecular,
         marrow_fat=fat,
-        cortex_mm=float(np.clip(cortex * thinned, 0.15, 0.65)),
+        cortex_mm=float(np.clip(cortex * kept, 0.15, 0.65)),
         endplate_factor=float(np.clip(rng.normal(*p["endplate_factor"]), 0.7, 1.8)),
         posterior_share=share * own["posterior_share"],
         descent=descent,

@@ -39,11 +39,11 @@ def test_a_changed_prior_changes_what_is_drawn_and_is_forgotten():
         return np.std([one.posterior_share for one in drawn]), [one.age for one in drawn]
 
     before, ages = share()
-    twice = {"F": [0.632, 0.10], "M": [0.587, 0.10]}
-    with changed_priors({"realistic.posterior_share": twice}):
+    wide = 4 * priors()["realistic"]["posterior_share_sd"]
+    with changed_priors({"realistic.posterior_share_sd": wide}):
         wider, same_ages = share()
         with changed_priors(None):
-            assert priors()["realistic"]["posterior_share"] == twice
+            assert priors()["realistic"]["posterior_share_sd"] == wide
     assert wider > 1.5 * before
     assert same_ages == ages, "the same seeds draw the same people otherwise"
     assert share()[0] == before

@@ -20,7 +20,7 @@ def mean_person(sex="F", seed=2, **changes):
         marrow_fat=0.4,
         cortex_mm=p["cortex_mm"][sex][0],
         endplate_factor=p["endplate_factor"][0],
-        posterior_share=p["posterior_share"][sex][0],
+        posterior_share=p["posterior_share"][sex][1],
         cortex_ha=1.06,
         posterior_ha=1.0,
     )
