@@ -3,7 +3,8 @@
 They are planted in soft tissue clear of bone; label and map targets stay, so that the
 bone map learns to leave them out. Sizes and HU are own estimates, wider than life:
 a ureter stone measures 2 to 10 mm and 200 to 1500 HU, calcified plaque likewise, and
-positive oral contrast fills loops of 15 to 35 mm at 150 to 500 HU.
+positive oral contrast fills loops of 15 to 35 mm at 150 to 500 HU. Plaque also lines an
+artery: an arc or a ring of 8 mm (an iliac artery) to 30 mm (a wide aorta) across.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from CTBMDLib.model.images import ImageStandard
 
 SMALL_MM, SMALL_HU = (2.0, 12.0), (150.0, 1500.0)
 BOWEL_MM, BOWEL_HU = (15.0, 35.0), (150.0, 500.0)
-BOWEL = 0.35
-"""Share of contrast in the bowel among bright things."""
+WALL_MM, WALL_HU = (8.0, 30.0), (300.0, 1300.0)
+WALL_THICK_MM = (1.0, 4.0)
+WALL_PART = (0.15, 1.0)
+"""How much of the round of an artery is calcified."""
+BOWEL, WALL = 0.35, 0.25
+"""Shares of contrast in the bowel and of an artery's wall among bright things."""
 SECOND = 0.4
 """How often there are two."""
 CLEAR_PX = 1.5
@@ -69,10 +74,18 @@ def _plant_one(hu, room, draw, chosen, number, standard):
     n, size = len(hu), hu.shape[1]
     facts = draw[-1]
     bowel = facts[0] < BOWEL
-    diameter = torch.where(bowel, _between(BOWEL_MM, facts[1]), _between(SMALL_MM, facts[1]))
-    radius = 0.5 * diameter / standard.spacing_mm
-    value = torch.where(bowel, _between(BOWEL_HU, facts[2]), _between(SMALL_HU, facts[2]))
-    flat, angle = 1 - 0.5 * facts[3], 3.1416 * facts[4]
+    wall = ~bowel & (facts[0] < BOWEL + WALL)
+
+    def kind(of_bowel, of_wall, of_small, which):
+        other = torch.where(wall, _between(of_wall, which), _between(of_small, which))
+        return torch.where(bowel, _between(of_bowel, which), other)
+
+    radius = 0.5 * kind(BOWEL_MM, WALL_MM, SMALL_MM, facts[1]) / standard.spacing_mm
+    value = kind(BOWEL_HU, WALL_HU, SMALL_HU, facts[2])
+    # An artery is round; the same number tells how thick its wall is.
+    flat = torch.where(wall, 1.0, 1 - 0.5 * facts[3])
+    thick = torch.where(wall, _between(WALL_THICK_MM, facts[3]) / standard.spacing_mm, radius)
+    angle = 6.2832 * facts[4]
 
     rows = min((standard.anterior_mm + BEHIND_MM) / standard.spacing_mm, size - 1)
     row, column = (draw[:-1, 0] * rows).long(), (draw[:-1, 1] * size).long()
@@ -89,9 +102,14 @@ def _plant_one(hu, room, draw, chosen, number, standard):
     dx = along[None, None, :] - column[:, None, None]
     cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
     # An ellipse no wider than the radius, with the partial volume of one pixel at its edge.
-    away = torch.hypot(cos * dx + sin * dy, (cos * dy - sin * dx) / flat[:, None, None])
+    u, v = cos * dx + sin * dy, cos * dy - sin * dx
+    away = torch.hypot(u, v / flat[:, None, None])
     # What is smaller than a pixel is as much fainter.
     filled = (radius[:, None, None] + 0.5 - away).clamp(0, 1)
+    lumen = (radius - thick)[:, None, None] + 0.5 - away
+    bare = torch.atan2(v, u).abs() > (3.1416 * _between(WALL_PART, facts[6]))[:, None, None]
+    hollow = torch.where(bare, 1.0, lumen.clamp(0, 1))
+    filled = filled * torch.where(wall[:, None, None], 1 - hollow, 1.0)
     weight = filled * wanted[:, None, None]
     return hu + weight * (value[:, None, None] - hu)
 

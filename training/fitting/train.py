@@ -30,7 +30,7 @@ from .view import outside
 
 SAVE_MINUTES = 3.0
 """How much of a training a kill costs at most."""
-FORM = 3
+FORM = 4
 """Of a training's steps: a checkpoint of other steps is not gone on with."""
 _SEEDS = 2**62
 

@@ -15,7 +15,7 @@ from CTBMDLib.levels import LevelSlice  # noqa: E402
 from CTBMDLib.model.images import cut_images  # noqa: E402
 from training.evaluation.studies import coarse, small  # noqa: E402
 from training.fitting.augment import Augmentation, augment  # noqa: E402
-from training.fitting.bright import TRIES, plant, plant_drawn  # noqa: E402
+from training.fitting.bright import BOWEL, TRIES, WALL, plant, plant_drawn  # noqa: E402
 from training.fitting.targets import BONE, NOT, OPEN, map_targets, read_bone  # noqa: E402
 from training.virtual.patient import make_patient  # noqa: E402
 from training.virtual.traits import changed_priors  # noqa: E402
@@ -143,6 +143,34 @@ def test_bright_things_are_of_the_size_and_hu_they_are_said_to_be():
     assert peak.max() < 1500.01 and area.max() < 2.2 * np.pi * 17.5**2
     assert (area[area > 0] < 60).mean() > 0.2 and (area > 150).mean() > 0.2
     assert (peak > 700).mean() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("part", "low", "high"), [(0.0, 0.05, 0.25), (0.5, 0.45, 0.7), (1.0, 0.97, 1)]
+)
+def test_the_wall_of_an_artery_is_hollow_and_of_the_part_that_is_asked_for(part, low, high):
+    many = 40
+    drawn = torch.zeros(2, TRIES + 1, 8, many)
+    drawn[:, :-1, :2] = 0.5  # in the middle of what may bear it
+    drawn[0, -1, 0] = BOWEL + 0.5 * WALL
+    drawn[0, -1, 1], drawn[0, -1, 3], drawn[0, -1, 6] = 0.9, 0.5, part
+    drawn[0, -1, 4] = torch.linspace(0, 1, many + 1)[:-1]  # turned all the way round
+    drawn[1, -1, 5] = 1.0  # no second one
+    blank = torch.full((many, 64, 64), 40.0)
+    room = torch.full(blank.shape, 255, dtype=torch.uint8)
+    change = (plant_drawn(blank, room, 1.0, STANDARD, drawn) - blank).numpy()
+    row, column = np.indices((64, 64))
+    middle = change.max(axis=0)  # of all turns together a whole ring
+    centre = [np.average(axis, weights=middle) for axis in (row, column)]
+    away = np.hypot(row - centre[0], column - centre[1]) * STANDARD.spacing_mm
+    assert not middle[away < 10].any() and not middle[away > 18].any()
+    ring = middle[(away > 12.5) & (away < 13)]
+    assert ring.min() > 200
+    shares = change.sum(axis=(1, 2)) / middle.sum()
+    assert low <= shares.min() and shares.max() <= high
+    # Wherever it begins, it is somewhere else at another turn.
+    lit = change.reshape(many, -1) > 100
+    assert part == 1.0 or not (lit[0] & lit[many // 2]).all()
 
 
 def test_half_of_the_images_where_half_is_asked_for():
