@@ -4,7 +4,8 @@ The rules. As many processes as there are cores that this one may use, never mor
 than there is work, and none at all for one job or one worker: the work is done here
 then. Processes are spawned, not forked, because the threads of torch, BLAS and numba
 do not survive a fork, and so that each starts from a clean memory on every system. Ctrl-C goes
-to the parent alone, which drops what has not begun and ends the workers; files are
+to the parent alone, which drops what has not begun and ends the workers; one whose parent
+is gone, however it went, ends at once, so that no two runs ever write one result. Files are
 written whole or not at all (`CTBMDLib.safefile`), so that what is done stays.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
@@ -64,7 +66,7 @@ def results(
         return
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
         running = [pool.submit(function, *job) for job in jobs]
         for future in running if ordered else as_completed(running):
@@ -78,6 +80,15 @@ def results(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """In a worker: Ctrl-C is the parent's to answer."""
+def _begin_worker() -> None:
+    """In a worker: Ctrl-C is the parent's to answer, and without a parent there is no work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed can end nobody; its workers would go on to their job's end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
