@@ -17,7 +17,7 @@ WALL_MM, WALL_HU = (8.0, 30.0), (300.0, 1300.0)
 WALL_THICK_MM = (1.0, 4.0)
 WALL_PART = (0.15, 1.0)
 """How much of the round of an artery is calcified."""
-BOWEL, WALL = 0.35, 0.25
+BOWEL, WALL = 0.30, 0.35
 """Shares of contrast in the bowel and of an artery's wall among bright things."""
 SECOND = 0.4
 """How often there are two."""

@@ -67,7 +67,7 @@ class Settings:
     decay: float = 1e-3
     average: float = 0.98
     maps: float = 0.2
-    agree: float = 4.0
+    agree: float = 8.0
     agree_narrow: float = 1.0
     mixed: bool = True
     graphs: bool = False
