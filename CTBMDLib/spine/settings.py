@@ -473,6 +473,9 @@ class TraceSettings:
         left out of the next tries.
     narrow_tries : int
         So many tries look where a spine is expected, which is quick; then everywhere.
+    again : tuple of BoneKind
+        Where no try shows a clear lumbar spine, these look again with nothing left out: a column
+        without a clear chain may have been the spine, seen badly.
     clear_worth : float
         Worth of a chain of discs beyond which no other column is tried (own choice).
     same_tries : int
@@ -518,6 +521,7 @@ class TraceSettings:
     min_nodes: int = 3
     tries: tuple[BoneKind, ...] = (FIRM, DENSE, FAINT, FIRMER, FIRM, FIRMER, FAINT)
     narrow_tries: int = 4
+    again: tuple[BoneKind, ...] = (DENSE, FAINT, FIRMER)
     clear_worth: float = 2.5
     same_tries: int = 3
     same_end_mm: float = 8.0

@@ -220,7 +220,17 @@ def trace_spine(
     if ct is None:
         return None
     progress.step(0.4, "Looking for the spine")
-    given = settings.trace
+    best = _best_of_tries(ct, progress)
+    if best is None or best.worth <= 0:
+        return None
+    if best.is_clear and left_above(best):
+        best = _with_another_above(best, progress)
+    return best if best.is_lumbar else None
+
+
+def _best_of_tries(narrow: CoarseCT, progress: Progress) -> Traced | None:
+    """The first clear lumbar chain of all ways to see bone, or else the one worth most."""
+    given, ct = narrow.settings.trace, narrow
     best: Traced | None = None
     seen: list[Column] = []
     short: list[Traced] = []
@@ -231,8 +241,7 @@ def trace_spine(
         if found is None:
             continue
         if found.is_clear and found.is_lumbar:
-            best = found
-            break
+            return found
         if best is None or found.worth > best.worth:
             best = found
         if not found.is_clear:
@@ -243,11 +252,24 @@ def trace_spine(
             short.append(found)
             if same_chain(short[-given.same_tries :]):
                 return None
-    if best is None or best.worth <= 0:
-        return None
-    if best.is_clear and left_above(best):
-        best = _with_another_above(best, ct, progress)
-    return best if best.is_lumbar else None
+    return _with_nothing_left_out(narrow, best, progress) if seen else best
+
+
+def _with_nothing_left_out(ct: CoarseCT, best: Traced | None, progress: Progress) -> Traced | None:
+    """The best of the tries, or what another way of seeing bone shows that leaves nothing out.
+
+    A try that runs along the edge of hollow bodies shows no discs. What it followed is left
+    out of the next ones as if it were a hip or an aorta, and the spine with it.
+    """
+    for kind in ct.settings.trace.again:
+        found = _attempt(ct, kind, [], progress)
+        if found is None or not found.is_lumbar:
+            continue
+        if found.is_clear:
+            return found
+        if best is None or found.worth > best.worth:
+            best = found
+    return best
 
 
 def same_chain(chains: Sequence[Traced]) -> bool:
@@ -427,9 +449,9 @@ def left_above(traced: Traced) -> bool:
     return bool(above >= traced.settings.trace.lost_mm) and traced.kind != FAINT
 
 
-def _with_another_above(best: Traced, ct: CoarseCT, progress: Progress) -> Traced:
+def _with_another_above(best: Traced, progress: Progress) -> Traced:
     """The trace joined to one of faint bone above its first disc, where that is worth more."""
-    other = _attempt(ct, FAINT, [], progress)
+    other = _attempt(best.ct, FAINT, [], progress)
     column = None if other is None else join_above(other.column, best)
     if column is None:
         return best

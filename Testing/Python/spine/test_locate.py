@@ -20,7 +20,7 @@ from CTBMDLib.spine.column import trace_column  # noqa: E402
 from CTBMDLib.spine.grid import Grid, block_mean, make_grid, reduce_ct  # noqa: E402
 from CTBMDLib.spine.locate import find_levels  # noqa: E402
 from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
-from CTBMDLib.spine.settings import FIRMER  # noqa: E402
+from CTBMDLib.spine.settings import DENSE, FAINT, FIRM, FIRMER  # noqa: E402
 from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
 from CTBMDLib.spine.trace import trace_spine, with_body_below  # noqa: E402
 from CTBMDLib.volume import CTVolume  # noqa: E402
@@ -199,6 +199,44 @@ def test_a_try_that_is_clear_but_not_lumbar_is_not_the_last(monkeypatch, scan):
     selection = find_levels(volume)
     assert len(tried) > 1 and tried[1] != tried[0]
     assert all(np.linalg.norm(np.array(selection[k].ras) - v) < 12.0 for k, v in truth.items())
+
+
+@pytest.mark.parametrize("blind", [(FIRM,), (FIRM, DENSE), (FIRM, FAINT)])
+@pytest.mark.parametrize("name", ["ct_ts_example", "ct_acrin_f46"])
+def test_a_spine_that_was_seen_badly_is_looked_at_again(monkeypatch, name, blind, scan):
+    """What a try followed is left out of the next ones, as if it were no spine."""
+    volume, truth = scan(name)
+    follow, trace = spine_trace.trace_along, spine_trace.trace_column
+
+    def along(ct, column, kind):
+        found = follow(ct, column, kind)
+        return replace(found, discs=found.discs[:1], scores=np.zeros(0)) if kind in blind else found
+
+    def nothing_beside(grid, bone, least, avoid, *rest):
+        return None if avoid else trace(grid, bone, least, avoid, *rest)
+
+    monkeypatch.setattr(spine_trace, "trace_along", along)
+    monkeypatch.setattr(spine_trace, "trace_column", nothing_beside)
+    selection = find_levels(volume)
+    assert all(np.linalg.norm(np.array(selection[k].ras) - v) < 12.0 for k, v in truth.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"storage": "coronal", "oblique_deg": (0.0, 0.0, 0.0)},
+        {"contrast": "portal", "noise_hu": 30.0, "between_mm": 3.0},
+    ],
+    ids=["as found", "coronal", "contrast agent, less noise"],
+)
+def test_a_trace_along_the_edge_of_hollow_bodies_hides_no_spine(change):
+    options = random_options(21333) | {"spacing_mm": 2.0} | change
+    volume, truth = make_volume(21333, **options)
+    assert volume.sample(np.array(truth["levels"]["L3"]["ras"])) < 120.0
+    judged = judge_volume(volume, truth, find_levels(volume), options)
+    assert set(judged["whole"]) == {"L3", "L4", "L5"} and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
 
 
 def with_chests(monkeypatch, change):
