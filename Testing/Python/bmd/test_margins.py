@@ -13,7 +13,7 @@ from CTBMDLib.bmd.shape import outline_depth
 from CTBMDLib.bmd.walls import find_body
 from CTBMDLib.volume import CTVolume
 
-CORE_MM = 5.5
+CORE_MM, WALL_HU = 5.5, 1000.0
 AXIAL, SAGITTAL, CORONAL = (1, 1, 5), (5, 1, 1), (1, 5, 1)
 
 
@@ -77,8 +77,9 @@ def scanned(inside: float, rise: float, step, sigma: float):
     u, v, w = np.stack([i, j, k], 0).reshape(3, -1) + (fine.ijk_to_ras[:3, 3] - CENTRE)[:, None]
     side, end = outline_depth(u, v, *HALF[:2]), HALF[2] - np.abs(w)
     hu = fine.hu.reshape(-1).copy()
-    bone = hu == inside
-    hu[bone] += rise * (1 - np.minimum(side, 12.0) / 12.0)[bone]
+    bone, wall = hu == inside, hu == 420
+    hu[wall] = WALL_HU
+    hu[bone] += rise * (1 - np.minimum(np.minimum(side, end), 12.0) / 12.0)[bone]
     core = hu[(side >= CORE_MM) & (end >= CORE_MM)].mean()
     blur = [max(sigma, 0.35 * x) for x in step[::-1]]
     hu = ndimage.gaussian_filter(hu.reshape(fine.hu.shape), blur)
@@ -93,4 +94,4 @@ def test_the_core_is_read_true_in_weak_and_dense_bone_through_any_slices(step, i
     volume, core = scanned(inside, rise, step, 1.0)
     region = find_region(volume, level((2, -2, 2)))
     assert region.body is not None
-    assert region.hu == pytest.approx(core, abs=7)
+    assert region.hu == pytest.approx(core, abs=2.3)
