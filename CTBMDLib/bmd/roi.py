@@ -10,22 +10,17 @@ from ..levels import LevelSlice
 from ..volume import CTVolume
 from .finding import Finding
 from .fitting import ridge
+from .margins import plate_margin_mm, wall_margins_mm
 from .shape import BodyShape, outline
 from .walls import find_body
 
-WALL_MARGIN_MM, PLATE_MARGIN_MM = 7.0, 5.5
-"""How far the region stays from walls and endplates: cortex, the dense bone beside it, and
-what blur carries inwards. Set on virtual bodies and on a real CT with an expert's masks."""
-THICK_MM, MARGIN_PER_MM = 3.0, 0.6
-"""Spacing along the body's axis beyond which thicker slices carry an endplate farther inwards,
-and how much farther the region stays away for each mm of it. Set on 20 virtual people."""
 SHARES = (1.0, 0.8, 0.6, 0.45)
 """A body too small for the whole margin gets the next share of it."""
 MIN_VOLUME_MM3 = 800.0
 TRIM = 0.04
 """Share of the highest and of the lowest values left out: a vein, a dense island, a pixel of
 noise. More would also take out what a mean over the body's core holds."""
-VEIN_SIDE_MM, VEIN_HEIGHT_MM = 5.0, 4.0
+VEIN_SIDE_MM, VEIN_HEIGHT_MM = 4.0, 3.0
 """Half width and half height of the back half's middle, where the basivertebral vein runs."""
 SEMI_AXES_MM, FORWARD_MM, THICKNESS_MM = (10.0, 6.5), 1.5, 5.0
 """Of the elliptic disc about the chosen point, where the walls cannot be told."""
@@ -55,7 +50,7 @@ class TrabecularRegion:
         The walls it keeps clear of; None where they could not be told and an elliptic
         disc about the chosen point is read.
     margin_mm : float
-        Distance from the walls; 0 without them.
+        Least distance from the walls; 0 without them.
     outline_ras : ndarray, shape (n, 3)
         Corners of the region's outline in its middle plane, RAS mm, to be drawn closed.
     """
@@ -115,15 +110,14 @@ def read_region(
     doubt = NO_WALLS
     if body is not None:
         doubt = TOO_SMALL
-        plate_margin = plate_margin_mm(volume, body)
         for share in SHARES:
-            local = core_points(body, share, plate_margin)
+            local = core_points(volume, body, share)
             if len(local) >= MIN_VOLUME_MM3:
                 values = volume.sample(body.points(local))
                 if ridge(plane_medians(local[:, 2], values)) > CROSSED_HU:
                     doubt = CROSSED
                     break
-                region = _region(body, share * WALL_MARGIN_MM, values)
+                region = _region(volume, body, share, values)
                 if region is None:
                     return None, OUT_OF_VIEW
                 return region, NEAR_WALLS if share <= NEAR_SHARE else None
@@ -162,23 +156,19 @@ def check_region(level: str, region: TrabecularRegion | None, doubt: str | None)
     return [Finding("trabecular-rest", level, text, "note")]
 
 
-def plate_margin_mm(volume: CTVolume, body: BodyShape) -> float:
-    """How far from the endplates the region stays in a scan, mm."""
-    step = float(np.linalg.norm(volume.ijk_to_ras[:3, :3].T @ body.up))
-    return PLATE_MARGIN_MM + MARGIN_PER_MM * max(step - THICK_MM, 0.0)
+def core_points(volume: CTVolume, body: BodyShape, share: float = 1.0) -> np.ndarray:
+    """Places (u, v, w) in mm, 1 mm apart, clear of walls, endplates and vein; shape (n, 3).
 
-
-def core_points(
-    body: BodyShape, share: float = 1.0, plate_margin: float = PLATE_MARGIN_MM
-) -> np.ndarray:
-    """Places (u, v, w) in mm, 1 mm apart, clear of walls, endplates and vein; shape (n, 3)."""
+    `share` is how much of the margins is kept.
+    """
     reach = (body.half_width, body.half_depth, max(body.top[0], -body.bottom[0]) + 4)
     axes = [np.arange(-np.ceil(x), np.ceil(x) + 1) for x in reach]
     local = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     u, v, w = local.T
     vein = (v < 0) & (np.abs(u) < VEIN_SIDE_MM) & (np.abs(w) < VEIN_HEIGHT_MM)
     wall, plate = body.depths_mm(local)
-    deep = (wall >= share * WALL_MARGIN_MM) & (plate >= share * plate_margin)
+    deep = wall >= share * wall_margins_mm(volume, body, local)
+    deep &= plate >= share * plate_margin_mm(volume, body)
     return np.asarray(local[deep & ~vein])
 
 
@@ -203,18 +193,20 @@ def plane_medians(height: np.ndarray, hu: np.ndarray) -> np.ndarray:
     return np.array([np.median(hu[height == x]) for x in at])
 
 
-def _region(body: BodyShape, margin: float, values: np.ndarray) -> TrabecularRegion | None:
+def _region(
+    volume: CTVolume, body: BodyShape, share: float, values: np.ndarray
+) -> TrabecularRegion | None:
     known = np.sort(values[np.isfinite(values)])
     if len(known) < MIN_SEEN * len(values):
         return None
     cut = int(TRIM * len(known))
     edge = outline(body.half_width, body.half_depth)
+    margins = share * wall_margins_mm(volume, body, edge)
     # Shrunk by the margin: along each ray to where the outline is that deep.
-    size = np.linalg.norm(edge, axis=1, keepdims=True)
-    edge = edge * np.clip(1 - margin / size, 0.1, 1)
+    edge = edge * np.clip(1 - margins / np.linalg.norm(edge, axis=1), 0.1, 1)[:, None]
     corners = np.concatenate([edge, np.zeros((len(edge), 1))], axis=1)
     mean = float(known[cut : len(known) - cut].mean())
-    return TrabecularRegion(mean, body, margin, body.points(corners))
+    return TrabecularRegion(mean, body, float(margins.min()), body.points(corners))
 
 
 def _disc(volume: CTVolume, level_slice: LevelSlice) -> tuple[TrabecularRegion | None, str | None]:

@@ -52,6 +52,15 @@ class BodyShape:
         bottom = w - plate_mm(self.bottom, rel_u, rel_v)
         return side, np.asarray(np.minimum(top, bottom))
 
+    def outward(self, local: np.ndarray) -> np.ndarray:
+        """Where the wall nearest to places (u, v, ...) in mm looks, unit vectors in RAS.
+
+        Shape (..., n) -> (..., 3); zero on the axis, where no wall is nearest.
+        """
+        u, v = local[..., 0] / self.half_width**2, local[..., 1] / self.half_depth**2
+        size = np.maximum(np.hypot(u, v), 1e-9)
+        return np.asarray((u / size)[..., None] * self.right + (v / size)[..., None] * self.front)
+
     def height_mm(self, u: float = 0.0, v: float = 0.0) -> float:
         """Distance of the endplates at a place of the outline (-1 to 1 to each side), mm."""
         place = np.array([u]), np.array([v])

@@ -4,7 +4,8 @@
 
 Simulated CT. Points lie up to 6 mm off the bodies' middles. The true core is known without blur and
 noise; beside it stands what a perfect mask of it reads in the same scan, into which blur carries
-cortex and endplates.
+cortex and endplates, and what the region reads that is laid by the drawn surface of the body instead
+of the walls found in the scan: what the two differ by is the finding's fault.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from CTBMDLib.levels import MEASURED
 
 from ..processes import results as in_processes
 from ..virtual.volume import make_volume
+from .drawn_body import drawn_body
 from .findings import CORE_MM, OFF_MM, left_behind, moved_point, options_for, true_core
 
 WITHIN_HU = 8.0
@@ -36,8 +38,10 @@ def measure(seed: int) -> list[dict]:
     rows = []
     for level in MEASURED:
         at = truth["levels"][level]
-        region = find_region(volume, moved_point(level, at, rng))
-        core, places = true_core(scene, scene.names.index(level), options["kvp"])
+        n, item = scene.names.index(level), moved_point(level, at, rng)
+        region = find_region(volume, item)
+        laid = find_region(volume, item, drawn_body(scene, n, at["ras"]))
+        core, places = true_core(scene, n, options["kvp"])
         rows.append(
             {
                 "level": level,
@@ -46,6 +50,7 @@ def measure(seed: int) -> list[dict]:
                 "core": core,
                 "seen": float(np.nanmean(volume.sample(at["ras"] + places))),
                 "hu": None if region is None else region.hu,
+                "laid": None if laid is None else laid.hu,
                 "walls": region is not None and region.body is not None,
             }
         )
@@ -59,7 +64,8 @@ def kept(seed: int, folder: Path | None) -> list[dict]:
 
 def line(name: str, rows: list[dict], key: str, against: str) -> str:
     """One row of a table: how `key` differs from `against`."""
-    off = np.array([r[key] - r[against] for r in rows if r[key] is not None])
+    known = [r for r in rows if r[key] is not None and r[against] is not None]
+    off = np.array([r[key] - r[against] for r in known])
     unknown = len(rows) - len(off)
     if not len(off):
         return f"| {name} | 0 | {unknown} | | | | | |"
@@ -96,8 +102,9 @@ def page(people: list[list[dict]], command: str, looked_at: int, before: list[li
     parts = [
         ("the region", new, "hu"),
         ("the region of the version before", old, "hu"),
+        ("the region laid by the drawn surface", new, "laid"),
         ("a perfect mask in the same scan", new, "seen"),
-        ("the region, all people", rows, "hu"),
+        ("the region, all people", rows if looked_at else [], "hu"),
         (f"core below {FATTY_HU:g} HU", [r for r in rows if r["core"] < FATTY_HU], "hu"),
         (
             f"core {FATTY_HU:g} to {DENSE_HU:g} HU",
@@ -109,19 +116,26 @@ def page(people: list[list[dict]], command: str, looked_at: int, before: list[li
         (f"slices from {THICK_MM:g} mm", [r for r in rows if r["between"] >= THICK_MM], "hu"),
     ]
     walls = sum(r["walls"] for r in rows)
+    fresh = (
+        f"The first {looked_at} people were looked at while the region was made; the first four "
+        "lines are of the others."
+        if looked_at
+        else "None of them was looked at while the region was made."
+    )
     return "\n".join(
         [
             "# Trabecular HU on virtual people (generated)",
             "",
             f"Simulated CT. `{command}`: {len(rows)} vertebrae of {len(people)} people, points up to "
-            f"{OFF_MM:g} mm off. The first {looked_at} people were looked at while the region was made; the "
-            "first three lines are of the others. The true core begins "
-            f"{CORE_MM:g} mm under wall and endplate; its HU are those without blur and noise. Walls were "
+            f"{OFF_MM:g} mm off. {fresh} The true core begins {CORE_MM:g} mm under wall and endplate; its HU are those without blur and noise. Walls were "
             f"found in {walls} of {len(rows)}.",
             *table("minus the true core", "core", parts),
             "",
             "What blur carries into a perfect mask is no fault of a region; against such a mask in the same scan:",
-            *table("minus a perfect mask", "seen", parts[:2] + parts[3:4]),
+            *table("minus a perfect mask", "seen", [x for x in parts[:5] if x[2] != "seen"]),
+            "",
+            "What walls and endplates found in the scan, instead of the drawn ones, change in the region:",
+            *table("minus the region laid by the drawn surface", "laid", [parts[0], parts[4]]),
             "",
         ]
     )

@@ -9,7 +9,7 @@ from drawn_spine import CENTRE, level, spine
 from CTBMDLib.bmd import roi
 from CTBMDLib.bmd.fitting import ridge
 from CTBMDLib.bmd.layers import PLATE_MM, look_along
-from CTBMDLib.bmd.roi import find_region, plate_margin_mm
+from CTBMDLib.bmd.roi import find_region
 from CTBMDLib.bmd.structure import EMPTY_MM3, Structure, check_structure, look_at
 from CTBMDLib.bmd.walls import find_body
 
@@ -106,15 +106,6 @@ def test_without_walls_nothing_is_read_across_an_endplate(monkeypatch):
     volume = spine(inside=30.0, disc=80.0)
     assert find_region(volume, level()).hu == pytest.approx(30, abs=1)
     assert find_region(volume, level((0, 0, 11))) is None
-
-
-def test_thick_slices_keep_the_region_farther_from_endplates():
-    body = find_body(spine(step=AXIAL_MM), level())
-    margins = [
-        plate_margin_mm(spine(step=step), body)
-        for step in ((1, 1, 1), (1, 1, 3), (1, 1, 5), (5, 1, 1))
-    ]
-    assert margins[0] == margins[1] == margins[3] and margins[2] == pytest.approx(margins[0] + 1.2)
 
 
 def test_a_hollow_is_told_with_the_volume_that_was_counted():

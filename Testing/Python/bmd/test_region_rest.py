@@ -108,7 +108,7 @@ def test_a_body_out_of_view_is_said():
     [
         (22.0, None, None),
         (16.0, None, None),
-        (11.0, roi.NEAR_WALLS, " mm from its walls"),
+        (9.5, roi.NEAR_WALLS, " mm from its walls"),
         (7.0, roi.TOO_SMALL, "too low or too narrow"),
     ],
 )

@@ -63,12 +63,13 @@ def test_a_wedge_and_a_sunken_middle_keep_their_depth():
 
 
 def test_the_outline_lies_inside_the_walls_and_in_the_middle_plane():
-    region = find_region(spine(), level((3, 2, 4)))
+    volume = spine()
+    region = find_region(volume, level((3, 2, 4)))
     local = region.outline_ras - CENTRE
     depth = outline_depth(local[:, 0], local[:, 1], HALF[0], HALF[1])
     assert region.outline_ras.shape[1] == 3 and len(local) >= 24
     assert depth.min() > 3 and np.abs(local[:, 2]).max() < 3
-    points = core_points(region.body)
+    points = core_points(volume, region.body)
     assert np.abs(points[:, 2]).max() < HALF[2] - 4
 
 

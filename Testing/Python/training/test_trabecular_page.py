@@ -8,8 +8,9 @@ from training.evaluation import trabecular
 from training.evaluation.trabecular import kept, line, main, page
 
 
-def level(hu=101.0, core=100.0, seen=103.0, between=2.0, walls=True):
-    return {"hu": hu, "core": core, "seen": seen, "between": between, "walls": walls}
+def level(hu=101.0, core=100.0, seen=103.0, between=2.0, walls=True, laid=99.5):
+    row = {"hu": hu, "core": core, "seen": seen, "between": between, "walls": walls}
+    return {**row, "laid": laid}
 
 
 def cells(text, name):
@@ -36,6 +37,14 @@ def test_fresh_people_and_the_version_before_are_told_apart_from_those_looked_at
     assert cells(text, "slices from 4 mm")[0] == "1" and cells(text, "core 60 to 180 HU")[0] == "3"
     assert "core below 60 HU" not in text and "found in 2 of 3" in text
     assert "version before" not in page(people, "command", 1, [])
+    assert cells(text, "the region laid by the drawn surface")[:3] == ["2", "0", "-0.5"]
+
+
+def test_what_finding_the_walls_costs_has_a_table_of_its_own():
+    text = page([[level(101.0)], [level(102.0, laid=None)]], "command", 0, [])
+    own = text[text.index("minus the region laid") :]
+    assert cells(own, "the region")[:3] == ["1", "1", "+1.5"]
+    assert "None of them was looked at" in text and "all people" not in text
 
 
 def test_a_person_is_measured_once_and_kept(tmp_path, monkeypatch):
