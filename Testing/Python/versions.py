@@ -93,22 +93,26 @@ def install(
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     pip = [str(folder / "bin/python"), "-m", "pip"]
-    packages, missing = [], ""
+    choices, missing = {}, ""
     for name, low in requirements().items():
         found = builds(pip, name, low, without_cuda=name == "torch" and not cuda)
         if found:
-            packages.append(f"{name}=={found[0 if end == 'oldest' else -1]}")
+            choices[name] = found if end == "oldest" else found[::-1]
         elif name == "torch":
             missing = f"no build of torch >= {low} without CUDA for Python {version} here"
         else:
             return f"no build of {name} >= {low} for Python {version}", ""
     command = [*pip, "install", "--quiet", "--only-binary", ":all:", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*command, *packages, *BESIDE], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        return f"pip: {last[0] if last else 'failed'}", missing
+    while True:
+        packages = [f"{name}=={versions[0]}" for name, versions in choices.items()]
+        done = subprocess.run(
+            [*command, *packages, *BESIDE], capture_output=True, text=True, check=False
+        )
+        if not done.returncode:
+            break
+        if not drop_unbuilt(choices, done.stderr):
+            last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+            return f"pip: {last[0] if last else 'failed'}", missing
     left = [missing] if missing else []
     for group in WHERE_IT_FITS:
         done = subprocess.run(
@@ -131,6 +135,18 @@ def builds(pip: list[str], name: str, low: str, without_cuda: bool) -> list[str]
     if without_cuda and platform.system() == "Linux":
         usable = [x for x in usable if x.endswith("+cpu")]
     return sorted(usable, key=_key)
+
+
+def drop_unbuilt(choices: dict[str, list[str]], told: str) -> bool:
+    """Leave out the version that pip found no build of, though an index lists it; whether it did.
+
+    A version without a build for this Python may be listed for its sources alone.
+    """
+    match = re.search(r"No matching distribution found for ([\w.-]+)==([\w.+]+)", told)
+    if match is None or choices.get(match[1], [""])[0] != match[2] or len(choices[match[1]]) < 2:
+        return False
+    del choices[match[1]][0]
+    return True
 
 
 def _key(text: str) -> tuple[int, ...]:
