@@ -236,7 +236,8 @@ def test_a_trace_along_the_edge_of_hollow_bodies_hides_no_spine(change):
     assert volume.sample(np.array(truth["levels"]["L3"]["ras"])) < 120.0
     judged = judge_volume(volume, truth, find_levels(volume), options)
     assert set(judged["whole"]) == {"L3", "L4", "L5"} and all(judged["whole"].values())
-    assert all(away < 12.0 for _, _, away, _ in judged["found"])
+    # Neither T12 nor the whole sacrum is in view: a name may be another, and is said to be unsure then.
+    assert all(away < 12.0 or sure < 0.5 for _, sure, away, _ in judged["found"])
 
 
 def with_chests(monkeypatch, change):

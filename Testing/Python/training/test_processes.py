@@ -73,7 +73,7 @@ def alive(pid) -> bool:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_a_parent_that_was_killed(tmp_path, how):
     program = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1], sys.argv[3]\n"
         "from test_processes import mark_and_wait; from training.processes import results\n"
         "if __name__ == '__main__':\n"
         "    folder = Path(sys.argv[2])\n"
@@ -83,7 +83,8 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path, how):
     script.write_text(program)
     folder = tmp_path / "marks"
     folder.mkdir()
-    parent = subprocess.Popen([sys.executable, script, Path(__file__).parent, folder])
+    here = Path(__file__)
+    parent = subprocess.Popen([sys.executable, script, here.parent, folder, here.parents[3]])
     try:
         end = time.time() + 60
         while len(list(folder.iterdir())) < 2 and time.time() < end:

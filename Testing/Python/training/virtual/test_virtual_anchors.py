@@ -64,7 +64,8 @@ def test_the_division_follows_its_rule(anchors):
     for people in ("western", "east-asian"):
         assert series(anchors, f"line.{people}") == ["set", "test", "set", "test"]
     assert set(series(anchors, "shell")) == {"test"}
-    assert set(series(anchors, "hu-abmd.r") + series(anchors, "abmd.spread")) == {"test"}
+    assert series(anchors, "hu-abmd.r") == ["test"]
+    assert series(anchors, "abmd.spread") == ["set"]  # acted on since bundle 2.2.0
     assert series(anchors, "body-mineral.F.young") == ["set"]
 
 
