@@ -1,0 +1,64 @@
+"""A training killed at random moments and gone on with, again and again.
+
+    python killed_training.py FOLDER KILLS
+
+A process of its own, in which torch computes nothing: its forks are killed and do the work.
+`FOLDER/NUMBER.npz` are the weights that the training gone on with ends in; what was kept when
+it was killed is said, a line each.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "training"), str(HERE.parents[2])]
+
+
+def start(train, checkpoint: Path, weights: Path) -> int:
+    """A fork that trains and writes its weights; its id."""
+    process = os.fork()
+    if process == 0:
+        code = 99
+        try:
+            np.savez(weights, **train(checkpoint))
+            code = 0
+        finally:
+            os._exit(code)
+    return process
+
+
+def main(folder: Path, kills: int) -> None:
+    import test_fitting as t
+    import torch
+
+    torch.set_num_threads(1)
+    t.module.SAVE_MINUTES = -1.0  # after every step
+    made = t.images()
+    t.images = lambda: made
+    began = time.monotonic()
+    assert os.waitpid(start(t.train, folder / "quiet.pt", folder / "quiet.npz"), 0)[1] == 0
+    seconds = time.monotonic() - began
+    chance = random.Random(0)
+    for number in range(kills):
+        checkpoint, weights = folder / f"{number}.pt", folder / f"{number}.npz"
+        while True:
+            process = start(t.train, checkpoint, folder / "killed.npz")
+            time.sleep(chance.uniform(0, seconds))
+            os.kill(process, signal.SIGKILL)
+            if os.WIFSIGNALED(os.waitpid(process, 0)[1]):
+                break
+            seconds *= 0.7  # it had ended before: the machine has become quicker
+            checkpoint.unlink()
+        kept = torch.load(checkpoint, weights_only=True)["step"] if checkpoint.exists() else 0
+        assert os.waitpid(start(t.train, checkpoint, weights), 0)[1] == 0
+        print(number, kept, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
