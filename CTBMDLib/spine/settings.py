@@ -474,7 +474,7 @@ class TraceSettings:
     narrow_tries : int
         So many tries look where a spine is expected, which is quick; then everywhere.
     again : tuple of BoneKind
-        Where no try shows a clear lumbar spine, these look again with nothing left out: a column
+        Where no try shows a lumbar spine, these look again with nothing left out: a column
         without a clear chain may have been the spine, seen badly.
     clear_worth : float
         Worth of a chain of discs beyond which no other column is tried (own choice).

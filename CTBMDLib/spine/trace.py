@@ -252,14 +252,17 @@ def _best_of_tries(narrow: CoarseCT, progress: Progress) -> Traced | None:
             short.append(found)
             if same_chain(short[-given.same_tries :]):
                 return None
-    return _with_nothing_left_out(narrow, best, progress) if seen else best
+    if not seen or (best is not None and best.worth > 0 and best.is_lumbar):
+        return best
+    return _with_nothing_left_out(narrow, best, progress)
 
 
 def _with_nothing_left_out(ct: CoarseCT, best: Traced | None, progress: Progress) -> Traced | None:
-    """The best of the tries, or what another way of seeing bone shows that leaves nothing out.
+    """What another way of seeing bone shows that leaves nothing out, where no try showed a lumbar spine.
 
     A try that runs along the edge of hollow bodies shows no discs. What it followed is left
-    out of the next ones as if it were a hip or an aorta, and the spine with it.
+    out of the next ones as if it were a hip or an aorta, and the spine with it. A lumbar chain
+    that was found, however short, stays: another that is worth more may miss a disc of its own.
     """
     for kind in ct.settings.trace.again:
         found = _attempt(ct, kind, [], progress)
