@@ -21,8 +21,8 @@ ALONG_WEIGHT = 0.8
 width and depth (SD 11 % of 28 virtual people) as in height and distance (5 %), which tell a false scale."""
 SIZE_RANGE = (0.87, 1.14)
 """Size against these, own estimate, set on those 28 virtual people (simulated), where a scale of 1.25 was told
-of 86 %, of 0.85 of 82 % and a true one of none; on two
-times 24 fresh ones of 75 and 75 %, 71 and 79 % and, wrongly, 8 and 0 %."""
+of 86 %, of 0.85 of 82 % and a true one of none; on two times 24 fresh ones of 75 and 75 %, of 71 and
+79 % and, wrongly, of 8 and 0 %."""
 PROPORTION_RANGE = (0.82, 1.22)
 """Size along the spine against size across it, own estimate."""
 MIN_BODIES = 2

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from CTBMDLib.spine.column import trace_column  # noqa: E402
 from CTBMDLib.spine.grid import Grid, block_mean, make_grid, reduce_ct  # noqa: E402
 from CTBMDLib.spine.locate import find_levels  # noqa: E402
 from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
-from CTBMDLib.spine.settings import DENSE, FAINT, FIRM, FIRMER  # noqa: E402
+from CTBMDLib.spine.settings import DENSE, FAINT, FIRM, FIRMER, SpineSettings  # noqa: E402
 from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
 from CTBMDLib.spine.trace import trace_spine, with_body_below  # noqa: E402
 from CTBMDLib.volume import CTVolume  # noqa: E402
@@ -238,6 +239,31 @@ def test_a_trace_along_the_edge_of_hollow_bodies_hides_no_spine(change):
     assert set(judged["whole"]) == {"L3", "L4", "L5"} and all(judged["whole"].values())
     # Neither T12 nor the whole sacrum is in view: a name may be another, and is said to be unsure then.
     assert all(away < 12.0 or sure < 0.5 for _, sure, away, _ in judged["found"])
+
+
+@pytest.mark.parametrize(
+    ("lumbar", "worth", "looked_again"), [(True, 0.1, 0), (True, 0.0, 1), (False, 0.9, 1)]
+)
+def test_a_lumbar_chain_stays_whatever_another_look_would_be_worth(
+    monkeypatch, lumbar, worth, looked_again
+):
+    """Nothing is left out of another look, which is for scans without any lumbar chain."""
+    given = SpineSettings().trace
+    ct = SimpleNamespace(settings=SimpleNamespace(trace=given), everywhere=lambda: ct)
+    chain = partial(SimpleNamespace, is_clear=False, column="a column")
+    short, better = chain(is_lumbar=lumbar, worth=worth), chain(is_lumbar=True, worth=5.0)
+    left_out = []
+
+    def attempt(ct, kind, seen, progress):
+        left_out.append(list(seen))
+        return short if len(left_out) <= len(given.tries) else better
+
+    monkeypatch.setattr(spine_trace, "_attempt", attempt)
+    found = spine_trace._best_of_tries(ct, None)
+    assert found is (better if looked_again else short)
+    again = left_out[len(given.tries) :]
+    assert again == [[]] * (looked_again * len(given.again))
+    assert all(seen for seen in left_out[1 : len(given.tries)])
 
 
 def with_chests(monkeypatch, change):
