@@ -24,7 +24,7 @@ from .anatomy import LEVELS, Scene, make_scene
 from .bright import with_bright_things
 from .raster import slice_densities
 from .scanner import Protocol, scan
-from .traits import Traits, draw_traits, priors, with_mineral
+from .traits import Traits, draw_traits, priors, with_mineral, with_mineral_and_marrow
 
 FORMAT = 2
 MEASURED = ("L1", "L2", "L3", "L4")
@@ -130,7 +130,7 @@ def make_patient(seed: int, number: int, population: str, institution: str) -> P
     traits = draw_traits(rng, population, site["descent"])
     own = np.random.default_rng([seed, number, 2])
     if len(steps) > 1:
-        traits = with_mineral(traits, float(steps[step] * own.uniform(0.85, 1.18)))
+        traits = with_mineral_and_marrow(traits, float(steps[step] * own.uniform(0.85, 1.18)))
     traits, scene, measured = seen_by_dxa(traits, anatomy_seed, population, site["device"])
     # Nobody measures the areal BMD of a vertebra with screws in it.
     screwed = METAL_LEVELS if scene.facts.get("metal") else ()

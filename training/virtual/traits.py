@@ -114,7 +114,7 @@ def draw_traits(rng: np.random.Generator, population: str, descent: str | None =
             height_cm=draw("height_cm"),
             section_cm2=draw("section_cm2"),
             trabecular=trabecular,
-            marrow_fat=draw("marrow_fat"),
+            marrow_fat=_marrow_of(trabecular, draw("marrow_fat")),
             cortex_mm=draw("cortex_mm"),
             endplate_factor=draw("endplate_factor"),
             posterior_share=draw("posterior_share"),
@@ -127,6 +127,13 @@ def draw_traits(rng: np.random.Generator, population: str, descent: str | None =
     if population != "realistic":
         raise ValueError(f"population is 'realistic' or 'wide', not {population!r}")
     return _realistic(rng, "western" if descent is None else descent, common)
+
+
+def _marrow_of(trabecular: float, apart: float) -> float:
+    """Marrow's share of fat of a wide person: that of its density, and `apart` from it."""
+    wide = priors()["wide"]
+    at_none, slope = wide["marrow_of_density"]
+    return float(np.clip(at_none + slope * 1000 * trabecular + apart, *wide["marrow_bounds"]))
 
 
 def _realistic(rng, descent: str, common: dict) -> Traits:
@@ -177,3 +184,15 @@ def _realistic(rng, descent: str, common: dict) -> Traits:
 def with_mineral(traits: Traits, factor: float) -> Traits:
     """The same person with all bone mineral multiplied by `factor`."""
     return replace(traits, mineral=factor)
+
+
+def with_mineral_and_marrow(traits: Traits, factor: float) -> Traits:
+    """A wide person at another content of mineral, whose marrow is as fat as goes with it.
+
+    Where bone is lost, fat moves in. A network that had seen people of one fat at all contents
+    would take the fat of an old person's marrow, which lowers the HU, for missing mineral.
+    """
+    wide = priors()["wide"]
+    step = wide["marrow_of_density"][1] * 1000 * traits.trabecular * (factor - traits.mineral)
+    fat = float(np.clip(traits.marrow_fat + step, *wide["marrow_bounds"]))
+    return replace(traits, mineral=factor, marrow_fat=fat)
