@@ -1,5 +1,7 @@
 """REFERENCE.md check 6, and that a change of mineral changes mineral alone."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 
@@ -129,6 +131,47 @@ def test_priors_of_the_wide_population_do_not_follow_age():
     assert r[1] < -0.5
     with pytest.raises(ValueError, match="population"):
         traits.draw_traits(rng, "narrow")
+
+
+def test_a_wide_persons_marrow_is_as_fat_as_goes_with_the_density():
+    rng = np.random.default_rng(3)
+    people = [traits.draw_traits(rng, "wide") for _ in range(600)]
+    steps = [traits.with_mineral_and_marrow(t, x) for t in people for x in (0.5, 1.0, 1.6)]
+    density = np.array([t.trabecular * t.mineral for t in steps])
+    fat = np.array([t.marrow_fat for t in steps])
+    low, high = traits.priors()["wide"]["marrow_bounds"]
+    assert low <= fat.min() and fat.max() <= high
+    # Where most people are, the line is that of realistic people, who are drawn by age and sex.
+    real = [traits.draw_traits(rng, "realistic") for _ in range(3000)]
+    line = np.polyfit([t.trabecular for t in real], [t.marrow_fat for t in real], 1)
+    common = (density > 0.09) & (density < 0.19)
+    own = np.polyfit(density[common], fat[common], 1)
+    apart = fat[common] - np.polyval(line, density[common])
+    theirs = np.std([t.marrow_fat - np.polyval(line, t.trabecular) for t in real])
+    print(
+        f"fat on density: wide {own}, realistic {line}; SD about it {apart.std():.3f}, {theirs:.3f}"
+    )
+    assert own[0] == pytest.approx(line[0], abs=0.35)
+    assert abs(apart.mean()) < 0.03
+    assert 1.1 * theirs < apart.std() < 1.6 * theirs, "wider than life"
+    # Age and sex have no part in it.
+    age = np.array([t.age for t in people])
+    male = np.array([t.sex == "M" for t in people], float)
+    for trait in (age, male):
+        assert abs(np.corrcoef(trait, [t.marrow_fat for t in people])[0, 1]) < 0.12
+
+
+@pytest.mark.parametrize("fat", [0.1, 0.4, 0.8])
+def test_fat_moves_in_where_mineral_is_lost(fat):
+    person = replace(traits.draw_traits(np.random.default_rng(1), "wide"), marrow_fat=fat)
+    contents = np.linspace(0.4, 1.8, 15)
+    at = [traits.with_mineral_and_marrow(person, x) for x in contents]
+    assert [t.mineral for t in at] == pytest.approx(list(contents))
+    assert np.all(np.diff([t.marrow_fat for t in at]) <= 0)
+    assert at[0].marrow_fat > at[-1].marrow_fat
+    assert traits.with_mineral_and_marrow(person, person.mineral) == person
+    others = {**asdict(at[0]), "mineral": person.mineral, "marrow_fat": person.marrow_fat}
+    assert traits.Traits(**others) == person, "nothing else changes"
 
 
 def test_trabecular_hu_fall_with_age_as_in_people():

@@ -6,7 +6,7 @@ import pytest
 from CTBMDLib.errors import CTBMDError
 from training.virtual import cohort, dxa, patient
 from training.virtual.anatomy import make_scene
-from training.virtual.traits import changed_priors, draw_traits, with_mineral
+from training.virtual.traits import Traits, changed_priors, with_mineral
 
 
 @pytest.fixture
@@ -103,6 +103,8 @@ def test_one_anatomy_at_several_mineral_contents(unscanned):
     answered = b.bmd_total_true / a.bmd_total_true
     print(f"mineral x {ratio:.2f} gives simulated aBMD x {answered:.2f}")
     assert ratio > 1.5
+    poor, rich = (record.facts["traits"]["marrow_fat"] for record in (a, b))
+    assert poor > rich + 0.02, "fat moves in where mineral is lost"
     # Areal BMD rises by less than the mineral: the bone edge takes in more area where there
     # is more of it (test_virtual_dxa holds the mineral itself to the factor).
     assert 0.75 * ratio < answered < 1.03 * ratio
@@ -140,7 +142,7 @@ def test_one_whose_bone_dxa_does_not_see_is_given_more(unscanned):
         assert drawn > 0.447 * 1.18, "the highest that can be drawn at first"
         rng = np.random.default_rng([7, 0, 1])
         seed = int(rng.integers(1, 2**31))
-        poorer = with_mineral(draw_traits(rng, "wide"), drawn / patient.DENSER)
+        poorer = with_mineral(Traits(**record.facts["traits"]), drawn / patient.DENSER)
         with pytest.raises(dxa.NoBoneEdge, match="no bone of L[1-4] is above the edge"):
             dxa.measure(make_scene(poorer, seed, "wide"))
     assert all(np.isfinite(list(record.bmd_true.values())))
