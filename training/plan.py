@@ -65,8 +65,8 @@ class Plan:
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "2.2.0"
-    date: str = "2026-11-28"
+    version: str = "2.3.0"
+    date: str = "2026-11-29"
 
 
 FULL = Plan(
@@ -76,10 +76,10 @@ FULL = Plan(
         "validation": Part(100, 121, "realistic", "mixed"),  # several scanners and voltages
         "validation_2": Part(100, 111, "realistic", "mixed"),
         "validation_3": Part(100, 127, "realistic", "mixed"),
-        "internal": Part(100, 162, "realistic", "A"),
-        "external": Part(100, 163, "realistic", "B"),
-        "asia": Part(100, 164, "realistic", "C"),
-        "several": Part(100, 167, "realistic", "mixed"),
+        "internal": Part(100, 172, "realistic", "A"),
+        "external": Part(100, 173, "realistic", "B"),
+        "asia": Part(100, 174, "realistic", "C"),
+        "several": Part(100, 177, "realistic", "mixed"),
         "paper": Part(183, 116, "realistic", "A"),
         "wide_A": Part(99, 115, "wide", "A", MIDDLE),
     }
