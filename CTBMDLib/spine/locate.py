@@ -16,6 +16,7 @@ import numpy as np
 from ..levels import MEASURED, LevelSelection, LevelSlice
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
+from .above import follow_above
 from .body import measure_bodies
 from .numbering import Numbering, number_spine
 from .settings import SETTINGS, BodySettings, SpineSettings
@@ -80,8 +81,12 @@ def find_levels(
 
 
 def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
-    """The chain as far as L5, where the CT shows it, and its names."""
+    """The chain from T11 to L5, as far as the CT shows them, and its names."""
     numbering = _names(traced)
+    if not _begins_with_t11(numbering):
+        longer = follow_above(traced, steps)
+        if longer is not None:
+            traced, numbering = longer, _names(longer)
     from_sacrum = numbering.decided_by in ("sacrum", "both")
     if from_sacrum and not _ends_with_l4(traced, numbering):
         return traced, numbering
@@ -96,6 +101,11 @@ def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
             if names.first_lumbar == numbering.first_lumbar:
                 return longer, names
     return traced, numbering
+
+
+def _begins_with_t11(numbering: Numbering) -> bool:
+    """Whether the chain surely holds T12 and T11, above which nothing is named."""
+    return numbering.decided_by != "neither" and numbering.first_lumbar >= 2
 
 
 def _ends_with_l4(traced: Traced, numbering: Numbering) -> bool:
