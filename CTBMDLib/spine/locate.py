@@ -2,11 +2,12 @@
 
 The way there (`trace`): a 3 mm copy (`grid`), the chain of places that look like body,
 canal and arch (`column`), the straightened spine (`straightened`), discs and bodies seen
-along it by a small network (`evidence`) and chained (`profile`). Names come from two
-witnesses (`witnesses`), rules for ribs and sacrum and a second small network, weighed in
-`numbering`; then each body is measured in its midline (`midline`, `body`). Both networks
-were trained on virtual volumes; every other number is in `settings`. One `Traced` goes all
-the way, and no step copies the volume.
+along it by a small network (`evidence`) and chained (`profile`). A line that runs beside the
+bodies is turned back (`turned`), a chain that ends too low is carried on to the head (`above`).
+Names come from two witnesses (`witnesses`), rules for ribs and sacrum and a second small
+network, weighed in `numbering`; then each body is measured in its midline (`midline`, `body`).
+Both networks were trained on virtual volumes; every other number is in `settings`. One
+`Traced` goes all the way, and no step copies the volume.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .numbering import Numbering, number_spine
 from .settings import SETTINGS, BodySettings, SpineSettings
 from .trace import Traced, follow_further, trace_spine, with_body_below
 from .transitional import transitional_findings
+from .turned import turned_back
 from .witnesses import witnesses
 
 REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
@@ -82,6 +84,7 @@ def find_levels(
 
 def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
     """The chain from T11 to L5, as far as the CT shows them, and its names."""
+    traced = turned_back(traced) or traced
     numbering = _names(traced)
     if not _begins_with_t11(numbering):
         longer = follow_above(traced, steps)

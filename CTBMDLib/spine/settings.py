@@ -586,6 +586,59 @@ class AboveSettings:
 
 
 @dataclass(frozen=True)
+class TurnSettings:
+    """Turning a line back that runs beside the bodies (own choice, lengths are anatomy).
+
+    Attributes
+    ----------
+    rounds : int
+        So often at most.
+    min_deg, min_vertebrae : float, int
+        A line is turned back where so many vertebrae are turned so far against it: where it runs
+        in the middle of the bodies it was at most 12 degrees, at single ones 18.
+    min_gain : float
+        Share by which left and right must become more alike.
+    step_deg, steps : float, int
+        Turns to either side that are tried.
+    off_cost, bend_cost : float
+        HU that a degree costs, and a degree against the vertebra above.
+    margin, plane_step : float, int
+        Share of a vertebra at both ends that is left out; distance of the planes, mm.
+    ahead_mm : tuple of float
+        Range before the canal's centre that is compared: arch and body.
+    side_step_mm, reach, edge : float, int, int
+        Samples to each side, and how many of them at the edge are only compared with.
+    min_seen : float
+        Share of what is compared that the CT must show on both sides.
+    aside_mm : tuple of float
+        Where the midline may lie beside the canal's centre.
+    hu_range : tuple of float
+        HU above soft tissue are cut to it.
+    node_mm : float
+        Distance of the nodes of the line.
+    """
+
+    rounds: int = 2
+    min_deg: float = 18.0
+    min_vertebrae: int = 2
+    min_gain: float = 0.15
+    step_deg: float = 6.0
+    steps: int = 6
+    off_cost: float = 0.05
+    bend_cost: float = 0.5
+    margin: float = 0.15
+    plane_step: int = 3
+    ahead_mm: tuple[float, float] = (-30.0, 48.0)
+    side_step_mm: float = 3.0
+    reach: int = 11
+    edge: int = 5
+    min_seen: float = 0.7
+    aside_mm: tuple[float, ...] = (-3.0, -1.5, 0.0, 1.5, 3.0)
+    hu_range: tuple[float, float] = (-120.0, 200.0)
+    node_mm: float = 6.0
+
+
+@dataclass(frozen=True)
 class RibSettings:
     """Bone that runs from the spine far out to the side.
 
@@ -1052,6 +1105,7 @@ class SpineSettings:
     chain: ChainSettings = field(default_factory=ChainSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
     above: AboveSettings = field(default_factory=AboveSettings)
+    turn: TurnSettings = field(default_factory=TurnSettings)
     ribs: RibSettings = field(default_factory=RibSettings)
     witnesses: WitnessSettings = field(default_factory=WitnessSettings)
     numbering: NumberingSettings = field(default_factory=NumberingSettings)
