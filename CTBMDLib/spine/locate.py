@@ -2,11 +2,12 @@
 
 The way there (`trace`): a 3 mm copy (`grid`), the chain of places that look like body,
 canal and arch (`column`), the straightened spine (`straightened`), discs and bodies seen
-along it by a small network (`evidence`) and chained (`profile`). Names come from two
-witnesses (`witnesses`), rules for ribs and sacrum and a second small network, weighed in
-`numbering`; then each body is measured in its midline (`midline`, `body`). Both networks
-were trained on virtual volumes; every other number is in `settings`. One `Traced` goes all
-the way, and no step copies the volume.
+along it by a small network (`evidence`) and chained (`profile`). A line that runs beside the
+bodies is turned back (`turned`), a chain that ends too low is carried on to the head (`above`).
+Names come from two witnesses (`witnesses`), rules for ribs and sacrum and a second small
+network, weighed in `numbering`; then each body is measured in its midline (`midline`, `body`).
+Both networks were trained on virtual volumes; every other number is in `settings`. One
+`Traced` goes all the way, and no step copies the volume.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from ..levels import MEASURED, LevelSelection, LevelSlice
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
+from .above import follow_above
 from .body import measure_bodies
 from .numbering import Numbering, number_spine
 from .settings import SETTINGS, BodySettings, SpineSettings
 from .trace import Traced, follow_further, trace_spine, with_body_below
 from .transitional import transitional_findings
+from .turned import turned_back
 from .witnesses import witnesses
 
 REPORTED = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
@@ -80,8 +83,13 @@ def find_levels(
 
 
 def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
-    """The chain as far as L5, where the CT shows it, and its names."""
+    """The chain from T11 to L5, as far as the CT shows them, and its names."""
+    traced = turned_back(traced) or traced
     numbering = _names(traced)
+    if not _begins_with_t11(numbering):
+        longer = follow_above(traced, steps)
+        if longer is not None:
+            traced, numbering = longer, _names(longer)
     from_sacrum = numbering.decided_by in ("sacrum", "both")
     if from_sacrum and not _ends_with_l4(traced, numbering):
         return traced, numbering
@@ -96,6 +104,11 @@ def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
             if names.first_lumbar == numbering.first_lumbar:
                 return longer, names
     return traced, numbering
+
+
+def _begins_with_t11(numbering: Numbering) -> bool:
+    """Whether the chain surely holds T12 and T11, above which nothing is named."""
+    return numbering.decided_by != "neither" and numbering.first_lumbar >= 2
 
 
 def _ends_with_l4(traced: Traced, numbering: Numbering) -> bool:

@@ -551,6 +551,94 @@ class TraceSettings:
 
 
 @dataclass(frozen=True)
+class AboveSettings:
+    """Carrying a chain of vertebrae on to the head (own choice, lengths are anatomy).
+
+    Attributes
+    ----------
+    room_mm : float
+        Room above the first disc, within the CT, for one more vertebra.
+    rounds : int
+        So often at most the spine is carried on.
+    reach_mm : float
+        How far at once: three vertebrae, before the line has bent by half a body.
+    node_mm : float
+        Distance of the nodes.
+    min_nodes, min_lost_nodes : int
+        Nodes of what is sure, and of what was followed wrongly, without which it is left alone.
+    lost_mm : float
+        What was followed so far above the first disc is left out of the next traces.
+    kinds : tuple of BoneKind
+        How bone is told in them.
+    same_disc_mm : float
+        A disc that is found again lies within.
+    """
+
+    room_mm: float = 40.0
+    rounds: int = 3
+    reach_mm: float = 105.0
+    node_mm: float = 6.0
+    min_nodes: int = 3
+    min_lost_nodes: int = 2
+    lost_mm: float = 20.0
+    kinds: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE, FIRMER)
+    same_disc_mm: float = 8.0
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """Turning a line back that runs beside the bodies (own choice, lengths are anatomy).
+
+    Attributes
+    ----------
+    rounds : int
+        So often at most.
+    min_deg, min_vertebrae : float, int
+        A line is turned back where so many vertebrae are turned so far against it: where it runs
+        in the middle of the bodies it was at most 12 degrees, at single ones 18.
+    min_gain : float
+        Share by which left and right must become more alike.
+    step_deg, steps : float, int
+        Turns to either side that are tried.
+    off_cost, bend_cost : float
+        HU that a degree costs, and a degree against the vertebra above.
+    margin, plane_step : float, int
+        Share of a vertebra at both ends that is left out; distance of the planes, mm.
+    ahead_mm : tuple of float
+        Range before the canal's centre that is compared: arch and body.
+    side_step_mm, reach, edge : float, int, int
+        Samples to each side, and how many of them at the edge are only compared with.
+    min_seen : float
+        Share of what is compared that the CT must show on both sides.
+    aside_mm : tuple of float
+        Where the midline may lie beside the canal's centre.
+    hu_range : tuple of float
+        HU above soft tissue are cut to it.
+    node_mm : float
+        Distance of the nodes of the line.
+    """
+
+    rounds: int = 2
+    min_deg: float = 18.0
+    min_vertebrae: int = 2
+    min_gain: float = 0.15
+    step_deg: float = 6.0
+    steps: int = 6
+    off_cost: float = 0.05
+    bend_cost: float = 0.5
+    margin: float = 0.15
+    plane_step: int = 3
+    ahead_mm: tuple[float, float] = (-30.0, 48.0)
+    side_step_mm: float = 3.0
+    reach: int = 11
+    edge: int = 5
+    min_seen: float = 0.7
+    aside_mm: tuple[float, ...] = (-3.0, -1.5, 0.0, 1.5, 3.0)
+    hu_range: tuple[float, float] = (-120.0, 200.0)
+    node_mm: float = 6.0
+
+
+@dataclass(frozen=True)
 class RibSettings:
     """Bone that runs from the spine far out to the side.
 
@@ -622,6 +710,8 @@ class WitnessSettings:
         Share of the height at both ends that the network's answer is not taken from.
     min_seen : float
         Share of a place that must be seen.
+    min_body_shown : float
+        Share of a body, where the alae join it, without which nothing is the sacrum's (own choice).
     ala_of_most : float
         Bone that divides: this share of the most that is seen,
     ala_limits : tuple of float
@@ -651,6 +741,7 @@ class WitnessSettings:
     ala_share: tuple[float, float] = (0.1, 0.55)
     side_margin: float = 0.2
     min_seen: float = 0.6
+    min_body_shown: float = 0.5
     ala_of_most: float = 0.5
     ala_limits: tuple[float, float] = (0.045, 0.12)
     ala_steepness: float = 3.0
@@ -1013,6 +1104,8 @@ class SpineSettings:
     tilt: TiltSettings = field(default_factory=TiltSettings)
     chain: ChainSettings = field(default_factory=ChainSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
+    above: AboveSettings = field(default_factory=AboveSettings)
+    turn: TurnSettings = field(default_factory=TurnSettings)
     ribs: RibSettings = field(default_factory=RibSettings)
     witnesses: WitnessSettings = field(default_factory=WitnessSettings)
     numbering: NumberingSettings = field(default_factory=NumberingSettings)

@@ -308,10 +308,15 @@ def _attempt(
     )
 
 
-def trace_along(ct: CoarseCT, column: Column, kind: BoneKind) -> Traced:
-    """Straighten the spine along a column and find its discs."""
+def trace_along(ct: CoarseCT, column: Column, kind: BoneKind, *, in_middle: bool = False) -> Traced:
+    """Straighten the spine along a column and find its discs.
+
+    The column is first moved to the middle of the bodies, unless it runs `in_middle` already.
+    """
     settings, tissue = ct.settings, ct.tissue_hu
-    line = recentre(ct.reduced, column, kind.level_hu(tissue), settings)
+    line = column
+    if not in_middle:
+        line = recentre(ct.reduced, column, kind.level_hu(tissue), settings)
     straight = straighten(ct.volume, line, ct.noise_hu, settings.line)
     profiles = make_profiles(straight, tissue, settings)
     discs, scores = find_chain(*see_discs(straight, tissue), profiles.seen, settings.chain)

@@ -59,10 +59,43 @@ def witnesses(traced: Traced) -> tuple[Evidence, Evidence]:
     room = np.array([_room(seen, 0.5 * (top + bottom)) for top, bottom in places])
     lung = lung_beside(traced.straight, places, given)
     lung[len(traced.scores) :] = 0.0
+    shown = shown_bodies(seen, places, given)
+    shown[: len(traced.scores)] = True  # whole, or there would be no disc below it
     ribs, ala, far = _by_rules(traced, places)
+    ala = np.where(shown, ala, np.nan)
     rules = Evidence(_with_lung(ribs, lung, given), ala, room, far, True)
     ribs, ala = _by_network(traced, places)
+    ala = np.where(shown, ala, np.nan)
     return rules, Evidence(_with_lung(ribs, lung, given), ala, room, far, False)
+
+
+def shown_bodies(
+    seen: np.ndarray, places: Places, settings: WitnessSettings = SETTINGS.witnesses
+) -> np.ndarray:
+    """Whether the CT shows the body at each place, where the sacral alae would join it.
+
+    In a CT that is turned against the spine one side goes on below the last body in view: an
+    iliac crest, or a process of L5, without a body between them, is no sacrum.
+
+    Parameters
+    ----------
+    seen : ndarray of bool, shape (n,)
+        Planes whose body lies inside the CT, as `Profiles` carries them.
+    places : list of (int, int)
+        Planes of the discs above and below each vertebra.
+    settings : WitnessSettings
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
+    """
+    low, high = settings.ala_share
+    shown = np.zeros(len(places), bool)
+    for number, (top, bottom) in enumerate(places):
+        height = bottom - top
+        part = seen[max(0, int(top + low * height)) : max(0, int(top + high * height))]
+        shown[number] = len(part) > 0 and part.mean() > settings.min_body_shown
+    return shown
 
 
 def lung_beside(
