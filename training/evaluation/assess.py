@@ -121,6 +121,7 @@ def _tested(table, answer, predict, baselines, interval, reference, draws) -> di
             answer.levels[known], table.levels[known], draws=draws
         ),
         "coverage": evaluate.coverage(answer, table, interval),
+        "by age": evaluate.by_age(answer, table),
         "without kVp": _without_kvp(predict, table, interval, low, draws),
         "prediction": [float(x) for x in answer.total],
     }

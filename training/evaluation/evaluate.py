@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -14,6 +15,9 @@ from CTBMDLib.levels import MEASURED
 from CTBMDLib.model.images import cut_images
 
 from .baselines import patient_hu, slice_dxa
+
+AGES = (20, 40, 60, 80, 100)
+"""Years that part the groups of `by_age`."""
 
 
 @dataclass
@@ -210,6 +214,7 @@ def figures(predicted, measured, low=None, *, draws=1000, seed=0) -> dict:
             "r": np.corrcoef(p, m)[0, 1] if p.std() > 0 and m.std() > 0 else np.nan,
             "rmse": np.sqrt(np.mean(error**2)),
             "bias": error.mean(),
+            "sd": error.std(ddof=1),
             "loa_low": error.mean() - 1.96 * error.std(ddof=1),
             "loa_high": error.mean() + 1.96 * error.std(ddof=1),
         }
@@ -297,6 +302,33 @@ def coverage(predictions: Predictions, table: Table, interval: dict) -> dict:
         "total": float((np.abs(predictions.total - table.total) <= half_total).mean()),
         "half_width_total_g_cm2": float(half_total.mean()),
     }
+
+
+def by_age(predictions: Predictions, table: Table) -> list[dict]:
+    """Errors of L1-L4 by age: what of a person goes with age and no image shows moves them.
+
+    Returns
+    -------
+    list of dict
+        'from' and 'to' in years, 'patients', 'bias' and 'sd' in g/cm2 of each group of
+        `AGES` with two people or more.
+    """
+    error, out = predictions.total - table.total, []
+    for low, high in pairwise(AGES):
+        inside = (table.age >= low) & (table.age < high)
+        if inside.sum() > 1:
+            group = error[inside]
+            spread = float(group.std(ddof=1))
+            out.append(
+                {
+                    "from": low,
+                    "to": high,
+                    "patients": len(group),
+                    "bias": float(group.mean()),
+                    "sd": spread,
+                }
+            )
+    return out
 
 
 def response(predictions: Predictions, table: Table) -> tuple[float, int]:

@@ -84,8 +84,8 @@ def _tested(title, entry) -> list[str]:
     out = [
         f"## {title}: {entry['patients']} patients{low}",
         "",
-        "| method | r | RMSE g/cm2 | bias g/cm2 | limits of agreement | AUC |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| method | r | RMSE g/cm2 | bias g/cm2 | SD of errors | limits of agreement | AUC |",
+        "| --- " * 7 + "|",
     ]
     for method, values in entry.items():
         if not (isinstance(values, dict) and "rmse" in values):
@@ -93,7 +93,7 @@ def _tested(title, entry) -> list[str]:
         limits = f"{values['loa_low'][0]:+.3f} to {values['loa_high'][0]:+.3f}"
         out.append(
             f"| {method} | {_cell(values.get('r'))} | {_cell(values['rmse'])} | "
-            f"{_cell(values['bias'], True)} | {limits} | {_cell(values.get('auc'))} |"
+            f"{_cell(values['bias'], True)} | {_cell(values.get('sd'))} | {limits} | {_cell(values.get('auc'))} |"
         )
     cover = entry["coverage"]
     return [
@@ -102,9 +102,22 @@ def _tested(title, entry) -> list[str]:
         f"The interval, calibrated to cover 90 %, covered {100 * cover['total']:.0f} % of the L1-L4 "
         f"values and {100 * cover['levels']:.0f} % of single vertebrae (half width of L1-L4 "
         f"{cover['half_width_total_g_cm2']:.3f} g/cm2).",
+        *age_line(entry.get("by age")),
         *_untold(entry.get("without kVp")),
         "",
     ]
+
+
+def age_line(groups) -> list[str]:
+    """How errors go with age."""
+    if not groups:
+        return []
+    told = "; ".join(
+        f"{group['from']} to {group['to'] - 1} years {group['bias']:+.3f} (SD {group['sd']:.3f}, "
+        f"{group['patients']} people)"
+        for group in groups
+    )
+    return [f"Errors by age, g/cm2: {told}."]
 
 
 def _untold(entry) -> list[str]:

@@ -18,6 +18,7 @@ from CTBMDLib.model.images import cut_images  # noqa: E402
 from training.evaluation import evaluate  # noqa: E402
 from training.evaluation.assess import fit_baselines, mask_bone  # noqa: E402
 from training.evaluation.baselines import slice_dxa  # noqa: E402
+from training.evaluation.report import age_line  # noqa: E402
 from training.fitting.augment import (  # noqa: E402
     SOFT_HU,
     Augmentation,
@@ -245,9 +246,25 @@ def test_figures_of_known_data():
     assert found["bias"][0] == pytest.approx(0.05)
     assert found["rmse"][0] == pytest.approx(0.05)
     assert found["auc"][0] == 1.0
+    assert found["sd"][0] == pytest.approx(0.0, abs=1e-9)
+    spread = evaluate.figures(truth + rng.normal(0.02, 0.04, 300), truth, draws=50)
+    assert spread["sd"][0] == pytest.approx(0.04, abs=0.005)
     noisy = evaluate.figures(rng.permutation(truth), truth, truth < 0.8, draws=200)
     assert abs(noisy["r"][0]) < 0.2 and noisy["r"][1] < noisy["r"][0] < noisy["r"][2]
     assert 0.35 < noisy["auc"][0] < 0.65
+
+
+def test_errors_are_told_by_age():
+    age = np.array([20.0, 39.9, 40.0, 59.0, 80.0, np.nan, 101.0])
+    answer = SimpleNamespace(total=np.array([1.1, 1.3, 0.9, 0.9, 2.0, 2.0, 2.0]))
+    table = SimpleNamespace(age=age, total=np.ones(7))
+    young, middle = evaluate.by_age(answer, table)
+    assert (young["from"], young["to"], young["patients"]) == (20, 40, 2)
+    assert young["bias"] == pytest.approx(0.2) and young["sd"] == pytest.approx(0.02**0.5)
+    assert middle["bias"] == pytest.approx(-0.1) and middle["sd"] == pytest.approx(0.0)
+    told = " ".join(age_line([young, middle]))
+    assert "20 to 39 years +0.200 (SD 0.141, 2 people)" in told and "40 to 59 years -0.100" in told
+    assert age_line([]) == age_line(None) == []
 
 
 def test_auc_counts_ties_half_and_needs_both_classes():
