@@ -18,20 +18,55 @@ THICKEST_MM = 6.0
 
 
 def voxels_mm(volume: CTVolume, directions: np.ndarray) -> np.ndarray:
-    """Distance of one voxel from the next along unit vectors in RAS, mm; shape (..., 3) -> (...)."""
+    """How far one voxel lies from the next along directions.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    directions : ndarray, shape (..., 3)
+        Unit vectors in RAS.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        mm.
+    """
     return np.asarray(np.linalg.norm(directions @ volume.ijk_to_ras[:3, :3], axis=-1))
 
 
 def wall_margins_mm(volume: CTVolume, body: BodyShape, local: np.ndarray) -> np.ndarray:
-    """How far from its wall each place (u, v, ...) has to lie, mm; shape (..., n) -> (...).
+    """How far from its wall each place of a body has to lie to hold no cortex.
 
     Slices may be thick across one wall and thin across another, as in a sagittal series.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    body : BodyShape
+    local : ndarray, shape (..., 2 or 3)
+        u and v (and w) of each place in the body's own frame, mm.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        mm.
     """
     return np.asarray(WALL_MARGIN_MM + WALL_PER_MM2 * _blur_mm2(volume, body.outward(local)))
 
 
 def plate_margin_mm(volume: CTVolume, body: BodyShape) -> float:
-    """How far from the endplates the region stays, mm."""
+    """How far from the endplates a body's trabecular region stays.
+
+    Parameters
+    ----------
+    volume : CTVolume
+    body : BodyShape
+
+    Returns
+    -------
+    float
+        mm.
+    """
     return PLATE_MARGIN_MM + PLATE_PER_MM2 * float(_blur_mm2(volume, body.up))
 
 
