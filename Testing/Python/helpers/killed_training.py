@@ -2,7 +2,8 @@
 
     python killed_training.py FOLDER KILLS
 
-A process of its own, in which torch computes nothing: its forks are killed and do the work.
+Every second one is killed after its first checkpoint: on a busy machine its start takes so long
+that all random moments may lie before it. A process of its own, in which torch computes nothing: its forks are killed and do the work.
 `FOLDER/NUMBER.npz` are the weights that the training gone on with ends in; what was kept when
 it was killed is said, a line each.
 """
@@ -33,6 +34,13 @@ def start(train, checkpoint: Path, weights: Path) -> int:
     return process
 
 
+def wait_for(checkpoint: Path) -> None:
+    """Until a training has kept something; it has a minute for that."""
+    end = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < end:
+        time.sleep(0.002)
+
+
 def main(folder: Path, kills: int) -> None:
     import test_fitting as t
     import torch
@@ -42,14 +50,21 @@ def main(folder: Path, kills: int) -> None:
     made = t.images()
     t.images = lambda: made
     began = time.monotonic()
-    assert os.waitpid(start(t.train, folder / "quiet.pt", folder / "quiet.npz"), 0)[1] == 0
+    quiet = start(t.train, folder / "quiet.pt", folder / "quiet.npz")
+    wait_for(folder / "quiet.pt")
+    kept_after = time.monotonic() - began
+    assert os.waitpid(quiet, 0)[1] == 0
     seconds = time.monotonic() - began
     chance = random.Random(0)
     for number in range(kills):
         checkpoint, weights = folder / f"{number}.pt", folder / f"{number}.npz"
         while True:
             process = start(t.train, checkpoint, folder / "killed.npz")
-            time.sleep(chance.uniform(0, seconds))
+            if number % 2:
+                wait_for(checkpoint)
+                time.sleep(chance.uniform(0, 0.7 * (seconds - kept_after)))
+            else:
+                time.sleep(chance.uniform(0, seconds))
             os.kill(process, signal.SIGKILL)
             if os.WIFSIGNALED(os.waitpid(process, 0)[1]):
                 break

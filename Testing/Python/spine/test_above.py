@@ -245,10 +245,12 @@ def test_bone_beside_a_body_that_the_ct_does_not_show_is_no_sacrum(monkeypatch):
 def test_t12_is_found_where_the_trace_left_the_spine_above_l1(person, scan, extra):
     """L1 to L4 under their names: without T12 all were one lower, or two vertebrae were missed."""
     pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
-    from CTBMDLib.spine.locate import find_levels
-    from training.virtual.volume import make_volume, random_options
+    from former_people import make_former
 
-    volume, truth = make_volume(person, **(random_options(scan) | extra))
+    from CTBMDLib.spine.locate import find_levels
+    from training.virtual.volume import random_options
+
+    volume, truth = make_former(person, **(random_options(scan) | extra))
     found = {item.level: np.array(item.ras) for item in find_levels(volume)}
     for name in ("L1", "L2", "L3", "L4"):
         assert np.linalg.norm(found[name] - truth["levels"][name]["ras"]) < 12.0, name

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from former_people import make_former
 
 pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")  # of training
 
@@ -144,7 +145,7 @@ def test_bone_hardly_denser_than_muscle_beside_contrast_agent(seed):
 )
 def test_bone_so_dense_that_canal_and_discs_drown_in_its_blur(change):
     options = random_options(21037) | {"spacing_mm": 2.0} | change
-    volume, truth = make_volume(21037, **options)
+    volume, truth = make_former(21037, **options)
     middle = volume.sample(np.array(truth["levels"]["L3"]["ras"]))
     assert middle > 350.0  # 80 kV, a young person
     judged = judge_volume(volume, truth, find_levels(volume), options)
@@ -156,7 +157,7 @@ def test_bone_so_dense_that_canal_and_discs_drown_in_its_blur(change):
 def test_a_trace_lost_below_l3_is_followed_anew_and_joined(change):
     """The sacrum leads it astray; above, the first trace saw a vertebra more."""
     options = random_options(21090) | {"spacing_mm": 1.5} | change
-    volume, truth = make_volume(21090, **options)
+    volume, truth = make_former(21090, **options)
     judged = judge_volume(volume, truth, find_levels(volume), options)
     assert len(judged["whole"]) == 5 and all(judged["whole"].values())
     assert all(away < 12.0 for _, _, away, _ in judged["found"])
@@ -233,7 +234,7 @@ def test_a_spine_that_was_seen_badly_is_looked_at_again(monkeypatch, name, blind
 )
 def test_a_trace_along_the_edge_of_hollow_bodies_hides_no_spine(change):
     options = random_options(21333) | {"spacing_mm": 2.0} | change
-    volume, truth = make_volume(21333, **options)
+    volume, truth = make_former(21333, **options)
     assert volume.sample(np.array(truth["levels"]["L3"]["ras"])) < 120.0
     judged = judge_volume(volume, truth, find_levels(volume), options)
     assert set(judged["whole"]) == {"L3", "L4", "L5"} and all(judged["whole"].values())
