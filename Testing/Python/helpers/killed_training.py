@@ -55,20 +55,21 @@ def main(folder: Path, kills: int) -> None:
     kept_after = time.monotonic() - began
     assert os.waitpid(quiet, 0)[1] == 0
     seconds = time.monotonic() - began
+    # The latest a kill comes: after the start of the process, and after its first checkpoint.
+    latest = {False: seconds, True: 0.7 * (seconds - kept_after)}
     chance = random.Random(0)
     for number in range(kills):
         checkpoint, weights = folder / f"{number}.pt", folder / f"{number}.npz"
         while True:
             process = start(t.train, checkpoint, folder / "killed.npz")
-            if number % 2:
+            has_kept = bool(number % 2)
+            if has_kept:
                 wait_for(checkpoint)
-                time.sleep(chance.uniform(0, 0.7 * (seconds - kept_after)))
-            else:
-                time.sleep(chance.uniform(0, seconds))
+            time.sleep(chance.uniform(0, latest[has_kept]))
             os.kill(process, signal.SIGKILL)
             if os.WIFSIGNALED(os.waitpid(process, 0)[1]):
                 break
-            seconds *= 0.7  # it had ended before: the machine has become quicker
+            latest[has_kept] *= 0.7  # it had ended before: the machine has become quicker
             checkpoint.unlink()
         kept = torch.load(checkpoint, weights_only=True)["step"] if checkpoint.exists() else 0
         assert os.waitpid(start(t.train, checkpoint, weights), 0)[1] == 0
