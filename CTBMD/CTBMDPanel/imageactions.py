@@ -3,7 +3,9 @@
 import slicer
 from slicer.i18n import tr as _
 
+from CTBMDLib.bmd.centring import centred
 from CTBMDLib.bmd.roi import find_region
+from CTBMDLib.bmd.walls import find_body
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.images import cut_images
 
@@ -31,7 +33,7 @@ class ImageActions:
         self.ui, self.state, self.logic = ui, state, logic
         self.levelTable = levelTable
         self.overlays = Overlays()
-        self._regions = {}
+        self._bodies, self._regions = {}, {}
         self._shown = None
         ui.imagesSection.contentsCollapsed.connect(self.onFolded)
         state.changed.connect(self.update)
@@ -43,7 +45,7 @@ class ImageActions:
 
     def forget(self):
         """The voxels may be others: look again at the next update."""
-        self._regions = {}
+        self._bodies, self._regions = {}, {}
         self._shown = None
         self.overlays.showBone(None, ())
 
@@ -82,7 +84,8 @@ class ImageActions:
         if not opened:
             return
         standard = self.logic.bundle(self.state.parameterNode.modelFolder).standard
-        images = cut_images(volume, item, standard)
+        where = centred(item, self._body(volume, item))
+        images = cut_images(volume, where, standard)
         text = _("{level}: front is up, the patient's right is left.").format(level=item.level)
         if region and outline is None:
             text += " " + _("The trabecular region is not in view.")
@@ -93,14 +96,19 @@ class ImageActions:
         ):
             corners = None
             if outline is not None:
-                moved = outline[:, :2] - item.ras[:2] + centre
+                moved = outline[:, :2] - where.ras[:2] + centre
                 corners = pictures.in_image(moved, centre, standard)
             label.setPixmap(pictures.pixmap(pictures.rgb(hu, bone, corners), SIDE))
             label.setToolTip(_("S {s} mm").format(s=f"{s_mm:.1f}"))
 
+    def _body(self, volume, item):
+        if item not in self._bodies:
+            self._bodies[item] = find_body(volume, item) if volume.contains(item.ras) else None
+        return self._bodies[item]
+
     def _outline(self, volume, item):
         if item not in self._regions:
-            region = find_region(volume, item)
+            region = find_region(volume, item, self._body(volume, item))
             self._regions[item] = None if region is None else region.outline_ras
         return self._regions[item]
 

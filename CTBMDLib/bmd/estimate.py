@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..model.images import ImageStandard, LevelImages, cut_images
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import leftout, quality
+from .centring import centred, check_centring
 from .field import check_field
 from .heights import TEMPLATE_MM, heights_of
 from .interval import image_spread, interval_for, interval_half_width
@@ -238,9 +239,7 @@ def estimate(  # noqa: PLR0913  the library's one call; all but three are keywor
     volume, told, corrected = look_at_values(volume, chosen, findings, correct_values)
     findings += told + check_field(volume, chosen)
     cuts = cut(volume, chosen, bundle.standard, work.part(0.0, 0.8))
-    for part in cuts:
-        findings += quality.check_images(part.images, bundle.standard)
-    findings += check_likeness([part.images for part in cuts], bundle.card, bundle.standard)
+    findings += look_at_images(cuts, bundle)
     structures = {part.level: part.structure for part in cuts}
     findings = add_structure(findings, structures, neighbours(volume, selection, structures))
 
@@ -415,8 +414,20 @@ def cut(
     cuts = []
     for index, item in enumerate(chosen):
         progress.step(index / len(chosen), f"Cutting images of {item.level}")
-        cuts.append(Cut(item, cut_images(volume, item, standard), look_at(volume, item)))
+        structure = look_at(volume, item)
+        images = cut_images(volume, centred(item, structure.body), standard)
+        cuts.append(Cut(item, images, structure))
     return cuts
+
+
+def look_at_images(cuts: Sequence[Cut], bundle: ModelBundle) -> list[Finding]:
+    """What the images themselves give to doubt, and where they do not lie about their points."""
+    findings = []
+    for part in cuts:
+        findings += quality.check_images(part.images, bundle.standard)
+        findings += check_centring(part.item, part.structure.body)
+    images = [part.images for part in cuts]
+    return findings + check_likeness(images, bundle.card, bundle.standard)
 
 
 def neighbours(
@@ -513,7 +524,7 @@ def level_row(common: Common, part: Cut, values: np.ndarray) -> LevelResult:
         part.level,
         Answer(values.mean(axis=1), image_spread(values), values.shape[1]),
         part.item.source,
-        slice_s_mm=float(part.item.ras[2]),
+        slice_s_mm=float(np.median(part.images.s_mm)),
         trabecular=part.trabecular_hu,
         included=part.counted,
         left_out=part.left_out,

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..bmd.centring import level_images
 from ..bmd.contrast import check_contrast
 from ..bmd.estimate import UNNAMED
 from ..bmd.reference import ReferenceTable
 from ..bmd.result import TOTAL, BMDResult, LevelResult
 from ..errors import CTBMDError
 from ..levels import LevelSelection
-from ..model.images import ImageStandard, LevelImages, cut_images
+from ..model.images import ImageStandard, LevelImages
 from ..reading.source import SourceSeries
 from ..volume import CTVolume
 from .earlier import EarlierCT
@@ -76,7 +77,7 @@ class ReportCase:
     def images(self, level: str) -> LevelImages:
         """The images that were read of a level."""
         kept = self.result.images.get(level)
-        return kept or cut_images(self.volume, self.selection[level], self.standard)
+        return kept or level_images(self.volume, self.selection[level], self.standard)
 
     def reference_row(self, level: str, young: bool) -> dict[str, Any] | None:
         """The reference's row for a level and the sex: of young adults, or of the person's age."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import numba as nb
 import numpy as np
 
+from CTBMDLib.bmd.centring import centred
 from CTBMDLib.bmd.field import check_field
 from CTBMDLib.bmd.heights import BodyHeights, grade, heights_of
 from CTBMDLib.bmd.quality import check_images
@@ -296,7 +297,8 @@ def kept(seed: int, folder: Path | None) -> tuple[list[dict], dict]:
 
 def person(volume, items, structures, options, what, codes) -> dict:
     """What is told of the whole scan, and of the same scan where something is false."""
-    images = [cut_images(volume, item, STANDARD) for item in items]
+    places = [centred(item, structures[item.level].body) for item in items]
+    images = [cut_images(volume, place, STANDARD) for place in places]
     seen = [check_images(part, STANDARD) for part in images]
     enhanced = options["contrast"] is not None
     shifted = replace(volume, hu=volume.hu + SHIFT_HU)

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
+from CTBMDLib.bmd.centring import centred
 from CTBMDLib.bmd.reference import ReferenceTable
+from CTBMDLib.bmd.walls import find_body
 from CTBMDLib.cohort.cases import open_case
 from CTBMDLib.dxa import common_device
 from CTBMDLib.errors import CTBMDError
@@ -77,7 +79,12 @@ def load_case(case: Case) -> HospitalRecord:
     pair = case.pair
     volume, selection = open_case(pair.path, levels=pair.levels)
     bmd = pair.bmd or dict.fromkeys(MEASURED, pair.total)
-    slices = {x.level: x for x in selection if x.level in bmd and x.included}
+    # About the middle of the bodies, as `estimate` reads them.
+    slices = {
+        x.level: centred(x, find_body(volume, x))
+        for x in selection
+        if x.level in bmd and x.included
+    }
     whole = len(slices) == len(bmd)
     return HospitalRecord(
         dict.fromkeys(slices, volume),

@@ -10,7 +10,7 @@ Nothing is trained on these scans. For each one it prints
   volume as a DXA finds it, which is what the network learned from, and once with
   the edge kept where it was; and both again with what that projection shows of a
   true change, which `yardstick` measures on virtual people in the scan's own voxels;
-- repeatability: SD of the L1-L4 answer over moved, turned, noisier and resampled
+- repeatability: SD of the L1-L4 answer over moved points, and turned, noisier and resampled
   versions of the same scan (goal at most 0.02 g/cm2);
 - the answer beside the CT-derived areal BMD and beside the regression of Comp2Comp
   (aBMD = 0.002534 x HU + 0.2298, HU of the whole vertebra over L1-L4);
@@ -35,7 +35,7 @@ from CTBMDLib.reading.reading import read_ct, read_labels
 from CTBMDLib.safefile import write_text
 from CTBMDLib.volume import AIR_HU
 
-from .answers import answer
+from .answers import answer, places
 from .edited import Scan
 from .lines import beside_the_lines, hu_of_l1
 from .yardstick import PROJECTIONS, calibrate
@@ -75,12 +75,13 @@ def noisier(volume, seed=0):
 
 def check(scan, bundle):
     """All figures of one scan, as a dict."""
-    base, each = answer(bundle, scan.volume, scan.levels)
+    here = places(scan.volume, scan.levels)
+    base, each = answer(bundle, scan.volume, here)
     derived, by_edge = scan.projected(scan.volume), scan.projected_by_edge(scan.volume)
     response, shares = {}, calibrate(scan, FACTORS)
     for factor in FACTORS:
         edited = scan.scaled(factor)
-        got = answer(bundle, edited, scan.levels)[0] - base
+        got = answer(bundle, edited, here)[0] - base  # the same places: the edit is no new scan
         want = scan.projected(edited) - derived
         response[factor] = {
             "edge": got / (scan.projected_by_edge(edited) - by_edge),
@@ -91,14 +92,16 @@ def check(scan, bundle):
             response[factor][f"true_{name}"] = response[factor][name] * shares[factor][name][0]
     variants = {}
 
-    def vary(kind, volume=None, **how):
-        value = answer(bundle, volume or scan.volume, scan.levels, **how)[0]
+    def vary(kind, volume=None, rotation=0.0, **moved):
+        seen = volume or scan.volume
+        at = places(seen, scan.levels, **moved)
+        value = answer(bundle, seen, at, rotation=rotation)[0]
         variants.setdefault(kind, []).append(value)
 
     for sign in (-1, 1):
-        vary("slice +-1/4 body", s_quarter=sign)
-        vary("crop 5 mm", move=(5 * sign, 0, 0))
-        vary("crop 5 mm", move=(0, 5 * sign, 0))
+        vary("point +-1/4 body", s_quarter=sign)
+        vary("point 5 mm aside", move=(5 * sign, 0, 0))
+        vary("point 5 mm aside", move=(0, 5 * sign, 0))
         vary("rotated 10 deg", rotation=10 * sign)
     noisy, noise = noisier(scan.volume)
     vary("noise doubled", noisy)

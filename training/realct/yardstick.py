@@ -25,7 +25,7 @@ from ..virtual.anatomy import LEVELS, make_scene
 from ..virtual.raster import bone_raster
 from ..virtual.traits import draw_traits, with_mineral
 from ..virtual.volume import HA_PER_WATER, make_volume
-from .answers import answer
+from .answers import answer, places
 from .edited import LABELS, Scan
 
 SEEDS = (311, 343, 349, 355)
@@ -140,9 +140,10 @@ def shares(seed: int, geometry: Geometry, factors=FACTORS, answer=None) -> dict:
         but the person drawn with the other mineral.
     """
     scan = virtual_scan(seed, geometry)
+    at = places(scan.volume, scan.levels)
     ways = {"edge": scan.projected_by_edge, "fixed": scan.projected}
     if answer is not None:
-        ways["network"] = lambda volume: answer(volume, scan.levels)
+        ways["network"] = lambda volume: answer(volume, at)
     before = {name: way(scan.volume) for name, way in ways.items()}
     out = {}
     for factor in factors:
@@ -151,7 +152,7 @@ def shares(seed: int, geometry: Geometry, factors=FACTORS, answer=None) -> dict:
         out[factor] = {name: (way(edited) - before[name]) / true for name, way in ways.items()}
         if answer is not None:
             other = virtual_scan(seed, geometry, factor)
-            change = answer(other.volume, other.levels) - before["network"]
+            change = answer(other.volume, places(other.volume, other.levels)) - before["network"]
             out[factor]["anew"] = change / true
     return out
 
