@@ -423,6 +423,8 @@ def _set_posterior(bodies: _Bodies, slope, traits, p, levels) -> None:
     levels : sequence of 10 float
         Each level's arch against what its body alone would ask for.
     """
+    # Of a descent where people have one; wide people have none.
+    follows = p.get("descent", {}).get(traits.descent, p)["arch_follows"]
     for i, name in enumerate(bodies.names):
         v = bodies.vertebrae[i]
         # Cancellous bone of the arch is denser than the body's (own estimate).
@@ -430,7 +432,7 @@ def _set_posterior(bodies: _Bodies, slope, traits, p, levels) -> None:
         if name[0] == "S":
             v[T_POSTERIOR] = 2.0 * traits.cortex_mm
         elif name not in ("T10", "T11"):
-            _fill_arch(bodies, i, slope[i], traits.posterior_share, p["arch_follows"], levels[i])
+            _fill_arch(bodies, i, slope[i], traits.posterior_share, follows, levels[i])
     for column in (T_POSTERIOR, RHO_POSTERIOR):
         bodies.vertebrae[:2, column] = bodies.vertebrae[2, column]
 

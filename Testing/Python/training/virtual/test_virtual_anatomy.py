@@ -59,6 +59,20 @@ def test_posterior_elements_hold_their_share(woman):
     assert 0.50 <= np.mean(shares) <= 0.67
 
 
+def test_an_arch_follows_its_body_as_among_people_of_its_descent():
+    """Where a Western body is poor its arch has a larger share; an East Asian one loses as much."""
+    gains = {}
+    for descent in ("western", "east-asian"):
+        shares = []
+        for trabecular in (0.09, 0.19):
+            body, posterior = grams(mean_person(trabecular=trabecular, descent=descent), "L3")
+            shares.append(posterior / (body + posterior))
+        gains[descent] = shares[1] - shares[0]
+    print("share of the arch in dense people less that in poor ones:", gains)
+    assert gains["western"] < -0.02
+    assert gains["east-asian"] > gains["western"] + 0.04
+
+
 def test_shell_holds_21_to_39_percent_of_the_body(woman):
     n = anatomy.LEVELS.index("L3")
     whole, _ = grams(woman, "L3")
