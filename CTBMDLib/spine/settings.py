@@ -572,6 +572,9 @@ class AboveSettings:
         How bone is told in them.
     same_disc_mm : float
         A disc that is found again lies within.
+    plain_score, min_sure_discs : float, int
+        The first disc need not be found again where its vertebra earned less than about half of
+        what it could, and so many others are.
     """
 
     room_mm: float = 40.0
@@ -583,6 +586,8 @@ class AboveSettings:
     lost_mm: float = 20.0
     kinds: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE, FIRMER)
     same_disc_mm: float = 8.0
+    plain_score: float = 1.0
+    min_sure_discs: int = 2
 
 
 @dataclass(frozen=True)
