@@ -501,6 +501,9 @@ class TraceSettings:
     min_arch, arch_score : float
         How unevenly bone lies behind the canal, and how plain discs are, of 1.9, that make a spine
         all the same (own choice: test phantoms reach 0.04 and hollow spines have 0.13 and more).
+    arch_vertebrae, clear_arch : int, float
+        A clear chain of so many vertebrae with so uneven an arch is a spine however plain its discs
+        are: test phantoms have no arch whose bone stands out so much from what is beside it.
     arch_ahead_mm, arch_side_mm, arch_percent, min_arch_seen : float or tuple of float
         Where that is: before the canal's centre, to either side; between which percentiles of
         the places there; share of it that the CT must show.
@@ -539,6 +542,8 @@ class TraceSettings:
     min_pedicle: float = 0.12
     min_arch: float = 0.08
     arch_score: float = 1.15
+    arch_vertebrae: int = 4
+    clear_arch: float = 0.12
     arch_ahead_mm: tuple[float, float] = (-25.0, -5.0)
     arch_side_mm: float = 21.0
     arch_percent: tuple[float, float] = (20.0, 90.0)

@@ -134,6 +134,8 @@ class Traced:
         score, arch = float(np.median(self.scores)), self.arch
         if arch is None:
             return score >= given.plain_score
+        if len(self.scores) >= given.arch_vertebrae and self.is_clear and arch >= given.clear_arch:
+            return True
         return arch >= given.min_arch and score >= given.arch_score
 
     @property

@@ -507,21 +507,40 @@ def without_pedicles(traced, behind=None):
 
 
 @pytest.mark.parametrize(
-    ("score", "behind", "lumbar"),
+    ("count", "score", "behind", "lumbar"),
     [
-        (1.2, None, True),  # hollow pedicles, but an arch
-        (1.1, None, False),
-        (1.8, 0.0, False),  # stacked discs of a test phantom, in water
-        (1.8, 0.4, False),  # and in a brighter material
-        (1.8, np.nan, True),  # the CT ends behind the canal
-        (1.2, np.nan, False),
+        (3, 1.2, None, True),  # hollow pedicles, but an arch
+        (3, 1.1, None, False),
+        (4, 0.7, None, True),  # a clear chain of many bodies, however plain its discs are
+        (4, 0.5, None, False),  # not clear
+        (4, 0.7, 0.0, False),  # stacked discs of a test phantom, in water
+        (4, 1.8, 0.0, False),
+        (4, 1.8, 0.4, False),  # and in a brighter material
+        (4, 1.8, np.nan, True),  # the CT ends behind the canal
+        (4, 1.2, np.nan, False),
     ],
 )
-def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(scan, score, behind, lumbar):
+def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(
+    scan, count, score, behind, lumbar
+):
     traced = trace_spine(scan("ct_acrin_f46")[0])
     assert traced.is_lumbar and traced.arch > 0.3
-    found = without_pedicles(replace(traced, scores=np.full(len(traced.scores), score)), behind)
-    assert found.is_lumbar == lumbar
+    part = replace(traced, discs=traced.discs[: count + 1], scores=np.full(count, score))
+    assert without_pedicles(part, behind).is_lumbar == lumbar
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"storage": "coronal", "oblique_deg": (0.0, 0.0, 0.0)}, {"between_mm": 2.0}],
+    ids=["as found", "coronal", "thin planes"],
+)
+def test_a_spine_with_hollow_arches_and_plain_bodies_is_found(change):
+    """Nothing was: its discs are not plain, and pedicles hardly denser than muscle."""
+    options = random_options(24274) | change
+    volume, truth = make_volume(24274, **options)
+    judged = judge_volume(volume, truth, find_levels(volume), options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
 
 
 @pytest.mark.parametrize("seed", [17, 25])
