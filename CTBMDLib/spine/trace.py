@@ -428,7 +428,7 @@ def join_below(traced: Traced, column: Column) -> Column | None:
 def with_body_below(traced: Traced) -> Traced | None:
     """The chain with one body more, where its lower disc is not plain; None where it is cut.
 
-    For a vertebra that must be there by its names: L5 between the disc L4/5 and the sacrum.
+    For a vertebra that must be there by its names: L5 below the disc L4/5, as no spine ends there.
 
     Parameters
     ----------

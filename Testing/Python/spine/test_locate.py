@@ -381,6 +381,22 @@ def test_l5_is_given_where_its_lower_disc_is_not_plain(name, scan):
     assert with_body_below(replace(short, profiles=replace(short.profiles, seen=seen))) is None
 
 
+@pytest.mark.parametrize(
+    ("seed", "change"),
+    [(24061, {}), (24227, {}), (24061, {"noise_hu": 15.0}), (24227, {"spacing_mm": 2.0})],
+)
+def test_l5_is_given_where_the_ct_ends_above_the_sacrum(seed, change):
+    """The last ribs name L4, and below it the CT shows a body whose lower disc is not plain."""
+    options = random_options(seed) | change
+    volume, truth = make_volume(seed, **options)
+    assert not truth["sacrum_in_view"]
+    selection = find_levels(volume)
+    judged = judge_volume(volume, truth, selection, options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
+    assert selection["L5"].confidence <= selection["L4"].confidence
+
+
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 64, 64), (40, 8, 8)])
 def test_small_and_empty_volumes_give_none(shape):
     for value in (-1000, 0, np.nan, 3000):
