@@ -294,8 +294,9 @@ def _attempt(
     """The spine along the best column of the grid; None where there is none."""
     settings = ct.settings
     given = settings.trace
+    bone = ct.bone(kind)
     column = trace_column(
-        ct.grid, ct.bone(kind), kind.min_score, avoid, given.every, settings.column
+        ct.grid, bone, kind.min_score, avoid, given.every, settings.column, filled=kind.filled
     )
     if column is None or len(column) < given.min_nodes:
         return None

@@ -214,8 +214,8 @@ def test_a_spine_that_was_seen_badly_is_looked_at_again(monkeypatch, name, blind
         found = follow(ct, column, kind)
         return replace(found, discs=found.discs[:1], scores=np.zeros(0)) if kind in blind else found
 
-    def nothing_beside(grid, bone, least, avoid, *rest):
-        return None if avoid else trace(grid, bone, least, avoid, *rest)
+    def nothing_beside(grid, bone, least, avoid, *rest, **more):
+        return None if avoid else trace(grid, bone, least, avoid, *rest, **more)
 
     monkeypatch.setattr(spine_trace, "trace_along", along)
     monkeypatch.setattr(spine_trace, "trace_column", nothing_beside)
