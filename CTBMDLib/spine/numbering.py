@@ -315,6 +315,7 @@ def number_spine(
     if _sacrum_above(agreed, by_network, network.ala, settings):
         return replace(
             agreed,
+            first_lumbar=agreed.first_lumbar - 1,
             probability=min(agreed.probability, settings.max_doubtful),
             decided_by="neither",
             findings=(SACRUM_ABOVE,),
@@ -330,15 +331,18 @@ def number_spine(
 def _sacrum_above(
     agreed: Numbering, by_network: Numbering, ala: np.ndarray, settings: NumberingSettings
 ) -> bool:
-    """Whether the network sees the alae at what would be L5, where the rules alone give the names.
+    """Whether the network sees the sacrum begin at what would be L5 by the rules alone.
 
-    Below the first one every segment of the sacrum has alae, and the rules may begin to count at
-    the second. The network need not be sure of names of its own to gainsay that.
+    Below the first one every segment of the sacrum has alae, and where the line leaves it for a
+    while, the rules begin to count at the second. The network need not be sure of names of its
+    own to gainsay that, and the upper of two places is the likelier one.
     """
     last = agreed.first_lumbar + USUAL_COUNT - 1
     if agreed.decided_by != "sacrum" or by_network.decided_by != "neither":
         return False
-    return 0 <= last < len(ala) and bool(ala[last] > settings.clear)
+    if not 0 < last < len(ala):
+        return False
+    return bool(ala[last] > settings.clear and ala[last - 1] < -settings.clear / 2)
 
 
 def _ribs_alone(

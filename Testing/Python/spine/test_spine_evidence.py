@@ -152,6 +152,7 @@ def test_a_sacrum_that_the_network_sees_one_vertebra_higher_makes_names_uncertai
     else:
         assert names.decided_by == "neither" and names.probability <= 0.5
         assert names.findings == (SACRUM_ABOVE,)
+        assert names.name(4) == "S1"
 
 
 def test_torch_and_numpy_give_the_same():
