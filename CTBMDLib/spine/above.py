@@ -54,11 +54,18 @@ def goes_on_above(traced: Traced) -> bool:
 
 
 def keeps_discs(longer: Traced, traced: Traced) -> bool:
-    """Whether all discs of a trace are among those of a longer one."""
+    """Whether all discs of a trace are among those of a longer one.
+
+    The first may be another where its vertebra is not plain: there the trace has begun to leave
+    the spine, and what it took for a disc lies beside the one that the longer trace shows.
+    """
+    given = traced.settings.above
     theirs = longer.straight.centre[longer.discs]
     ours = traced.straight.centre[traced.discs]
     apart = np.linalg.norm(ours[:, None] - theirs[None], axis=2).min(axis=1)
-    return bool(apart.max() <= traced.settings.above.same_disc_mm)
+    if len(apart) > given.min_sure_discs and traced.scores[0] < given.plain_score:
+        apart = apart[1:]
+    return bool(apart.max() <= given.same_disc_mm)
 
 
 def _top(traced: Traced) -> tuple[np.ndarray, np.ndarray]:

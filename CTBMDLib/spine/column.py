@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -99,7 +99,9 @@ def refine_column(
         seen = [other.turned(basis.T) for other in avoid]
         bone = bone_map(box.hu, kind.level_hu(tissue_hu), kind.gain, settings.bone)
         sure = None if keep is None else keep.turned(basis.T)
-        found = trace_column(box, bone, kind.min_score, seen, settings=settings.column, keep=sure)
+        found = trace_column(
+            box, bone, kind.min_score, seen, settings=settings.column, keep=sure, filled=kind.filled
+        )
         if found is None or len(found) < given.min_nodes:
             return column
         column = found.turned(basis)
@@ -164,6 +166,8 @@ def column_score(
     bone: np.ndarray,
     spacing: int = SETTINGS.column.node_step,
     settings: ColumnSettings = SETTINGS.column,
+    *,
+    filled: bool = False,
 ) -> tuple[np.ndarray, CanalOf]:
     """How much each point looks like the middle of a vertebral body.
 
@@ -177,6 +181,8 @@ def column_score(
     spacing : int
         Planes between two that are scored.
     settings : ColumnSettings
+    filled : bool
+        Whether the inside of hollow bodies is filled first.
 
     Returns
     -------
@@ -184,10 +190,11 @@ def column_score(
     canal_of : callable (s, a, r) -> (int, int)
         Which of the settings' canals fits best behind the body at one point.
     """
-    leans = [
-        _score_at(_mean_along(bone, slope, spacing, settings.half_planes), settings)
-        for slope in settings.slopes
-    ]
+    means = [_mean_along(bone, slope, spacing, settings.half_planes) for slope in settings.slopes]
+    if filled:
+        means = [fill_hollow(mean, settings) for mean in means]
+        settings = replace(settings, body=settings.hollow_body, max_body=settings.max_hollow)
+    leans = [_score_at(mean, settings) for mean in means]
     score: np.ndarray = np.maximum(*(lean for lean, _ in leans))
 
     def canal_of(s: int, a: int, r: int) -> tuple[int, int]:
@@ -211,6 +218,25 @@ def _mean_along(bone: np.ndarray, slope: float, spacing: int, half: int) -> np.n
             total += planes
     total /= 2 * half + 1
     return total
+
+
+def fill_hollow(mean: np.ndarray, given: ColumnSettings = SETTINGS.column) -> np.ndarray:
+    """Averaged planes with the inside of hollow bodies as bright as the walls around it.
+
+    Where marrow is darker than muscle, a body looks like a canal, and what lies in front of it,
+    an aorta or a muscle full of contrast agent, like its body. A canal stays as it is: it is the
+    smaller hole.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (s, a, r)
+        Bone map averaged along the spine, so that walls go on from plane to plane.
+    given : ColumnSettings
+    """
+    closed = ndimage.grey_closing(mean, size=(1, *given.hollow))
+    inside = ndimage.grey_opening(closed - mean, size=(1, *given.hole))
+    out: np.ndarray = mean + inside
+    return out
 
 
 def _score_at(mean: np.ndarray, given: ColumnSettings) -> tuple[np.ndarray, CanalOf]:
@@ -259,6 +285,8 @@ def trace_column(
     every: int = 1,
     settings: ColumnSettings = SETTINGS.column,
     keep: Column | None = None,
+    *,
+    filled: bool = False,
 ) -> Column | None:
     """The best chain of body centres through the planes, from head to feet.
 
@@ -278,6 +306,8 @@ def trace_column(
     settings : ColumnSettings
     keep : Column, optional
         Known to be right: as far as it goes the chain keeps to it.
+    filled : bool
+        Of `column_score`.
 
     Returns
     -------
@@ -285,7 +315,7 @@ def trace_column(
         None where nothing looks like a spine.
     """
     spacing = settings.node_step * every
-    score, canal_of = column_score(bone, spacing, settings)
+    score, canal_of = column_score(bone, spacing, settings, filled=filled)
     lattice = np.array([spacing, 1, 1])
     gain = score - min_score
     for other in avoid:

@@ -96,8 +96,7 @@ def _followed(traced: Traced, steps: Progress) -> tuple[Traced, Numbering]:
     further = follow_further(traced, steps.part(0.85, 0.95))
     if further is not None:
         traced, numbering = further, _names(further)
-        from_sacrum = numbering.decided_by in ("sacrum", "both")
-    if from_sacrum and _ends_with_l4(traced, numbering):
+    if numbering.decided_by != "neither" and _ends_with_l4(traced, numbering):
         longer = with_body_below(traced)
         if longer is not None:
             names = _names(longer)

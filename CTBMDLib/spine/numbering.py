@@ -21,6 +21,10 @@ CONTRADICTION = (
     "Numbering uncertain: the signs of ribs and sacrum contradict each other; "
     "confirm or shift the labels."
 )
+SACRUM_ABOVE = (
+    "Numbering uncertain: the two checks of the finder see the sacrum begin at different "
+    "vertebrae; confirm or shift the labels."
+)
 SIX_LUMBAR = (
     "Possible transitional anatomy: six vertebrae without ribs between the last rib and "
     "the sacrum (a sixth lumbar vertebra, or a very short 12th rib); confirm the labels."
@@ -308,12 +312,37 @@ def number_spine(
         for seen in (rules, network)
     )
     agreed = agree(by_rules, by_network, settings)
+    if _sacrum_above(agreed, by_network, network.ala, settings):
+        return replace(
+            agreed,
+            first_lumbar=agreed.first_lumbar - 1,
+            probability=min(agreed.probability, settings.max_doubtful),
+            decided_by="neither",
+            findings=(SACRUM_ABOVE,),
+        )
     if not agreed.any_lumbar or any(
         one.decided_by in ("sacrum", "both") or one.lumbar_count is not None
         for one in (by_rules, by_network, agreed)
     ):
         return agreed
     return _ribs_alone(rules, (by_rules, by_network), agreed, settings)
+
+
+def _sacrum_above(
+    agreed: Numbering, by_network: Numbering, ala: np.ndarray, settings: NumberingSettings
+) -> bool:
+    """Whether the network sees the sacrum begin at what would be L5 by the rules alone.
+
+    Below the first one every segment of the sacrum has alae, and where the line leaves it for a
+    while, the rules begin to count at the second. The network need not be sure of names of its
+    own to gainsay that, and the upper of two places is the likelier one.
+    """
+    last = agreed.first_lumbar + USUAL_COUNT - 1
+    if agreed.decided_by != "sacrum" or by_network.decided_by != "neither":
+        return False
+    if not 0 < last < len(ala):
+        return False
+    return bool(ala[last] > settings.clear and ala[last - 1] < -settings.clear / 2)
 
 
 def _ribs_alone(

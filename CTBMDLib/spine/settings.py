@@ -14,7 +14,7 @@ weights: it stands with them in `straightened`, `ribs` and `evidence`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 GRID_MM = 3.0
 """Spacing of the search grid, mm: discs are 6-14 mm thick, ribs 8-12 mm (anatomy). Boxes and
@@ -121,11 +121,14 @@ class BoneKind:
         What a plane must score; below it speaks against a spine.
     tissue_hu : float or None
         What soft tissue is taken for; as measured where None.
+    filled : bool
+        Whether the inside of hollow bodies is filled, see `column.fill_hollow`.
     """
 
     gain: float
     min_score: float
     tissue_hu: float | None = None
+    filled: bool = False
 
     def level_hu(self, tissue_hu: float) -> float:
         """What soft tissue is taken for in a CT whose muscle has `tissue_hu`."""
@@ -140,6 +143,10 @@ FAINT = BoneKind(4.0, 0.10, 40.0)
 """Bone that is hardly denser than muscle."""
 DENSE = BoneKind(0.4, 0.22)
 """Bone so dense that canal and discs drown in its blur: a young person's at 80 kV, sclerosis."""
+HOLLOW = replace(FIRMER, filled=True)
+"""Walls around marrow that is darker than muscle."""
+HOLLOW_FAINT = replace(FAINT, filled=True)
+"""The same, where the walls are thin and faint."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,12 @@ class ColumnSettings:
         Canal centre behind the body's centre along A and R: 21 to 30 mm.
     arch_behind_canal : int
         Arch's centre behind the canal's.
+    hollow, hole : tuple of int
+        Of a `filled` map, along A and R: walls no further apart close what is between them, and
+        what is filled is larger than a hole, so larger than the canal (own choice).
+    hollow_body, max_hollow : tuple of int, float
+        `body` and `max_body` of a filled map: from wall to wall, as a smaller box could lie
+        anywhere between them.
     turn : float
         How much further aside the arch lies than the canal where the vertebra is turned.
     bend_ahead_cost, bend_aside_cost : float
@@ -201,6 +214,10 @@ class ColumnSettings:
         (a, r) for a in (-7, -8, -9, -10) for r in (-2, 0, 2)
     )
     arch_behind_canal: int = 5
+    hollow: tuple[int, int] = (9, 13)
+    hole: tuple[int, int] = (5, 7)
+    hollow_body: tuple[int, int] = (8, 15)
+    max_hollow: float = 0.5
     turn: float = 1.5
     bend_ahead_cost: float = 0.012
     bend_aside_cost: float = 0.05
@@ -501,6 +518,9 @@ class TraceSettings:
     min_arch, arch_score : float
         How unevenly bone lies behind the canal, and how plain discs are, of 1.9, that make a spine
         all the same (own choice: test phantoms reach 0.04 and hollow spines have 0.13 and more).
+    arch_vertebrae, clear_arch : int, float
+        A clear chain of so many vertebrae with so uneven an arch is a spine however plain its discs
+        are: test phantoms have no arch whose bone stands out so much from what is beside it.
     arch_ahead_mm, arch_side_mm, arch_percent, min_arch_seen : float or tuple of float
         Where that is: before the canal's centre, to either side; between which percentiles of
         the places there; share of it that the CT must show.
@@ -521,7 +541,7 @@ class TraceSettings:
     min_nodes: int = 3
     tries: tuple[BoneKind, ...] = (FIRM, DENSE, FAINT, FIRMER, FIRM, FIRMER, FAINT)
     narrow_tries: int = 4
-    again: tuple[BoneKind, ...] = (DENSE, FAINT, FIRMER)
+    again: tuple[BoneKind, ...] = (DENSE, FAINT, FIRMER, HOLLOW, HOLLOW_FAINT)
     clear_worth: float = 2.5
     same_tries: int = 3
     same_end_mm: float = 8.0
@@ -534,11 +554,13 @@ class TraceSettings:
     min_right_nodes: int = 4
     lost_mm: float = 40.0
     further_rounds: int = 3
-    others: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE)
+    others: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE, HOLLOW, HOLLOW_FAINT)
     min_disc_distance_mm: float = 26.0
     min_pedicle: float = 0.12
     min_arch: float = 0.08
     arch_score: float = 1.15
+    arch_vertebrae: int = 4
+    clear_arch: float = 0.12
     arch_ahead_mm: tuple[float, float] = (-25.0, -5.0)
     arch_side_mm: float = 21.0
     arch_percent: tuple[float, float] = (20.0, 90.0)
@@ -572,6 +594,9 @@ class AboveSettings:
         How bone is told in them.
     same_disc_mm : float
         A disc that is found again lies within.
+    plain_score, min_sure_discs : float, int
+        The first disc need not be found again where its vertebra earned less than about half of
+        what it could, and so many others are.
     """
 
     room_mm: float = 40.0
@@ -583,6 +608,8 @@ class AboveSettings:
     lost_mm: float = 20.0
     kinds: tuple[BoneKind, ...] = (FIRM, FAINT, DENSE, FIRMER)
     same_disc_mm: float = 8.0
+    plain_score: float = 1.0
+    min_sure_discs: int = 2
 
 
 @dataclass(frozen=True)

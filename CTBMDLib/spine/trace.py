@@ -134,6 +134,8 @@ class Traced:
         score, arch = float(np.median(self.scores)), self.arch
         if arch is None:
             return score >= given.plain_score
+        if len(self.scores) >= given.arch_vertebrae and self.is_clear and arch >= given.clear_arch:
+            return True
         return arch >= given.min_arch and score >= given.arch_score
 
     @property
@@ -292,8 +294,9 @@ def _attempt(
     """The spine along the best column of the grid; None where there is none."""
     settings = ct.settings
     given = settings.trace
+    bone = ct.bone(kind)
     column = trace_column(
-        ct.grid, ct.bone(kind), kind.min_score, avoid, given.every, settings.column
+        ct.grid, bone, kind.min_score, avoid, given.every, settings.column, filled=kind.filled
     )
     if column is None or len(column) < given.min_nodes:
         return None
@@ -426,7 +429,7 @@ def join_below(traced: Traced, column: Column) -> Column | None:
 def with_body_below(traced: Traced) -> Traced | None:
     """The chain with one body more, where its lower disc is not plain; None where it is cut.
 
-    For a vertebra that must be there by its names: L5 between the disc L4/5 and the sacrum.
+    For a vertebra that must be there by its names: L5 below the disc L4/5, as no spine ends there.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def along(count, lean=0.0, top=0.0):
     return np.column_stack([-lean * down, np.zeros(count), top - down])
 
 
-def traced(discs, worth=5.0, top_of_ct=200.0, lean=0.1, lost_at=None):
+def traced(discs, worth=5.0, top_of_ct=200.0, lean=0.1, lost_at=None, first_score=1.5):
     """A trace down from 20 mm above its line's zero, in a CT that ends at `top_of_ct`."""
     line = along(260, lean, 20.0)
     nodes = line[::6] + (0.0, 8.0, 0.0)  # the column runs before the middle of the bodies
@@ -32,6 +32,7 @@ def traced(discs, worth=5.0, top_of_ct=200.0, lean=0.1, lost_at=None):
     return SimpleNamespace(
         straight=SimpleNamespace(centre=line),
         discs=np.array(discs),
+        scores=np.array([first_score] + [1.5] * (len(discs) - 2)),
         column=Column(nodes, nodes - (0, 25, 0), np.ones(len(nodes))),
         kind=FIRM,
         worth=worth,
@@ -58,6 +59,21 @@ def test_all_discs_of_the_shorter_chain_must_be_in_the_longer_one():
     assert keeps_discs(traced([25, 62, 97, 128]), short)
     assert not keeps_discs(traced([25, 62, 128]), short)  # one is gone
     assert not keeps_discs(traced([40, 77, 112, 147]), short)  # half a vertebra off
+
+
+@pytest.mark.parametrize(
+    ("discs", "first_score", "kept"),
+    [
+        ([50, 95, 130], 0.6, True),  # the first lies beside the true one
+        ([50, 95, 130], 1.5, False),  # and was plain
+        ([60, 85, 130], 0.6, False),  # not the first
+        ([50, 95], 0.6, False),  # one disc alone keeps no chain
+    ],
+)
+def test_a_first_disc_where_the_trace_had_begun_to_leave_the_spine_may_be_another(
+    discs, first_score, kept
+):
+    assert keeps_discs(traced([25, 62, 95, 130]), traced(discs, first_score=first_score)) == kept
 
 
 def test_a_chain_is_carried_on_where_its_vertebrae_point_and_as_far_as_the_ct_goes(monkeypatch):
@@ -253,4 +269,17 @@ def test_t12_is_found_where_the_trace_left_the_spine_above_l1(person, scan, extr
     volume, truth = make_former(person, **(random_options(scan) | extra))
     found = {item.level: np.array(item.ras) for item in find_levels(volume)}
     for name in ("L1", "L2", "L3", "L4"):
+        assert np.linalg.norm(found[name] - truth["levels"][name]["ras"]) < 12.0, name
+
+
+@pytest.mark.parametrize("extra", [{}, {"spacing_mm": 2.5, "storage": "axial"}, {"noise_hu": 25.0}])
+def test_a_disc_beside_the_true_one_does_not_end_the_spine_at_l2(extra):
+    """L2 was given from a sacrum in plain view, and neither L1 nor T12 above it."""
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from CTBMDLib.spine.locate import find_levels
+    from training.virtual.volume import make_volume, random_options
+
+    volume, truth = make_volume(24340, **(random_options(24340) | extra))
+    found = {item.level: np.array(item.ras) for item in find_levels(volume)}
+    for name in ("T12", "L1", "L2", "L3", "L4", "L5"):
         assert np.linalg.norm(found[name] - truth["levels"][name]["ras"]) < 12.0, name

@@ -214,8 +214,8 @@ def test_a_spine_that_was_seen_badly_is_looked_at_again(monkeypatch, name, blind
         found = follow(ct, column, kind)
         return replace(found, discs=found.discs[:1], scores=np.zeros(0)) if kind in blind else found
 
-    def nothing_beside(grid, bone, least, avoid, *rest):
-        return None if avoid else trace(grid, bone, least, avoid, *rest)
+    def nothing_beside(grid, bone, least, avoid, *rest, **more):
+        return None if avoid else trace(grid, bone, least, avoid, *rest, **more)
 
     monkeypatch.setattr(spine_trace, "trace_along", along)
     monkeypatch.setattr(spine_trace, "trace_column", nothing_beside)
@@ -381,6 +381,22 @@ def test_l5_is_given_where_its_lower_disc_is_not_plain(name, scan):
     assert with_body_below(replace(short, profiles=replace(short.profiles, seen=seen))) is None
 
 
+@pytest.mark.parametrize(
+    ("seed", "change"),
+    [(24061, {}), (24227, {}), (24061, {"noise_hu": 15.0}), (24227, {"spacing_mm": 2.0})],
+)
+def test_l5_is_given_where_the_ct_ends_above_the_sacrum(seed, change):
+    """The last ribs name L4, and below it the CT shows a body whose lower disc is not plain."""
+    options = random_options(seed) | change
+    volume, truth = make_volume(seed, **options)
+    assert not truth["sacrum_in_view"]
+    selection = find_levels(volume)
+    judged = judge_volume(volume, truth, selection, options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
+    assert selection["L5"].confidence <= selection["L4"].confidence
+
+
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 64, 64), (40, 8, 8)])
 def test_small_and_empty_volumes_give_none(shape):
     for value in (-1000, 0, np.nan, 3000):
@@ -507,21 +523,40 @@ def without_pedicles(traced, behind=None):
 
 
 @pytest.mark.parametrize(
-    ("score", "behind", "lumbar"),
+    ("count", "score", "behind", "lumbar"),
     [
-        (1.2, None, True),  # hollow pedicles, but an arch
-        (1.1, None, False),
-        (1.8, 0.0, False),  # stacked discs of a test phantom, in water
-        (1.8, 0.4, False),  # and in a brighter material
-        (1.8, np.nan, True),  # the CT ends behind the canal
-        (1.2, np.nan, False),
+        (3, 1.2, None, True),  # hollow pedicles, but an arch
+        (3, 1.1, None, False),
+        (4, 0.7, None, True),  # a clear chain of many bodies, however plain its discs are
+        (4, 0.5, None, False),  # not clear
+        (4, 0.7, 0.0, False),  # stacked discs of a test phantom, in water
+        (4, 1.8, 0.0, False),
+        (4, 1.8, 0.4, False),  # and in a brighter material
+        (4, 1.8, np.nan, True),  # the CT ends behind the canal
+        (4, 1.2, np.nan, False),
     ],
 )
-def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(scan, score, behind, lumbar):
+def test_without_pedicles_an_arch_tells_a_spine_from_stacked_discs(
+    scan, count, score, behind, lumbar
+):
     traced = trace_spine(scan("ct_acrin_f46")[0])
     assert traced.is_lumbar and traced.arch > 0.3
-    found = without_pedicles(replace(traced, scores=np.full(len(traced.scores), score)), behind)
-    assert found.is_lumbar == lumbar
+    part = replace(traced, discs=traced.discs[: count + 1], scores=np.full(count, score))
+    assert without_pedicles(part, behind).is_lumbar == lumbar
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"storage": "coronal", "oblique_deg": (0.0, 0.0, 0.0)}, {"between_mm": 2.0}],
+    ids=["as found", "coronal", "thin planes"],
+)
+def test_a_spine_with_hollow_arches_and_plain_bodies_is_found(change):
+    """Nothing was: its discs are not plain, and pedicles hardly denser than muscle."""
+    options = random_options(24274) | change
+    volume, truth = make_volume(24274, **options)
+    judged = judge_volume(volume, truth, find_levels(volume), options)
+    assert len(judged["whole"]) == 5 and all(judged["whole"].values())
+    assert all(away < 12.0 for _, _, away, _ in judged["found"])
 
 
 @pytest.mark.parametrize("seed", [17, 25])

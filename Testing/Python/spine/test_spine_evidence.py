@@ -14,6 +14,7 @@ from CTBMDLib.spine.midline import midline
 from CTBMDLib.spine.numbering import (
     CONTRADICTION,
     RIBS_ALONE,
+    SACRUM_ABOVE,
     Numbering,
     agree,
     last_followed_rib,
@@ -131,6 +132,27 @@ def test_a_sacrum_below_six_vertebrae_without_ribs_is_uncertain():
     numbering = number_vertebrae(ribs, ala)
     assert numbering.decided_by == "neither" and numbering.name(6) == "L5"
     assert any("rib" in finding for finding in numbering.findings)
+
+
+@pytest.mark.parametrize("below", [1.6, 3.0])
+@pytest.mark.parametrize(("seen", "sure"), [(-3.0, True), (0.5, True), (1.6, False), (2.6, False)])
+def test_a_sacrum_that_the_network_sees_one_vertebra_higher_makes_names_uncertain(
+    below, seen, sure
+):
+    """The rules see alae at S2 alone, and S1 would be L5; the network has no names of its own."""
+    ribs = np.array([[-1.5, -2.8, -2.8, -3.0, 3.0, 2.0, np.nan]] * 2)
+    far, room = np.ones(ribs.shape, bool), np.full(7, np.inf)
+    rules = Evidence(ribs, np.array([-2.5] * 5 + [below, np.nan]), room, far, True)
+    none = np.where(np.isnan(ribs), np.nan, -3.0)
+    network = Evidence(none, np.array([-3.0] * 4 + [seen, 3.0, np.nan]), room, far, False)
+    names = number_spine(rules, network)
+    if sure:
+        assert names.decided_by == "sacrum" and names.probability >= 0.6
+        assert names.name(4) == "L5"
+    else:
+        assert names.decided_by == "neither" and names.probability <= 0.5
+        assert names.findings == (SACRUM_ABOVE,)
+        assert names.name(4) == "S1"
 
 
 def test_torch_and_numpy_give_the_same():

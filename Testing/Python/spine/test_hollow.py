@@ -1,0 +1,101 @@
+"""Bodies with walls around marrow that is darker than muscle."""
+
+import numpy as np
+import pytest
+from former_people import make_former
+
+from CTBMDLib.spine.column import fill_hollow, trace_column
+from CTBMDLib.spine.grid import Grid
+from CTBMDLib.spine.settings import HOLLOW
+
+
+def _ring(plane, middle, size, value):
+    """Walls of one sample around a place, in a plane (A, R)."""
+    (a, r), (deep, wide) = middle, size
+    top, left = a - deep // 2 - 1, r - wide // 2 - 1
+    inside = plane[top + 1 : top + 1 + deep, left + 1 : left + 1 + wide].copy()
+    plane[top : top + deep + 2, left : left + wide + 2] = value
+    plane[top + 1 : top + 1 + deep, left + 1 : left + 1 + wide] = inside
+
+
+@pytest.mark.parametrize("value", [0.3, 0.8])
+@pytest.mark.parametrize(
+    ("size", "filled"),
+    [
+        ((8, 12), True),  # a body: 24 x 36 mm
+        ((7, 11), True),
+        ((3, 5), False),  # a canal: 9 x 15 mm
+        ((4, 6), False),
+        ((15, 24), False),  # what is larger than a body is no body
+    ],
+)
+def test_what_has_a_body_s_size_is_filled_and_a_canal_is_not(size, filled, value):
+    plane = np.zeros((40, 60), np.float32)
+    _ring(plane, (20, 30), size, value)
+    found = fill_hollow(plane[None])[0]
+    assert found[20, 30] == pytest.approx(value if filled else 0.0)
+    assert np.all(found >= plane) and found.max() == pytest.approx(value)
+    assert not found[:2].any() and not found[:, :2].any()
+
+
+def _hollow_spine(wall, vessel):
+    """Bone map on a 3 mm grid: hollow bodies, a canal, an arch; a vessel in front of them."""
+    bone = np.zeros((60, 60, 60), np.float32)
+    for plane in bone:
+        _ring(plane, (34, 30), (8, 12), wall)
+        plane[24:29, 26] = plane[24:29, 33] = wall
+        plane[19:24, 26:34] = wall
+        rows, columns = np.ogrid[:60, :60]
+        plane[np.hypot(rows - 43, columns - 28) < 3.5] = vessel
+    return Grid(np.zeros(bone.shape, np.float32), np.zeros(bone.shape, bool), np.zeros(3)), bone
+
+
+@pytest.mark.parametrize(("wall", "vessel"), [(0.5, 1.0), (0.6, 0.8), (0.8, 1.0), (1.0, 1.0)])
+def test_a_vessel_before_hollow_bodies_is_not_taken_for_them(wall, vessel):
+    grid, bone = _hollow_spine(wall, vessel)
+    apart = [
+        np.abs(column.body[:, 1] - 3.0 * 34).max()
+        for column in (
+            trace_column(grid, bone, HOLLOW.min_score),
+            trace_column(grid, bone, HOLLOW.min_score, filled=True),
+        )
+    ]
+    assert apart[0] > 18.0
+    assert apart[1] < 12.0
+
+
+def _found(volume, truth, options):
+    from CTBMDLib.spine.locate import find_levels
+    from training.locator.virtual import CERTAIN, judge_volume
+
+    selection = find_levels(volume)
+    judged = judge_volume(volume, truth, selection, options)
+    sure = selection.numbering != "neither"
+    assert not [n for n, p, mm, _ in judged["found"] if sure and p >= CERTAIN and mm > 12.0]
+    return judged["whole"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "change"), [(24161, {}), (24161, {"storage": "sagittal"}), (24556, {})]
+)
+def test_l5_of_a_hollow_spine_is_found(seed, change):
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from training.virtual.volume import make_volume, random_options
+
+    options = random_options(seed) | change
+    whole = _found(*make_volume(seed, **options), options)
+    assert len(whole) == 5 and all(whole.values())
+
+
+@pytest.mark.parametrize(
+    ("seed", "former", "change"),
+    [(21833, True, {}), (21833, True, {"spacing_mm": 1.6}), (24531, False, {})],
+)
+def test_a_hollow_spine_behind_an_aorta_full_of_contrast_is_found(seed, former, change):
+    """Nothing was: every trace ran through the aorta or along the spinous processes."""
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from training.virtual.volume import make_volume, random_options
+
+    options = random_options(seed) | change
+    whole = _found(*(make_former if former else make_volume)(seed, **options), options)
+    assert sum(whole.values()) >= 3
