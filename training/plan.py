@@ -65,7 +65,7 @@ class Plan:
     standard: ImageStandard = ImageStandard()
     studies: Studies = Studies()
     name: str = "ctbmd-virtual"
-    version: str = "2.3.0"
+    version: str = "2.3.1"
     date: str = "2026-11-29"
 
 

@@ -4,8 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTBMDLib.bmd.centring import centred
-from CTBMDLib.bmd.roi import find_region
-from CTBMDLib.bmd.walls import find_body
+from CTBMDLib.bmd.structure import look_at
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.images import cut_images
 
@@ -15,6 +14,8 @@ from .words import setText
 
 SIDE = 80
 """Width of a picture in pixels: three beside each other in the panel at its narrowest."""
+SAID_MM = 2.0
+"""How far from their point images lie that it is said beside them."""
 
 
 class ImageActions:
@@ -33,7 +34,7 @@ class ImageActions:
         self.ui, self.state, self.logic = ui, state, logic
         self.levelTable = levelTable
         self.overlays = Overlays()
-        self._bodies, self._regions = {}, {}
+        self._structures = {}
         self._shown = None
         ui.imagesSection.contentsCollapsed.connect(self.onFolded)
         state.changed.connect(self.update)
@@ -45,7 +46,7 @@ class ImageActions:
 
     def forget(self):
         """The voxels may be others: look again at the next update."""
-        self._bodies, self._regions = {}, {}
+        self._structures = {}
         self._shown = None
         self.overlays.showBone(None, ())
 
@@ -84,11 +85,18 @@ class ImageActions:
         if not opened:
             return
         standard = self.logic.bundle(self.state.parameterNode.modelFolder).standard
-        where = centred(item, self._body(volume, item))
+        where = (
+            centred(volume, item, self._seen(volume, item)) if volume.contains(item.ras) else item
+        )
         images = cut_images(volume, where, standard)
         text = _("{level}: front is up, the patient's right is left.").format(level=item.level)
         if region and outline is None:
             text += " " + _("The trabecular region is not in view.")
+        off = sum((a - b) ** 2 for a, b in zip(where.ras, item.ras, strict=True)) ** 0.5
+        if off >= SAID_MM:
+            text += " " + _("Taken {mm} mm from the point, about the middle of the body.").format(
+                mm=f"{off:.0f}"
+            )
         setText(self.ui.imagesLabel, text)
         labels = self._labels()
         for label, hu, s_mm, centre in zip(
@@ -96,21 +104,20 @@ class ImageActions:
         ):
             corners = None
             if outline is not None:
-                moved = outline[:, :2] - where.ras[:2] + centre
-                corners = pictures.in_image(moved, centre, standard)
+                shifted = outline[:, :2] - where.ras[:2] + centre
+                corners = pictures.in_image(shifted, centre, standard)
             label.setPixmap(pictures.pixmap(pictures.rgb(hu, bone, corners), SIDE))
             label.setToolTip(_("S {s} mm").format(s=f"{s_mm:.1f}"))
 
-    def _body(self, volume, item):
-        if item not in self._bodies:
-            self._bodies[item] = find_body(volume, item) if volume.contains(item.ras) else None
-        return self._bodies[item]
+    def _seen(self, volume, item):
+        """What `estimate` finds about the point; looked for once."""
+        if item not in self._structures:
+            self._structures[item] = look_at(volume, item)
+        return self._structures[item]
 
     def _outline(self, volume, item):
-        if item not in self._regions:
-            region = find_region(volume, item, self._body(volume, item))
-            self._regions[item] = None if region is None else region.outline_ras
-        return self._regions[item]
+        region = self._seen(volume, item).region
+        return None if region is None else region.outline_ras
 
     def _labels(self):
         return self.ui.imageLabelUpper, self.ui.imageLabelMiddle, self.ui.imageLabelLower

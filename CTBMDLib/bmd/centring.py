@@ -3,10 +3,13 @@
 The network learned from images about the middle of the body. A point set by hand lies some
 millimetres off it, and a quarter of a body further up or down moved the answer by up to
 0.066 g/cm2 on real scans. The walls that are looked for anyway say where the middle is.
+Where they may be another's (a disc between two endplates, the next vertebra, cement), the images
+stay about the point, and the reader is told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,38 +19,83 @@ from ..model.images import ImageStandard, LevelImages, cut_images
 from ..volume import CTVolume
 from .finding import Finding
 from .shape import BodyShape
-from .walls import find_body
+from .structure import METAL_MM3, Structure, look_at
 
-MAX_MM = 14.0
-"""Farthest that a point is moved: half a tall body. What lies farther is another body's."""
+MAX_MM, MAX_ALONG_MM = 14.0, 10.0
+"""Farthest that a point is moved, and along the body: from its end to its middle are 12 to 15 mm,
+so that what lies farther may be the next body's."""
+BEYOND_PLATE_MM = 3.0
+"""So far outside an endplate a point still belongs to the body: walls are found a little inside."""
+MIN_CLEAR = 0.18
+"""Least clearness of the walls (`BodyShape.clear`): hollow bodies have 0.2, and 0.17 was seen where a
+disc had been taken for one."""
+MIN_HEIGHT_MM = 18.0
+"""Lowest body that is believed: a disc between two endplates was found to be 11 to 17.5 mm high.
+A pressed body as low as that is read about its point."""
+MAX_TURN_DEG = 25.0
+"""Farthest that a body's axis may lie off the one that the finder has given."""
 TOLD_MM = 5.0
 """From here on the reader is told: people place points by about as much (own choice)."""
+APART_MM = 12.0
+"""Places of two levels nearer than this lie in one body, as their points may not (`places`)."""
 
 
-def centred(item: LevelSlice, body: BodyShape | None) -> LevelSlice:
+def centred(volume: CTVolume, item: LevelSlice, structure: Structure) -> LevelSlice:
     """A level with its point in the middle of its body, and the body's own axis and height.
 
     Parameters
     ----------
+    volume : CTVolume
     item : LevelSlice
-    body : BodyShape or None
-        Its walls; None where they could not be told.
+    structure : Structure
+        What `look_at` has found about the point.
 
     Returns
     -------
     LevelSlice
-        `item` itself without walls, where its point does not lie within them, or where their
-        middle is more than `MAX_MM` away: the point then is all that is known.
+        `item` itself where the walls are not clear, not all in view, too low or turned too far for
+        a body, where cement or metal disturbs them, or where its point does not lie within them
+        or too far from their middle: the point then is all that is known.
     """
-    if body is None:
+    body = structure.body
+    if body is None or _is_disturbed(structure):
         return item
-    away = np.asarray(item.ras, float) - body.centre
-    local = away @ np.stack([body.right, body.front, body.up]).T
-    depth = min(float(np.min(mm)) for mm in body.depths_mm(local[None]))
-    if depth <= 0 or np.linalg.norm(away) > MAX_MM:
+    if not (_is_body(item, body) and _in_view(volume, body) and _within(item, body)):
         return item
     (r, a, s), (x, y, z) = body.centre.tolist(), body.up.tolist()
     return replace(item, ras=(r, a, s), axis=(x, y, z), height_mm=body.height_mm())
+
+
+def _is_disturbed(structure: Structure) -> bool:
+    """Whether cement or metal may be what was taken for walls."""
+    return structure.cement_mm3 > 0 or structure.metal_mm3 >= METAL_MM3
+
+
+def _is_body(item: LevelSlice, body: BodyShape) -> bool:
+    """Whether the walls are plain and those of a body rather than of a disc or of another's."""
+    if body.clear < MIN_CLEAR or body.height_mm() < MIN_HEIGHT_MM:
+        return False
+    if item.axis is None:
+        return True
+    along = abs(float(np.dot(item.axis, body.up))) / max(float(np.linalg.norm(item.axis)), 1e-9)
+    return bool(along >= np.cos(np.radians(MAX_TURN_DEG)))
+
+
+def _in_view(volume: CTVolume, body: BodyShape) -> bool:
+    """Whether the outline's and the endplates' outermost places lie in the CT."""
+    u, v, w = body.half_width, body.half_depth, 0.5 * body.height_mm()
+    ends = np.array([(u, 0, 0), (-u, 0, 0), (0, v, 0), (0, -v, 0), (0, 0, w), (0, 0, -w)])
+    return all(volume.contains(point) for point in body.points(ends))
+
+
+def _within(item: LevelSlice, body: BodyShape) -> bool:
+    """Whether the point lies in the body, and not so far from its middle that it may be another's."""
+    away = np.asarray(item.ras, float) - body.centre
+    if np.linalg.norm(away) > MAX_MM or abs(away @ body.up) > MAX_ALONG_MM:
+        return False
+    local = away @ np.stack([body.right, body.front, body.up]).T
+    wall, plate = (float(np.min(mm)) for mm in body.depths_mm(local[None]))
+    return wall > 0 and plate > -BEYOND_PLATE_MM
 
 
 def level_images(volume: CTVolume, item: LevelSlice, standard: ImageStandard) -> LevelImages:
@@ -58,17 +106,61 @@ def level_images(volume: CTVolume, item: LevelSlice, standard: ImageStandard) ->
     CTBMDError
         Where the chosen point or all of the images lie outside the volume.
     """
-    body = find_body(volume, item) if volume.contains(item.ras) else None
-    return cut_images(volume, centred(item, body), standard)
+    if not volume.contains(item.ras):
+        return cut_images(volume, item, standard)  # which refuses it
+    return cut_images(volume, centred(volume, item, look_at(volume, item)), standard)
 
 
-def check_centring(item: LevelSlice, body: BodyShape | None) -> list[Finding]:
-    """A note where the images of a level do not lie about its point but about its body's middle."""
-    moved = float(np.linalg.norm(np.subtract(centred(item, body).ras, item.ras)))
-    if moved < TOLD_MM:
+def check_centring(item: LevelSlice, read: LevelImages, structure: Structure) -> list[Finding]:
+    """What is to be said where the images of a level do not lie about its point, or ought not to.
+
+    Parameters
+    ----------
+    item : LevelSlice
+        As it was chosen.
+    read : LevelImages
+        As they were cut.
+    structure : Structure
+    """
+    moved = _apart(np.asarray(item.ras, float), _middle(read))
+    if moved >= TOLD_MM:
+        text = (
+            f"{item.level}: the chosen point lies {moved:.0f} mm from the middle of the vertebral "
+            "body; the images were taken about the middle."
+        )
+        return [Finding("off-middle", item.level, text, "note")]
+    body = structure.body
+    if body is None or _is_disturbed(structure) or moved > 1.0:
+        return []
+    off = _apart(np.asarray(item.ras, float), body.centre)
+    if off < TOLD_MM:
         return []
     text = (
-        f"{item.level}: the chosen point lies {moved:.0f} mm from the middle of the vertebral body; "
-        "the images were taken about the middle."
+        f"{item.level}: the chosen point lies {off:.0f} mm from the middle of what looks like a "
+        "vertebral body there, perhaps in a disc or at an endplate; the images were taken about the "
+        "point. Check it."
     )
-    return [Finding("off-middle", item.level, text, "note")]
+    return [Finding("point-unsure", item.level, text)]
+
+
+def check_one_body(images: Sequence[LevelImages]) -> list[Finding]:
+    """A warning where the images of two levels lie in one body."""
+    found = []
+    for n, one in enumerate(images):
+        for other in images[n + 1 :]:
+            if _apart(_middle(one), _middle(other)) < APART_MM:
+                text = (
+                    f"{one.level} and {other.level} lie in the same vertebral body; move one of the "
+                    "points or take it out."
+                )
+                found += [Finding("one-body", x.level, text) for x in (one, other)]
+    return found
+
+
+def _middle(read: LevelImages) -> np.ndarray:
+    """RAS mm of the middle of a level's images."""
+    return np.append(read.centre_ra_mm.mean(axis=0), read.s_mm.mean())
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one - other))

@@ -16,7 +16,7 @@ from ..model.images import ImageStandard, LevelImages, cut_images
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from . import leftout, quality
-from .centring import centred, check_centring
+from .centring import centred, check_centring, check_one_body
 from .field import check_field
 from .heights import TEMPLATE_MM, heights_of
 from .interval import image_spread, interval_for, interval_half_width
@@ -415,7 +415,7 @@ def cut(
     for index, item in enumerate(chosen):
         progress.step(index / len(chosen), f"Cutting images of {item.level}")
         structure = look_at(volume, item)
-        images = cut_images(volume, centred(item, structure.body), standard)
+        images = cut_images(volume, centred(volume, item, structure), standard)
         cuts.append(Cut(item, images, structure))
     return cuts
 
@@ -425,8 +425,9 @@ def look_at_images(cuts: Sequence[Cut], bundle: ModelBundle) -> list[Finding]:
     findings = []
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
-        findings += check_centring(part.item, part.structure.body)
+        findings += check_centring(part.item, part.images, part.structure)
     images = [part.images for part in cuts]
+    findings += check_one_body(images)
     return findings + check_likeness(images, bundle.card, bundle.standard)
 
 

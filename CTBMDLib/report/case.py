@@ -16,7 +16,7 @@ from ..bmd.reference import ReferenceTable
 from ..bmd.result import TOTAL, BMDResult, LevelResult
 from ..errors import CTBMDError
 from ..levels import LevelSelection
-from ..model.images import ImageStandard, LevelImages
+from ..model.images import ImageStandard, LevelImages, cut_images
 from ..reading.source import SourceSeries
 from ..volume import CTVolume
 from .earlier import EarlierCT
@@ -77,7 +77,18 @@ class ReportCase:
     def images(self, level: str) -> LevelImages:
         """The images that were read of a level."""
         kept = self.result.images.get(level)
-        return kept or level_images(self.volume, self.selection[level], self.standard)
+        if kept:
+            return kept
+        item = self.selection[level]
+        found = level_images(self.volume, item, self.standard)
+        read_at = next((x.slice_s_mm for x in self.result.levels if x.level == level), None)
+        if read_at is None:
+            return found
+        # A result of CTBMD before 2.3.1 was read about the point itself.
+        about_point = cut_images(self.volume, item, self.standard)
+        if abs(np.median(about_point.s_mm) - read_at) < abs(np.median(found.s_mm) - read_at):
+            return about_point
+        return found
 
     def reference_row(self, level: str, young: bool) -> dict[str, Any] | None:
         """The reference's row for a level and the sex: of young adults, or of the person's age."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 
-from ..levels import LevelSelection, LevelSlice
+from ..levels import LevelSlice
 from ..model.images import LevelImages
 from .case import ReportCase
 from .drawing import Canvas, Colour
@@ -41,9 +44,22 @@ def level_png(images: LevelImages) -> bytes:
     return canvas.png()
 
 
+def as_read(case: ReportCase) -> list[LevelSlice]:
+    """The levels, those that were read where their images lie."""
+    read = {row.level: case.images(row.level) for row in case.result.levels}
+    levels = []
+    for item in case.selection:
+        if item.level in read:
+            (r, a), s = read[item.level].centre_ra_mm.mean(axis=0), read[item.level].s_mm.mean()
+            levels.append(replace(item, ras=(float(r), float(a), float(s))))
+        else:
+            levels.append(item)
+    return levels
+
+
 def sagittal_png(case: ReportCase) -> bytes:
     """The spine from the side along its own midline, with the planes that were read and their names."""
-    view = SideView(case.selection, [row.level for row in case.result.levels])
+    view = SideView(as_read(case), [row.level for row in case.result.levels])
     canvas = Canvas(*SIDE_SIZE)
     canvas.paste(grey(view.hu(case)), 0, 0)
     for row in case.result.levels:
@@ -67,12 +83,12 @@ class SideView:
 
     Parameters
     ----------
-    selection : LevelSelection
+    selection : iterable of LevelSlice
     measured : list of str
         The levels that are to be in the middle of it.
     """
 
-    def __init__(self, selection: LevelSelection, measured: list[str]) -> None:
+    def __init__(self, selection: Iterable[LevelSlice], measured: list[str]) -> None:
         known: list[LevelSlice] = sorted(selection, key=lambda item: item.ras[2])
         self._points = np.array([item.ras for item in known])
         ras = np.array([item.ras for item in known if item.level in measured])

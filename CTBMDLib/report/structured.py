@@ -255,11 +255,13 @@ def _seen(case: ReportCase, level: str, images: list[Dataset]) -> list[Dataset]:
 
 
 def _place(sr: Any, case: ReportCase, level: str, images: list[Dataset]) -> list[Any] | None:
-    """The middle of the vertebral body in the coordinates of the patient, LPS mm."""
+    """The middle of the images that were read of a body, in the patient's coordinates, LPS mm."""
     frame = images[0].get("FrameOfReferenceUID")
     if not frame:
         return None
-    r, a, s = case.in_patient(case.selection[level].ras)
+    read = case.images(level)
+    (r, a), s = read.centre_ra_mm.mean(axis=0), float(read.s_mm.mean())
+    r, a, s = case.in_patient((r, a, s))
     point = np.array([[-r, -a, s]])
     return [sr.CoordinatesForMeasurement3D("POINT", point, str(frame))]
 

@@ -297,7 +297,7 @@ def kept(seed: int, folder: Path | None) -> tuple[list[dict], dict]:
 
 def person(volume, items, structures, options, what, codes) -> dict:
     """What is told of the whole scan, and of the same scan where something is false."""
-    places = [centred(item, structures[item.level].body) for item in items]
+    places = [centred(volume, item, structures[item.level]) for item in items]
     images = [cut_images(volume, place, STANDARD) for place in places]
     seen = [check_images(part, STANDARD) for part in images]
     enhanced = options["contrast"] is not None

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 
 from CTBMDLib.bmd.centring import centred
 from CTBMDLib.bmd.reference import ReferenceTable
-from CTBMDLib.bmd.walls import find_body
+from CTBMDLib.bmd.structure import look_at
 from CTBMDLib.cohort.cases import open_case
 from CTBMDLib.dxa import common_device
 from CTBMDLib.errors import CTBMDError
@@ -81,7 +81,7 @@ def load_case(case: Case) -> HospitalRecord:
     bmd = pair.bmd or dict.fromkeys(MEASURED, pair.total)
     # About the middle of the bodies, as `estimate` reads them.
     slices = {
-        x.level: centred(x, find_body(volume, x))
+        x.level: centred(volume, x, look_at(volume, x))
         for x in selection
         if x.level in bmd and x.included
     }

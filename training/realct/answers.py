@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from CTBMDLib.bmd.centring import centred
-from CTBMDLib.bmd.walls import find_body
+from CTBMDLib.bmd.structure import look_at
 from CTBMDLib.model.images import ImageStandard, body_centre, cut_plane, plane_positions
 from CTBMDLib.volume import AIR_HU
 
@@ -22,7 +22,7 @@ def places(volume, levels, move=(0, 0, 0), s_quarter=0.0):
         height = item.height_mm or ImageStandard().nominal_height_mm
         point = np.add(item.ras, move) + (0.0, 0.0, s_quarter * height / 4)
         given = replace(item, ras=tuple(point))
-        found[level] = centred(given, find_body(volume, given))
+        found[level] = centred(volume, given, look_at(volume, given))
     return found
 
 
