@@ -123,12 +123,15 @@ class BoneKind:
         What soft tissue is taken for; as measured where None.
     filled : bool
         Whether the inside of hollow bodies is filled, see `column.fill_hollow`.
+    filled_line : bool
+        Whether it is, too, where the line is moved to the middle of the bodies.
     """
 
     gain: float
     min_score: float
     tissue_hu: float | None = None
     filled: bool = False
+    filled_line: bool = False
 
     def level_hu(self, tissue_hu: float) -> float:
         """What soft tissue is taken for in a CT whose muscle has `tissue_hu`."""
@@ -146,6 +149,10 @@ DENSE = BoneKind(0.4, 0.22)
 HOLLOW = replace(FIRMER, filled=True)
 """Walls around marrow that is darker than muscle."""
 HOLLOW_FAINT = replace(FAINT, filled=True)
+"""The same, where the walls are thin and faint."""
+HOLLOW_LINE = replace(HOLLOW, filled_line=True)
+"""Walls so bright, or a vessel so bright before them, that a body looks like the canal behind it."""
+HOLLOW_FAINT_LINE = replace(HOLLOW_FAINT, filled_line=True)
 """The same, where the walls are thin and faint."""
 
 
@@ -345,6 +352,11 @@ class RecentreSettings:
     max_aside_mm : float
     canal_behind_wall_mm : float
         Canal's centre behind the back wall (anatomy).
+    hollow, hole : tuple of int
+        Those of `ColumnSettings`, in samples of 2.5 mm along A and 3 mm along R.
+    hollow_sigma_mm : float
+        Smoothing along the spine before hollow bodies are filled: over discs, as averaged planes
+        are for the trace.
     """
 
     plane_mm: int = 4
@@ -364,6 +376,9 @@ class RecentreSettings:
     min_bone: float = 0.5
     max_aside_mm: float = 10.0
     canal_behind_wall_mm: float = 8.0
+    hollow: tuple[int, int] = (11, 13)
+    hole: tuple[int, int] = (6, 7)
+    hollow_sigma_mm: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -493,6 +508,11 @@ class TraceSettings:
     again : tuple of BoneKind
         Where no try shows a lumbar spine, these look again with nothing left out: a column
         without a clear chain may have been the spine, seen badly.
+    at_last : tuple of BoneKind
+        These look where the former show nothing either.
+    other_tissue_hu : float
+        Where these show nothing either and the HU of muscle were measured as far from the usual
+        ones as this, they look once more with the usual ones (own choice).
     clear_worth : float
         Worth of a chain of discs beyond which no other column is tried (own choice).
     same_tries : int
@@ -542,6 +562,8 @@ class TraceSettings:
     tries: tuple[BoneKind, ...] = (FIRM, DENSE, FAINT, FIRMER, FIRM, FIRMER, FAINT)
     narrow_tries: int = 4
     again: tuple[BoneKind, ...] = (DENSE, FAINT, FIRMER, HOLLOW, HOLLOW_FAINT)
+    at_last: tuple[BoneKind, ...] = (HOLLOW_LINE, HOLLOW_FAINT_LINE)
+    other_tissue_hu: float = 15.0
     clear_worth: float = 2.5
     same_tries: int = 3
     same_end_mm: float = 8.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ..volume import CTVolume
 from .bone import bone_map
-from .column import Column
+from .column import Column, fill_hollow
 from .settings import SETTINGS, LineSettings, RecentreSettings, SpineSettings
 
 LATERAL = np.arange(-45.0, 45.1, 3.0)
@@ -18,6 +18,8 @@ LATERAL = np.arange(-45.0, 45.1, 3.0)
 rest on these and on `AHEAD`."""
 AHEAD = np.arange(-45.0, 22.6, 2.5)
 """Sampled positions in front of the body's centre, mm."""
+FURTHER = np.arange(-45.0, 37.6, 2.5)
+"""`AHEAD`, and on to walls that lie before the line: what is between two of them is filled."""
 NEAR = LATERAL[np.abs(LATERAL) <= 25.0]
 """Those of `LATERAL` that cross the bodies."""
 
@@ -175,7 +177,12 @@ def straighten(
 
 
 def recentre(
-    reduced: CTVolume, column: Column, tissue_hu: float, settings: SpineSettings = SETTINGS
+    reduced: CTVolume,
+    column: Column,
+    tissue_hu: float,
+    settings: SpineSettings = SETTINGS,
+    *,
+    hollow: bool = False,
 ) -> Column:
     """Move the line to the middle of the bodies, found from their back wall.
 
@@ -192,12 +199,16 @@ def recentre(
     tissue_hu : float
         HU that soft tissue is taken for.
     settings : SpineSettings
+    hollow : bool
+        Whether hollow bodies are filled first: a front wall or an aorta with a dark body behind
+        it looks like the back of a body with the canal behind it.
     """
     given = settings.recentre
     centre, _, right, front, _ = (v[:: given.plane_mm] for v in frame_along(column, settings.line))
-    hu = sample_planes(reduced, centre, front, right, AHEAD, NEAR)
-    filled = np.where(np.isfinite(hu), hu, tissue_hu)
-    bone = bone_map(filled, tissue_hu, settings=settings.bone)
+    hu = sample_planes(reduced, centre, front, right, FURTHER if hollow else AHEAD, NEAR)
+    bone = bone_map(np.where(np.isfinite(hu), hu, tissue_hu), tissue_hu, settings=settings.bone)
+    if hollow:
+        bone = _filled(bone, settings)[:, : len(AHEAD)]
     wall, depth = _back_wall(bone, given)
     side = _middle_aside(bone, AHEAD[None, :] - wall[:, None], given)
     first = round(settings.line.above_mm / given.plane_mm)
@@ -208,6 +219,14 @@ def recentre(
     body = centre[trim] + move[:, :1] * front[trim] + move[:, 1:] * right[trim]
     canal = body - (depth / 2 + given.canal_behind_wall_mm) * front[trim]
     return Column(body, canal, np.ones(len(body)))
+
+
+def _filled(bone: np.ndarray, settings: SpineSettings) -> np.ndarray:
+    """The planes of `recentre` with the inside of hollow bodies as bright as their walls."""
+    given = settings.recentre
+    sigma = given.hollow_sigma_mm / given.plane_mm
+    mean = ndimage.gaussian_filter1d(bone, sigma, axis=0, mode="nearest")
+    return fill_hollow(mean, replace(settings.column, hollow=given.hollow, hole=given.hole))
 
 
 def _back_wall(bone: np.ndarray, given: RecentreSettings) -> tuple[np.ndarray, float]:

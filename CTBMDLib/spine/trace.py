@@ -265,8 +265,27 @@ def _with_nothing_left_out(ct: CoarseCT, best: Traced | None, progress: Progress
     A try that runs along the edge of hollow bodies shows no discs. What it followed is left
     out of the next ones as if it were a hip or an aorta, and the spine with it. A lumbar chain
     that was found, however short, stays: another that is worth more may miss a disc of its own.
+
+    Where still nothing is seen, muscle is taken to be as it mostly is: what there is most of in a
+    CT may be fat marbled with muscle, or organs full of contrast agent, above which neither
+    faint walls nor discs between dark bodies show.
     """
-    for kind in ct.settings.trace.again:
+    given, usual = ct.settings.trace, ct.settings.bone.unknown_tissue_hu
+    ways = [(ct, given.again), (ct, given.at_last)]
+    if abs(ct.tissue_hu - usual) >= given.other_tissue_hu:
+        ways.append((replace(ct, tissue_hu=usual), (*given.again, *given.at_last)))
+    for seen, kinds in ways:
+        best = _again(seen, kinds, best, progress)
+        if best is not None and best.is_lumbar:
+            break
+    return best
+
+
+def _again(
+    ct: CoarseCT, kinds: Sequence[BoneKind], best: Traced | None, progress: Progress
+) -> Traced | None:
+    """The first clear lumbar chain with nothing left out, or else what is worth most."""
+    for kind in kinds:
         found = _attempt(ct, kind, [], progress)
         if found is None or not found.is_lumbar:
             continue
@@ -319,7 +338,8 @@ def trace_along(ct: CoarseCT, column: Column, kind: BoneKind, *, in_middle: bool
     settings, tissue = ct.settings, ct.tissue_hu
     line = column
     if not in_middle:
-        line = recentre(ct.reduced, column, kind.level_hu(tissue), settings)
+        level = kind.level_hu(tissue)
+        line = recentre(ct.reduced, column, level, settings, hollow=kind.filled_line)
     straight = straighten(ct.volume, line, ct.noise_hu, settings.line)
     profiles = make_profiles(straight, tissue, settings)
     discs, scores = find_chain(*see_discs(straight, tissue), profiles.seen, settings.chain)

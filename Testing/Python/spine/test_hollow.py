@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from former_people import make_former
 
-from CTBMDLib.spine.column import fill_hollow, trace_column
+from CTBMDLib.spine.column import Column, fill_hollow, trace_column
 from CTBMDLib.spine.grid import Grid
 from CTBMDLib.spine.settings import HOLLOW
+from CTBMDLib.spine.straightened import recentre
+from CTBMDLib.volume import CTVolume
 
 
 def _ring(plane, middle, size, value):
@@ -64,6 +66,24 @@ def test_a_vessel_before_hollow_bodies_is_not_taken_for_them(wall, vessel):
     assert apart[1] < 12.0
 
 
+@pytest.mark.parametrize("wall", [250, 400])
+@pytest.mark.parametrize("before", [14.0, 17.0])
+def test_a_line_before_hollow_bodies_is_moved_to_their_middle(before, wall):
+    """Not to the vessel in front of them, whose back looks like a body's with a canal behind it."""
+    _, bone = _hollow_spine(1.0, 0.9)
+    hu = np.where(bone == 1.0, wall, np.where(bone > 0, 300, 20)).astype(np.float32)
+    matrix = np.diag([3.0, 3.0, 3.0, 1.0])
+    middle = np.column_stack([np.full(21, 90.0), np.full(21, 102.0), 150.0 - 6.0 * np.arange(21)])
+    line = middle + (0.0, before, 0.0)
+    column = Column(line, line - (0.0, 30.0, 0.0), np.ones(len(line)))
+    apart = [
+        np.median(recentre(CTVolume(hu, matrix), column, 40.0, hollow=hollow).body[:, 1]) - 102.0
+        for hollow in (False, True)
+    ]
+    assert apart[0] > 12.0
+    assert abs(apart[1]) < 5.0
+
+
 def _found(volume, truth, options):
     from CTBMDLib.spine.locate import find_levels
     from training.locator.virtual import CERTAIN, judge_volume
@@ -99,3 +119,21 @@ def test_a_hollow_spine_behind_an_aorta_full_of_contrast_is_found(seed, former, 
     options = random_options(seed) | change
     whole = _found(*(make_former if former else make_volume)(seed, **options), options)
     assert sum(whole.values()) >= 3
+
+
+@pytest.mark.parametrize(
+    ("seed", "bodies"),
+    [
+        (22108, 5),  # the line was moved to the aorta
+        (22010, 3),  # soft tissue was taken to be as dense as organs full of contrast
+        (21980, 2),
+    ],
+)
+def test_hollow_bodies_are_found_whatever_is_before_and_beside_them(seed, bodies):
+    """Nothing was."""
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from training.virtual.volume import make_volume, random_options
+
+    options = random_options(seed)
+    whole = _found(*make_volume(seed, **options), options)
+    assert sum(whole.values()) >= bodies
