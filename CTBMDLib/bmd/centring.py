@@ -21,9 +21,9 @@ from .finding import Finding
 from .shape import BodyShape
 from .structure import METAL_MM3, Structure, look_at
 
-MAX_MM, MAX_ALONG_MM = 14.0, 10.0
+MAX_MM, MAX_ALONG_MM = 14.0, 12.0
 """Farthest that a point is moved, and along the body: from its end to its middle are 12 to 15 mm,
-so that what lies farther may be the next body's."""
+so that what lies farther is in a disc or the next body's."""
 BEYOND_PLATE_MM = 3.0
 """So far outside an endplate a point still belongs to the body: walls are found a little inside."""
 MIN_CLEAR = 0.18
@@ -36,6 +36,9 @@ MAX_TURN_DEG = 25.0
 """Farthest that a body's axis may lie off the one that the finder has given."""
 TOLD_MM = 5.0
 """From here on the reader is told: people place points by about as much (own choice)."""
+WARNED_MM = 8.0
+"""From here on the point lies nearer to the body's end than to its middle, and may be meant for
+another body."""
 APART_MM = 12.0
 """Places of two levels nearer than this lie in one body, as their points may not (`places`)."""
 
@@ -126,9 +129,11 @@ def check_centring(item: LevelSlice, read: LevelImages, structure: Structure) ->
     if moved >= TOLD_MM:
         text = (
             f"{item.level}: the chosen point lies {moved:.0f} mm from the middle of the vertebral "
-            "body; the images were taken about the middle."
+            "body; the images were taken about the middle"
         )
-        return [Finding("off-middle", item.level, text, "note")]
+        if moved < WARNED_MM:
+            return [Finding("off-middle", item.level, f"{text}.", "note")]
+        return [Finding("off-middle", item.level, f"{text}. Check that it is the right vertebra.")]
     body = structure.body
     if body is None or _is_disturbed(structure) or moved > 1.0:
         return []
