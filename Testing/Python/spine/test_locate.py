@@ -249,8 +249,9 @@ def test_a_lumbar_chain_stays_whatever_another_look_would_be_worth(
     monkeypatch, lumbar, worth, looked_again
 ):
     """Nothing is left out of another look, which is for scans without any lumbar chain."""
-    given = SpineSettings().trace
-    ct = SimpleNamespace(settings=SimpleNamespace(trace=given), everywhere=lambda: ct)
+    settings = SpineSettings()
+    given, usual = settings.trace, settings.bone.unknown_tissue_hu
+    ct = SimpleNamespace(settings=settings, tissue_hu=usual, everywhere=lambda: ct)
     chain = partial(SimpleNamespace, is_clear=False, column="a column")
     short, better = chain(is_lumbar=lumbar, worth=worth), chain(is_lumbar=True, worth=5.0)
     left_out = []
