@@ -102,7 +102,7 @@ def _within(item: LevelSlice, body: BodyShape) -> bool:
 
 
 def level_images(volume: CTVolume, item: LevelSlice, standard: ImageStandard) -> LevelImages:
-    """The images of one level as they are read: about the middle of its body.
+    """The images of one level as they are read: about the middle of its body, HU (n, size, size).
 
     Raises
     ------
@@ -114,18 +114,16 @@ def level_images(volume: CTVolume, item: LevelSlice, standard: ImageStandard) ->
     return cut_images(volume, centred(volume, item, look_at(volume, item)), standard)
 
 
-def check_centring(item: LevelSlice, read: LevelImages, structure: Structure) -> list[Finding]:
+def check_centring(item: LevelSlice, where: LevelSlice, structure: Structure) -> list[Finding]:
     """What is to be said where the images of a level do not lie about its point, or ought not to.
 
     Parameters
     ----------
-    item : LevelSlice
-        As it was chosen.
-    read : LevelImages
-        As they were cut.
+    item, where : LevelSlice
+        As it was chosen, and what `centred` made of it.
     structure : Structure
     """
-    moved = _apart(np.asarray(item.ras, float), _middle(read))
+    moved = _apart(item.ras, where.ras)
     if moved >= TOLD_MM:
         text = (
             f"{item.level}: the chosen point lies {moved:.0f} mm from the middle of the vertebral "
@@ -135,9 +133,9 @@ def check_centring(item: LevelSlice, read: LevelImages, structure: Structure) ->
             return [Finding("off-middle", item.level, f"{text}.", "note")]
         return [Finding("off-middle", item.level, f"{text}. Check that it is the right vertebra.")]
     body = structure.body
-    if body is None or _is_disturbed(structure) or moved > 1.0:
+    if body is None or _is_disturbed(structure) or where is not item:
         return []
-    off = _apart(np.asarray(item.ras, float), body.centre)
+    off = _apart(item.ras, body.centre)
     if off < TOLD_MM:
         return []
     text = (
@@ -148,12 +146,12 @@ def check_centring(item: LevelSlice, read: LevelImages, structure: Structure) ->
     return [Finding("point-unsure", item.level, text)]
 
 
-def check_one_body(images: Sequence[LevelImages]) -> list[Finding]:
-    """A warning where the images of two levels lie in one body."""
+def check_one_body(places: Sequence[LevelSlice]) -> list[Finding]:
+    """A warning where two levels, as `centred` has placed them, lie in one body."""
     found = []
-    for n, one in enumerate(images):
-        for other in images[n + 1 :]:
-            if _apart(_middle(one), _middle(other)) < APART_MM:
+    for n, one in enumerate(places):
+        for other in places[n + 1 :]:
+            if _apart(one.ras, other.ras) < APART_MM:
                 text = (
                     f"{one.level} and {other.level} lie in the same vertebral body; move one of the "
                     "points or take it out."
@@ -162,10 +160,6 @@ def check_one_body(images: Sequence[LevelImages]) -> list[Finding]:
     return found
 
 
-def _middle(read: LevelImages) -> np.ndarray:
-    """RAS mm of the middle of a level's images."""
-    return np.append(read.centre_ra_mm.mean(axis=0), read.s_mm.mean())
-
-
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.linalg.norm(one - other))
+def _apart(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
+    """Distance of two points, mm."""
+    return float(np.linalg.norm(np.subtract(one, other)))

@@ -50,6 +50,8 @@ class Cut:
     item : LevelSlice
     images : LevelImages
     structure : Structure
+    where : LevelSlice
+        `item` about the middle of its body, where the images were taken.
     left_out : str or None
         Why it does not count in the mean although it is included, see `leftout`.
     """
@@ -57,6 +59,7 @@ class Cut:
     item: LevelSlice
     images: LevelImages
     structure: Structure
+    where: LevelSlice
     left_out: str | None = None
 
     @property
@@ -415,8 +418,8 @@ def cut(
     for index, item in enumerate(chosen):
         progress.step(index / len(chosen), f"Cutting images of {item.level}")
         structure = look_at(volume, item)
-        images = cut_images(volume, centred(volume, item, structure), standard)
-        cuts.append(Cut(item, images, structure))
+        where = centred(volume, item, structure)
+        cuts.append(Cut(item, cut_images(volume, where, standard), structure, where))
     return cuts
 
 
@@ -425,9 +428,9 @@ def look_at_images(cuts: Sequence[Cut], bundle: ModelBundle) -> list[Finding]:
     findings = []
     for part in cuts:
         findings += quality.check_images(part.images, bundle.standard)
-        findings += check_centring(part.item, part.images, part.structure)
+        findings += check_centring(part.item, part.where, part.structure)
     images = [part.images for part in cuts]
-    findings += check_one_body(images)
+    findings += check_one_body([part.where for part in cuts])
     return findings + check_likeness(images, bundle.card, bundle.standard)
 
 

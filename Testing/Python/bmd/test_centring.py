@@ -25,8 +25,7 @@ def seen(volume, item):
 
 def told(volume, item):
     structure = look_at(volume, item)
-    images = cut_images(volume, centred(volume, item, structure), STANDARD)
-    return {x.code: x for x in check_centring(item, images, structure)}
+    return {x.code: x for x in check_centring(item, centred(volume, item, structure), structure)}
 
 
 @pytest.mark.parametrize("off", OFF)
@@ -70,8 +69,7 @@ def test_a_point_outside_the_body_or_far_from_its_middle_stays_and_is_told(off):
     volume, item = spine(), level(off)
     structure = replace(look_at(volume, level()), cement_mm3=0.0, metal_mm3=0.0)
     assert centred(volume, item, structure) is item
-    images = cut_images(volume, item, STANDARD)
-    (one,) = check_centring(item, images, structure)
+    (one,) = check_centring(item, item, structure)
     assert (one.code, one.severity) == ("point-unsure", "warning") and "Check it" in one.text
 
 
@@ -100,7 +98,7 @@ def test_cement_and_metal_move_nothing(what):
     volume, item = spine(), level((0, 0, 6))
     structure = replace(look_at(volume, item), **{what: 900.0})
     assert centred(volume, item, structure) is item
-    assert check_centring(item, cut_images(volume, item, STANDARD), structure) == []
+    assert check_centring(item, item, structure) == []
 
 
 def test_a_body_turned_far_off_the_spines_axis_moves_nothing():
@@ -138,9 +136,42 @@ def test_two_levels_in_one_body_are_told():
     found = [x for x in result.findings if x.code == "one-body"]
     assert [x.level for x in found] == ["L2", "L3"]
     assert all(x.severity == "warning" and "same vertebral body" in x.text for x in found)
-    apart = replace(lower, ras=(*lower.ras[:2], lower.ras[2] - 30.0))
-    images = [level_images(volume, x, STANDARD) for x in (upper, apart)]
-    assert check_one_body(images) == []
+
+
+@pytest.mark.parametrize(("mm", "told"), [(0.0, True), (11.5, True), (12.5, False), (30.0, False)])
+def test_from_when_on_two_places_are_two_bodies(mm, told):
+    upper = replace(level(), level="L2")
+    lower = replace(upper, level="L3", ras=(*upper.ras[:2], upper.ras[2] - mm))
+    assert bool(check_one_body([upper, lower])) == told
+
+
+@pytest.mark.parametrize(
+    ("half_height", "along", "moves"),
+    [
+        (16.0, 11.5, True),
+        (16.0, 12.5, False),
+        (9.5, 12.0, True),
+        (9.5, 11.0, True),
+        (8.8, 4, False),
+    ],
+)
+@pytest.mark.parametrize("way", [-1, 1])
+def test_how_far_up_and_down_a_point_is_still_its_bodys(half_height, along, moves, way):
+    volume, item = spine(), level((0, 0, way * along))
+    structure = look_at(volume, level())
+    plates = {"top": [half_height, 0, 0, 0], "bottom": [-half_height, 0, 0, 0]}
+    body = replace(structure.body, **{k: np.array(v) for k, v in plates.items()})
+    assert (centred(volume, item, replace(structure, body=body)) is not item) == moves
+
+
+def test_a_point_well_beyond_an_endplate_is_not_its_bodys():
+    volume, item = spine(), level((0, 0, 11.9))
+    structure = look_at(volume, level())
+    shift = item.ras[2] - structure.body.centre[2]
+    for beyond, moves in ((2.5, True), (3.5, False)):
+        plate = np.array([shift - beyond, 0, 0, 0])
+        low = replace(structure.body, top=plate, bottom=np.array([-18.5 + plate[0], 0, 0, 0]))
+        assert (centred(volume, item, replace(structure, body=low)) is not item) == moves
 
 
 def test_an_estimate_says_where_its_images_lie_and_moves_no_point():

@@ -177,7 +177,9 @@ def structure(hu):
 
 def cuts(names, trabecular):
     items = [LevelSlice(name, (0, 0, 0)) for name in names]
-    return [Cut(item, None, structure(hu)) for item, hu in zip(items, trabecular, strict=True)]
+    return [
+        Cut(item, None, structure(hu), item) for item, hu in zip(items, trabecular, strict=True)
+    ]
 
 
 def rows_of(names, trabecular, findings=()):
