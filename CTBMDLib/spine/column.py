@@ -15,6 +15,8 @@ from .settings import FIRM, GRID_MM, SETTINGS, BoneKind, ColumnSettings, SpineSe
 
 CanalOf = Callable[[int, int, int], tuple[int, int]]
 Point = tuple[int, int, int]
+FRONT = np.array([0.0, 1.0, 0.0])
+"""The patient's front, RAS."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Column:
     def turned(self, basis: np.ndarray) -> Column:
         """The column with its points multiplied by a matrix, shape (3, 3)."""
         return Column(self.body @ basis, self.canal @ basis, self.score)
+
+    def facing_front(self) -> Column:
+        """The same line with each canal as far away, but straight behind: no vertebra turned."""
+        away = np.linalg.norm(self.canal - self.body, axis=1)
+        return Column(self.body, self.body - away[:, None] * FRONT, self.score)
 
 
 def refine_column(

@@ -513,6 +513,8 @@ class TraceSettings:
     other_tissue_hu : float
         Where these show nothing either and the HU of muscle were measured as far from the usual
         ones as this, they look once more with the usual ones (own choice).
+    unturned : BoneKind
+        This one looks where none of the former shows anything, with no vertebra turned.
     clear_worth : float
         Worth of a chain of discs beyond which no other column is tried (own choice).
     same_tries : int
@@ -564,6 +566,7 @@ class TraceSettings:
     again: tuple[BoneKind, ...] = (DENSE, FAINT, FIRMER, HOLLOW, HOLLOW_FAINT)
     at_last: tuple[BoneKind, ...] = (HOLLOW_LINE, HOLLOW_FAINT_LINE)
     other_tissue_hu: float = 15.0
+    unturned: BoneKind = FAINT
     clear_worth: float = 2.5
     same_tries: int = 3
     same_end_mm: float = 8.0

@@ -268,7 +268,7 @@ def _with_nothing_left_out(ct: CoarseCT, best: Traced | None, progress: Progress
 
     Where still nothing is seen, muscle is taken to be as it mostly is: what there is most of in a
     CT may be fat marbled with muscle, or organs full of contrast agent, above which neither
-    faint walls nor discs between dark bodies show.
+    faint walls nor discs between dark bodies show. At the very last, see `_unturned`.
     """
     given, usual = ct.settings.trace, ct.settings.bone.unknown_tissue_hu
     ways = [(ct, given.again), (ct, given.at_last)]
@@ -277,8 +277,29 @@ def _with_nothing_left_out(ct: CoarseCT, best: Traced | None, progress: Progress
     for seen, kinds in ways:
         best = _again(seen, kinds, best, progress)
         if best is not None and best.is_lumbar:
-            break
-    return best
+            return best
+    return _unturned(ct, best, progress)
+
+
+def _unturned(ct: CoarseCT, best: Traced | None, progress: Progress) -> Traced | None:
+    """What a line through faint bone shows where no vertebra is taken to be turned.
+
+    A body whose marrow is as dense as muscle is a faint ring, and a corner of it passes for the
+    canal: the line lies within the bodies, but the planes are turned about it by 30 degrees and
+    more, and no disc looks like one.
+    """
+    settings, kind = ct.settings, ct.settings.trace.unturned
+    given = settings.trace
+    traced = trace_column(
+        ct.grid, ct.bone(kind), kind.min_score, (), given.every, settings.column, filled=kind.filled
+    )
+    if traced is None or len(traced) < given.min_nodes:
+        return best
+    progress.step(0.6, "Looking for the discs")
+    refined = refine_column(ct.reduced, traced, ct.tissue_hu, kind, (), settings)
+    found = [trace_along(ct, one.facing_front(), kind) for one in (traced, refined)]
+    clear = [one for one in found if one.is_clear and one.is_lumbar]
+    return max(clear, key=lambda one: one.worth, default=best)
 
 
 def _again(

@@ -137,3 +137,37 @@ def test_hollow_bodies_are_found_whatever_is_before_and_beside_them(seed, bodies
     options = random_options(seed)
     whole = _found(*make_volume(seed, **options), options)
     assert sum(whole.values()) >= bodies
+
+
+@pytest.mark.parametrize("turn", [0.0, 30.0, -60.0, 180.0])
+def test_a_line_that_faces_the_front_keeps_its_place_and_its_canals_distance(turn):
+    body = np.array([[10.0, -20.0, 100.0], [12.0, -24.0, 40.0]])
+    way = -np.array([np.sin(np.deg2rad(turn)), np.cos(np.deg2rad(turn)), 0.0])
+    away = np.array([[24.0], [30.0]])
+    column = Column(body, body + away * way, np.array([0.3, 0.4]))
+    found = column.facing_front()
+    assert np.array_equal(found.body, body) and np.array_equal(found.score, column.score)
+    assert np.allclose(found.canal, body - away * (0.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"storage": "sagittal"}, {"noise_hu": 30.0}, {"oblique_deg": (4.0, -6.0, 10.0)}],
+)
+def test_bodies_whose_marrow_is_as_dense_as_muscle_are_found(change):
+    """Nothing was: in a faint ring a corner passed for the canal, and the planes were turned."""
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from training.virtual.volume import make_volume, random_options
+
+    options = random_options(24744) | change
+    whole = _found(*make_volume(24744, **options), options)
+    assert len(whole) == 5 and all(whole.values())
+
+
+def test_a_look_without_turn_makes_no_lumbar_spine_of_a_neck():
+    """Two vertebrae that are no clear chain were named L1 to L3, called uncertain."""
+    pytest.importorskip("numba", reason="numba is missing; 'make test' installs it")
+    from CTBMDLib.spine.locate import find_levels
+    from training.locator.bodies import EMPTY_BODIES
+
+    assert not list(find_levels(EMPTY_BODIES["head and neck"](102)))
