@@ -8,7 +8,7 @@ import numpy as np
 
 from ..progress import Progress
 from .column import Column, refine_column
-from .trace import Traced, trace_along
+from .traced import Traced, trace_along
 
 
 def follow_above(traced: Traced, progress: Progress | None = None) -> Traced | None:

@@ -13,7 +13,7 @@ from .bone import bone_map
 from .midline import midline
 from .settings import SETTINGS, SpineSettings
 from .straightened import AHEAD, LATERAL, StraightenedSpine, sample_planes
-from .trace import Traced
+from .traced import Traced
 
 
 @dataclass(frozen=True)

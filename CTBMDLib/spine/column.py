@@ -54,6 +54,17 @@ class Column:
         return Column(self.body, self.body - away[:, None] * FRONT, self.score)
 
 
+def joined(above: Column, below: Column, least: int) -> Column | None:
+    """Two columns as one; None where either has fewer than `least` nodes."""
+    if len(above) < least or len(below) < least:
+        return None
+    return Column(
+        np.concatenate([above.body, below.body]),
+        np.concatenate([above.canal, below.canal]),
+        np.concatenate([above.score, below.score]),
+    )
+
+
 def refine_column(
     reduced: CTVolume,
     column: Column,

@@ -3,7 +3,7 @@
 The way there (`trace`): a 3 mm copy (`grid`), the chain of places that look like body,
 canal and arch (`column`), the straightened spine (`straightened`), discs and bodies seen
 along it by a small network (`evidence`) and chained (`profile`). A line that runs beside the
-bodies is turned back (`turned`), a chain that ends too low is carried on to the head (`above`).
+bodies is turned back (`turned`), one that ends too early is carried on (`above`, `below`).
 Names come from two witnesses (`witnesses`), rules for ribs and sacrum and a second small
 network, weighed in `numbering`; then each body is measured in its midline (`midline`, `body`).
 Both networks were trained on virtual volumes; every other number is in `settings`. One
@@ -18,10 +18,12 @@ from ..levels import MEASURED, LevelSelection, LevelSlice
 from ..progress import Progress, Report, ShouldCancel
 from ..volume import CTVolume
 from .above import follow_above
+from .below import follow_further, with_body_below
 from .body import measure_bodies
 from .numbering import Numbering, number_spine
 from .settings import SETTINGS, BodySettings, SpineSettings
-from .trace import Traced, follow_further, trace_spine, with_body_below
+from .trace import trace_spine
+from .traced import Traced
 from .transitional import transitional_findings
 from .turned import turned_back
 from .witnesses import witnesses

@@ -8,7 +8,7 @@ from ..volume import CTVolume
 from .column import Column
 from .settings import SETTINGS, TurnSettings
 from .straightened import StraightenedSpine, sample_planes
-from .trace import Traced, trace_along
+from .traced import Traced, trace_along
 
 
 def turned_back(traced: Traced) -> Traced | None:

@@ -10,7 +10,7 @@ from .evidence import see_sides
 from .ribs import rib_evidence
 from .settings import SETTINGS, WitnessSettings
 from .straightened import AHEAD, LATERAL, StraightenedSpine, between
-from .trace import Traced
+from .traced import Traced
 
 Places = list[tuple[int, int]]
 

@@ -17,14 +17,15 @@ from CTBMDLib.reading.reading import read_ct  # noqa: E402
 from CTBMDLib.spine import body as spine_body  # noqa: E402
 from CTBMDLib.spine import locate  # noqa: E402
 from CTBMDLib.spine import trace as spine_trace  # noqa: E402
+from CTBMDLib.spine.below import with_body_below  # noqa: E402
 from CTBMDLib.spine.body import body_walls  # noqa: E402
 from CTBMDLib.spine.column import trace_column  # noqa: E402
 from CTBMDLib.spine.grid import Grid, block_mean, make_grid, reduce_ct  # noqa: E402
 from CTBMDLib.spine.locate import find_levels  # noqa: E402
 from CTBMDLib.spine.numbering import number_vertebrae  # noqa: E402
 from CTBMDLib.spine.settings import DENSE, FAINT, FIRM, FIRMER, SpineSettings  # noqa: E402
-from CTBMDLib.spine.straightened import StraightenedSpine  # noqa: E402
-from CTBMDLib.spine.trace import trace_spine, with_body_below  # noqa: E402
+from CTBMDLib.spine.straightened import AHEAD, StraightenedSpine  # noqa: E402
+from CTBMDLib.spine.trace import trace_spine  # noqa: E402
 from CTBMDLib.volume import CTVolume  # noqa: E402
 from training.locator.bodies import EMPTY_BODIES  # noqa: E402
 from training.locator.cases import crop_s, noisier, respace, restore, turn  # noqa: E402
@@ -260,7 +261,7 @@ def test_a_lumbar_chain_stays_whatever_another_look_would_be_worth(
         left_out.append(list(seen))
         return short if len(left_out) <= len(given.tries) else better
 
-    monkeypatch.setattr(spine_trace, "_attempt", attempt)
+    monkeypatch.setattr(spine_trace, "attempt", attempt)
     found = spine_trace._best_of_tries(ct, None)
     assert found is (better if looked_again else short)
     again = left_out[len(given.tries) :]
@@ -513,7 +514,7 @@ def without_pedicles(traced, behind=None):
     """A traced spine with no pedicles and, where given, other bone or HU behind the canal."""
     bone, hu = traced.profiles.bone.copy(), traced.straight.hu.copy()
     canal = int(np.median(traced.straight.canal_mm))
-    at = spine_trace.AHEAD + canal < -3
+    at = AHEAD + canal < -3
     if behind is not None:
         bone[:, at] = behind
     hu[:, at] = np.nan if behind is not None and np.isnan(behind) else 50.0

@@ -138,7 +138,7 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
 ):
     from types import SimpleNamespace
 
-    from CTBMDLib.spine import trace as spine_trace
+    from CTBMDLib.spine import below as spine_below
     from CTBMDLib.spine.column import Column
     from CTBMDLib.spine.settings import FIRM, SETTINGS
 
@@ -165,22 +165,23 @@ def test_a_trace_that_left_the_spine_is_followed_anew_without_what_it_followed(
             is_lumbar=True,
         )
 
-    monkeypatch.setattr(spine_trace, "refine_column", refine)
-    monkeypatch.setattr(spine_trace, "trace_along", lambda *_: traced(found, 240))
-    monkeypatch.setattr(spine_trace, "_attempt", lambda *_: None)  # no other column
-    result = spine_trace.follow_further(traced(5.0, 240))
+    monkeypatch.setattr(spine_below, "refine_column", refine)
+    monkeypatch.setattr(spine_below, "trace_along", lambda *_: traced(found, 240))
+    monkeypatch.setattr(spine_below, "attempt", lambda *_: None)  # no other column
+    result = spine_below.follow_further(traced(5.0, 240))
     assert (result is not None) == taken
     assert given["kept"][-1, 2] == -126.0 and given["avoided"][0, 2] == -132.0
     assert given["sure"][-1, 2] == -90.0  # the last disc
     assert given["rounds"] == (2 if taken else 1)  # followed anew as long as more is found
     # Where the CT ends a little below the last disc there is nothing to follow.
     given.clear()
-    assert spine_trace.follow_further(traced(5.0, 120)) is None and not given
+    assert spine_below.follow_further(traced(5.0, 120)) is None and not given
 
 
 def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc():
     from types import SimpleNamespace
 
+    from CTBMDLib.spine import below as spine_below
     from CTBMDLib.spine import trace as spine_trace
     from CTBMDLib.spine.column import Column
     from CTBMDLib.spine.settings import FAINT, FIRM, SETTINGS
@@ -209,9 +210,9 @@ def test_a_trace_that_left_the_spine_is_joined_to_another_above_its_first_disc()
     assert spine_trace.join_above(column(2.0, 10), traced(90)).body.shape == (35, 3)
 
     # Below the last disc, at -125 mm, the other way round.
-    joined = spine_trace.join_below(traced(90), column(2.0))
+    joined = spine_below.join_below(traced(90), column(2.0))
     assert np.array_equal(joined.body[:, 0], np.where(np.arange(40) <= 20, 1.0, 2.0))
-    assert spine_trace.join_below(traced(90), column(2.0, 22)) is None
+    assert spine_below.join_below(traced(90), column(2.0, 22)) is None
 
     # Only what the CT shows above the first disc counts: here from 12 mm on.
     assert spine_trace.left_above(traced(52)) and not spine_trace.left_above(traced(51))
