@@ -1,6 +1,6 @@
 """Make the model again from nothing: cohort, training, evaluation, report, bundle.
 
-`python -m training.reproduce [--quick] [--cohort patients.csv] [--work DIR]`
+`python -m training.reproduce [--quick] [--studies] [--cohort patients.csv] [--work DIR]`
 
 Every step leaves files in the work folder and is skipped where they are there, so
 that a killed run goes on where it stopped.
@@ -77,7 +77,11 @@ def parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--reference", help="reference table of the AUC of --cohort (none without it)")
     add("--train-patients", type=int, help="another number of training patients")
-    add("--no-studies", action="store_true", help="only what the bundle needs")
+    add(
+        "--studies",
+        action="store_true",
+        help="also networks for the report alone: learning curve, ablations, people drawn again",
+    )
     return made
 
 
@@ -89,7 +93,7 @@ def chosen_plan(options) -> Plan:
         again = plan.parts["off_middle"]
         again = replace(again, count=min(again.count, options.train_patients))
         plan = replace(plan, parts={**plan.parts, "wide": wide, "off_middle": again})
-    return replace(plan, studies=None) if options.no_studies else plan
+    return plan if options.studies else replace(plan, studies=None)
 
 
 def run(plan: Plan, work, results, bundle_folder, options) -> dict | None:

@@ -171,6 +171,15 @@ def test_fewer_people_are_scanned_off_their_middle_too_where_fewer_are_asked_for
     assert parts["wide"].changes and not parts["off_middle"].changes
 
 
+@pytest.mark.parametrize("quick", [[], ["--quick"]])
+def test_the_studies_networks_are_made_only_where_asked_for(quick):
+    given = reproduce.parser().parse_args(quick)
+    asked = reproduce.parser().parse_args([*quick, "--studies"])
+    assert reproduce.chosen_plan(given).studies is None
+    whole = reproduce.QUICK if quick else reproduce.FULL
+    assert reproduce.chosen_plan(asked).studies == whole.studies is not None
+
+
 def test_the_negative_control_sees_no_bone():
     hu = np.random.default_rng(0).normal(300, 400, (2, 64, 64))
     assert mask_bone(hu).max() <= 80
