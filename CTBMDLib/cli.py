@@ -164,7 +164,7 @@ def _add_estimate(commands: Any) -> None:
     )
     _add_identity(estimate)
     _add_model(estimate)
-    _add_output(estimate, required=False)
+    _add_output(estimate, ".csv, .tsv or .json", required=False)
     estimate.add_argument("--report", metavar="out.html", help="a page to read, with pictures")
     estimate.add_argument(
         "--sr", metavar="out.dcm", help="a DICOM structured report (needs highdicom and a DICOM CT)"
@@ -193,7 +193,7 @@ def _add_batch(commands: Any) -> None:
     batch.add_argument("source", metavar="SOURCE")
     _add_identity(batch)
     _add_model(batch)
-    _add_output(batch, required=True)
+    _add_output(batch, ".csv, .tsv, .json or .parquet", required=True)
     add_batch_options(batch)
     batch.set_defaults(run=_batch)
 
@@ -277,10 +277,8 @@ def _add_identity(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse.ArgumentParser, required: bool) -> None:
-    parser.add_argument(
-        "--output", metavar="results.csv", required=required, help=".csv, .tsv or .json"
-    )
+def _add_output(parser: argparse.ArgumentParser, kinds: str, required: bool) -> None:
+    parser.add_argument("--output", metavar="results.csv", required=required, help=kinds)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 

@@ -297,7 +297,7 @@ class Cluster:
         if not dask_is_there():
             raise CTBMDError(
                 "Dask is not installed, without which a batch runs in one process; "
-                "install it by: pip install 'ctbmd[cohort]'.",
+                "install it by: pip install distributed.",
                 "no-dask",
             )
         self.workers, self.scheduler, self.memory_limit = workers, scheduler, memory_limit

@@ -52,7 +52,7 @@ def check_table(path: Path, overwrite: bool, append: bool = False) -> None:
     if importlib.util.find_spec("pyarrow") is None:
         raise CTBMDError(
             "A Parquet table needs pyarrow, which is not installed; install it by: "
-            "pip install 'ctbmd[cohort]', or name a .csv.",
+            "pip install pyarrow, or name a .csv.",
             "no-pyarrow",
         )
     if not os.path.isdir(path.parent):  # noqa: PTH112  Path raises for a name too long

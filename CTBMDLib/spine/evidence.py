@@ -1,4 +1,4 @@
-"""What a small network sees along the straightened spine: discs, bodies, ribs, sacral ala."""
+"""What two small networks see along the straightened spine: discs and bodies; ribs and sacral ala."""
 
 from __future__ import annotations
 

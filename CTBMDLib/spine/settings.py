@@ -5,8 +5,8 @@ Three kinds of numbers are told apart in the docstrings:
 - anatomy: what bodies, discs, ribs and canals measure in adults, with its source where it
   is a published one, else as textbooks have it;
 - fitted: chosen on virtual volumes by a command that can be run again, which is named;
-- own choice: set by hand while the finder was made, and held by
-  `python -m training.locator.check`, which shows what another value costs.
+- own choice: set by hand while the finder was made; what they do together is shown by
+  `python -m training.locator.check virtual`.
 
 What the two networks see (positions, bands, dilations) is no setting but part of their
 weights: it stands with them in `straightened`, `ribs` and `evidence`.
@@ -516,7 +516,7 @@ class TraceSettings:
     unturned : BoneKind
         This one looks where none of the former shows anything, with no vertebra turned.
     clear_worth : float
-        Worth of a chain of discs beyond which no other column is tried (own choice).
+        Worth of a lumbar chain of discs beyond which no other column is tried (own choice).
     same_tries : int
         So many ways of seeing bone that find the same clear chain, with discs as near as those
         of a chest, end the search: it is no lumbar spine seen badly (own choice).
@@ -811,8 +811,9 @@ class WitnessSettings:
 class NumberingSettings:
     """What it takes to be sure of names.
 
-    The first five are fitted: `python -m training.locator.check settings` prints what other
-    values cost on copies of virtual volumes. The rest is own choice.
+    `clear`, `least`, `rib_drop_mm` and `overrule` are fitted: `python -m training.locator.check
+    settings FOLDER` prints what other values cost on copies of virtual volumes. The rest is own
+    choice.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What people with CT and DXA have at a HU: the published lines of `training.virtual.anchors`.
+"""What people with CT and DXA have at a HU: the lines of `training.virtual.anchors`, fitted to published cohorts.
 
 An answer on a real scan without DXA cannot be right or wrong by itself: people of one HU
 differ by 0.1 g/cm2. Its mean over several scans can.
@@ -59,7 +59,7 @@ def beside_the_lines(results) -> list[str]:
     sd = band()
     out = [
         "",
-        "Beside the published lines of areal BMD on the trabecular HU of L1 (at 120 kV), of Western",
+        "Beside lines of areal BMD on the trabecular HU of L1 (at 120 kV), fitted to cohorts of Western",
         f"and of East Asian people; people of one HU differ by an SD of about {sd:.2f} g/cm2, so that",
         "one scan says little. The lines themselves are good to about 0.03.",
         "",
