@@ -8,4 +8,4 @@ from .disclaimers import RESEARCH_USE
 
 __all__ = ["RESEARCH_USE", "__version__"]
 
-__version__ = "2.3.1"
+__version__ = "2.3.2"
