@@ -763,10 +763,10 @@ class WitnessSettings:
     min_seen : float
         Share of a place that must be seen.
     min_body_shown : float
-        Share of a body, where the alae join it, without which nothing is the sacrum's: less of it
-        may be a deformed L5 between the iliac crests (own choice; of 71 virtual CTs that end in L5
-        or S1, 0.9 costs two the sacrum and one its names, 0.7 none; of 39 cuts of the shared scans
-        0.7 leaves one to its ribs alone).
+        Share of a body, where the alae join it, without which nothing is the sacrum's (own choice).
+    min_body_shown_with_ribs : float
+        The same where the last ribs tell the names: less of it may be a deformed L5 between the
+        iliac crests, whereas without ribs it is all there is to go by (own choice).
     ala_of_most : float
         Bone that divides: this share of the most that is seen,
     ala_limits : tuple of float
@@ -796,7 +796,8 @@ class WitnessSettings:
     ala_share: tuple[float, float] = (0.1, 0.55)
     side_margin: float = 0.2
     min_seen: float = 0.6
-    min_body_shown: float = 0.7
+    min_body_shown: float = 0.5
+    min_body_shown_with_ribs: float = 0.7
     ala_of_most: float = 0.5
     ala_limits: tuple[float, float] = (0.045, 0.12)
     ala_steepness: float = 3.0

@@ -59,18 +59,36 @@ def witnesses(traced: Traced) -> tuple[Evidence, Evidence]:
     room = np.array([_room(seen, 0.5 * (top + bottom)) for top, bottom in places])
     lung = lung_beside(traced.straight, places, given)
     lung[len(traced.scores) :] = 0.0
-    shown = shown_bodies(seen, places, given)
+    bars, ala_of_rules, far = _by_rules(traced, places)
+    ribs, ala_of_network = _by_network(traced, places)
+    told = ribs_end(bars, ribs)
+    least = given.min_body_shown_with_ribs if told else given.min_body_shown
+    shown = shown_bodies(seen, places, least, given)
     shown[: len(traced.scores)] = True  # whole, or there would be no disc below it
-    ribs, ala, far = _by_rules(traced, places)
-    ala = np.where(shown, ala, np.nan)
-    rules = Evidence(_with_lung(ribs, lung, given), ala, room, far, True)
-    ribs, ala = _by_network(traced, places)
-    ala = np.where(shown, ala, np.nan)
-    return rules, Evidence(_with_lung(ribs, lung, given), ala, room, far, False)
+
+    def evidence(own: np.ndarray, ala: np.ndarray, bars: bool) -> Evidence:
+        return Evidence(_with_lung(own, lung, given), np.where(shown, ala, np.nan), room, far, bars)
+
+    return evidence(bars, ala_of_rules, True), evidence(ribs, ala_of_network, False)
+
+
+def ribs_end(*seen: np.ndarray) -> bool:
+    """Whether all witnesses see a vertebra with ribs on both sides and the next one with none.
+
+    Parameters
+    ----------
+    seen : ndarray, shape (2, m)
+        Evidence of each for a rib on the left and right; NaN where unseen.
+    """
+    ends = [np.all(ribs[:, :-1] > 0, axis=0) & np.all(ribs[:, 1:] < 0, axis=0) for ribs in seen]
+    return bool(np.logical_and.reduce(ends).any())
 
 
 def shown_bodies(
-    seen: np.ndarray, places: Places, settings: WitnessSettings = SETTINGS.witnesses
+    seen: np.ndarray,
+    places: Places,
+    least: float = SETTINGS.witnesses.min_body_shown,
+    settings: WitnessSettings = SETTINGS.witnesses,
 ) -> np.ndarray:
     """Whether the CT shows the body at each place, where the sacral alae would join it.
 
@@ -83,6 +101,8 @@ def shown_bodies(
         Planes whose body lies inside the CT, as `Profiles` carries them.
     places : list of (int, int)
         Planes of the discs above and below each vertebra.
+    least : float
+        Share of the part where the alae join that must be in view.
     settings : WitnessSettings
 
     Returns
@@ -94,7 +114,7 @@ def shown_bodies(
     for number, (top, bottom) in enumerate(places):
         height = bottom - top
         part = seen[max(0, int(top + low * height)) : max(0, int(top + high * height))]
-        shown[number] = len(part) > 0 and part.mean() > settings.min_body_shown
+        shown[number] = len(part) > 0 and part.mean() > least
     return shown
 
 

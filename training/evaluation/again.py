@@ -17,6 +17,7 @@ from typing import Any
 from CTBMDLib.bmd.interval import interval_for
 from CTBMDLib.bmd.reference import ReferenceTable
 from CTBMDLib.disclaimers import RESEARCH_USE
+from CTBMDLib.dxa import HOLOGIC
 from CTBMDLib.errors import CTBMDError
 from CTBMDLib.model.bundle import ModelBundle, default_bundle_folder
 from CTBMDLib.safefile import write_text
@@ -29,23 +30,44 @@ LEARNED_FROM = ("wide", "off_middle")
 """Parts of a plan that a bundle learns from; its interval is set on those called `validation`."""
 
 
-def learned(card: dict[str, Any]) -> dict[tuple[int, str], str]:
-    """Seed and population of every cohort that a bundle learned from or has its interval from.
+def learned(card: dict[str, Any]) -> dict[int, str]:
+    """Seed of every cohort that a bundle learned from or has its interval from.
+
+    A seed draws the same spines for every population, so that the seed alone decides.
 
     Parameters
     ----------
     card : dict
-        Of the bundle; its 'cohorts' may be missing.
+        Of a bundle made by `training.reproduce` of virtual people.
 
     Returns
     -------
-    dict of (int, str) to str
+    dict of int to str
         To the name of that part, the first of several.
+
+    Raises
+    ------
+    CTBMDError
+        Where the card does not tell, or the bundle answers in a site's own way.
     """
-    known: dict[tuple[int, str], str] = {}
-    for name, part in (card.get("cohorts") or {}).items():
-        if name in LEARNED_FROM or name.startswith("validation"):
-            known.setdefault((part["seed"], part["population"]), name)
+    if card.get("calibration"):
+        raise CTBMDError(
+            "This bundle was calibrated on a site's own DXA; `ctbmd validate` tests it.",
+            "not-plain",
+        )
+    known: dict[int, str] = {}
+    try:
+        for name, part in card["cohorts"].items():
+            if name in LEARNED_FROM or name.startswith("validation"):
+                known.setdefault(int(part["seed"]), name)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        known = {}
+    if not known:
+        raise CTBMDError(
+            "The bundle's card does not tell which virtual people it learned from, so that no "
+            "cohort is known to be fresh.",
+            "not-plain",
+        )
     return known
 
 
@@ -59,7 +81,11 @@ def files_of(folder: Path, card: dict[str, Any]) -> tuple[dict[str, Any], list[P
     """
     try:
         about = json.loads((folder / "cohort.json").read_text(encoding="utf-8"))
-        seed, population = int(about["seed"]), str(about["population"])
+        seed = about["seed"]
+        if not isinstance(seed, int) or not all(
+            isinstance(about[x], str) for x in ("population", "institution")
+        ):
+            raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
         raise CTBMDError(
             f"{folder} is no cohort; `python -m training.virtual.cohort` makes one.", "no-cohort"
@@ -67,7 +93,7 @@ def files_of(folder: Path, card: dict[str, Any]) -> tuple[dict[str, Any], list[P
     files = sorted(folder.glob(f"patient_{seed:03d}_*.npz"))
     if len(files) < 2:
         raise CTBMDError(f"{folder} holds fewer than two patients.", "no-cohort")
-    if name := learned(card).get((seed, population)):
+    if name := learned(card).get(seed):
         raise CTBMDError(
             f"{folder} is of seed {seed}, from which the bundle learned or has its interval "
             f"('{name}'); a test needs another seed.",
@@ -93,12 +119,12 @@ def held(bundle: ModelBundle, files: Sequence[Path], load: Callable[[Path], Any]
         with and without the tube voltage: 'figures' and 'coverage' as `evaluate` has them;
         'by age'.
     """
-    table = evaluate.read_table(files, load, bundle.standard)
+    table = evaluate.read_table(files, _told_by_file(load), bundle.standard)
     low = evaluate.osteoporosis(table, ReferenceTable.load(REFERENCE))
     predict = predictor(bundle.members, bundle.standard)
     out: dict[str, Any] = {"patients": len(table), "low": int(low.sum())}
     for name, seen in (("told", table), ("untold", table.untold())):
-        answer = evaluate.predict_table(predict, seen)
+        answer = evaluate.predict_table(predict, seen, bundle.dxa_device or HOLOGIC.name)
         interval = bundle.card["interval"]
         if name == "untold":
             interval = interval_for(interval, None)
@@ -109,6 +135,22 @@ def held(bundle: ModelBundle, files: Sequence[Path], load: Callable[[Path], Any]
             "coverage": evaluate.coverage(answer, table, interval),
         }
     return out
+
+
+def _told_by_file(load: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """`load` whose failure is one sentence with the file's name."""
+
+    def loaded(path: Path) -> Any:
+        try:
+            return load(path)
+        except Exception as error:  # whatever an archive that is damaged makes of it
+            raise CTBMDError(
+                f"{path} cannot be read as a virtual patient; make the cohort again "
+                f"({type(error).__name__}).",
+                "no-cohort",
+            ) from None
+
+    return loaded
 
 
 def page(bundle: ModelBundle, rows: Sequence[tuple[str, dict[str, Any], dict[str, Any]]]) -> str:
@@ -163,10 +205,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="a Markdown page; printed without")
     options = parser.parse_args(arguments)
     try:
+        if options.output and not options.output.parent.is_dir():
+            raise CTBMDError(f"There is no folder {options.output.parent}.", "no-folder")
         bundle = ModelBundle.load(options.model or default_bundle_folder())
         cohorts = [(folder, *files_of(folder, bundle.card)) for folder in options.folders]
         rows = [
-            (folder.name, about, held(bundle, files, load_patient))
+            (folder.resolve().name, about, held(bundle, files, load_patient))
             for folder, about, files in cohorts
         ]
         text = page(bundle, rows)

@@ -13,7 +13,7 @@ from CTBMDLib.spine.column import Column
 from CTBMDLib.spine.settings import FIRM, SETTINGS
 from CTBMDLib.spine.straightened import AHEAD, LATERAL, StraightenedSpine
 from CTBMDLib.spine.turned import turned_back, vertebra_turns
-from CTBMDLib.spine.witnesses import shown_bodies, witnesses
+from CTBMDLib.spine.witnesses import ribs_end, shown_bodies, witnesses
 from CTBMDLib.volume import CTVolume
 
 
@@ -223,8 +223,45 @@ def test_a_line_stays_where_turned_back_it_shows_less_of_the_spine(monkeypatch):
 
 def test_a_body_outside_the_ct_is_not_shown():
     places = [(0, 30), (30, 60), (60, 90), (90, 120)]
-    assert shown_bodies(np.arange(90) < 73, places).tolist() == [True, True, True, False]
-    assert shown_bodies(np.arange(90) < 72, places).tolist() == [True, True, False, False]
+    assert shown_bodies(np.arange(90) < 70, places).tolist() == [True, True, True, False]
+    assert shown_bodies(np.arange(90) < 66, places).tolist() == [True, True, False, False]
+    assert shown_bodies(np.arange(90) < 73, places, 0.7).tolist() == [True, True, True, False]
+    assert shown_bodies(np.arange(90) < 72, places, 0.7).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("rules", "network", "end"),
+    [
+        ([3, 3, -1, -1], [3, 3, -3, -3], True),
+        ([3, 3, 1, -1], [3, 3, -3, -3], False),  # they disagree where
+        ([3, 3, -1, -1], [np.nan, np.nan, -3, -3], False),
+        ([-1, -1, -1, -1], [-3, -3, -3, -3], False),  # all below the ribs
+        ([3, 3, 3, 3], [3, 3, 3, 3], False),
+    ],
+)
+def test_ribs_tell_the_names_where_both_witnesses_see_the_last_one(rules, network, end):
+    two = [np.array([one, one], float) for one in (rules, network)]
+    assert ribs_end(*two) == end
+    two[0][1] = np.where(np.array(rules) > 0, -1.0, rules)  # on one side alone
+    assert not ribs_end(*two)
+
+
+@pytest.mark.parametrize(("ribs", "kept"), [([3.0, -3.0, -3.0], False), ([-3.0] * 3, True)])
+def test_a_sacrum_hardly_in_view_counts_where_no_rib_tells_the_names(monkeypatch, ribs, kept):
+    rows = np.array([[*ribs, np.nan, np.nan]] * 2)
+    ala = np.array([-2.5, -2.5, -2.5, 2.0, 2.0])
+    far = np.ones((2, 5), bool)
+    monkeypatch.setattr(spine_witnesses, "_by_rules", lambda *_: (rows, ala, far))
+    monkeypatch.setattr(spine_witnesses, "_by_network", lambda *_: (rows, ala))
+    traced = SimpleNamespace(
+        settings=SETTINGS,
+        discs=np.array([10, 40, 70, 100]),
+        scores=np.ones(3),
+        profiles=SimpleNamespace(seen=np.arange(200) < 111),  # 8 of the 13 planes of the alae
+        straight=SimpleNamespace(hu=np.zeros((200, len(AHEAD), len(LATERAL)))),
+    )
+    for one in witnesses(traced):
+        assert np.isfinite(one.ala[3]) == kept
 
 
 def test_bone_beside_a_body_that_the_ct_does_not_show_is_no_sacrum(monkeypatch):

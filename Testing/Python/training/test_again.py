@@ -54,8 +54,9 @@ def patient(number):
     ("seed", "population", "fresh"),
     [
         (172, "realistic", True),
-        (101, "realistic", True),
+        (900, "wide", True),
         (101, "wide", False),
+        (101, "realistic", False),
         (111, "realistic", False),
     ],
 )
@@ -69,7 +70,17 @@ def test_people_that_a_bundle_learned_from_are_no_test_of_it(tmp_path, seed, pop
             again.files_of(folder, CARD)
 
 
-@pytest.mark.parametrize("text", [None, "no json", "[]", '{"seed": "x", "population": "wide"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "no json",
+        "[]",
+        '{"seed": "x", "population": "wide", "institution": "A"}',
+        '{"seed": 1e400, "population": "wide", "institution": "A"}',
+        '{"seed": 5, "population": "wide"}',
+    ],
+)
 def test_a_folder_that_is_no_cohort_gets_one_sentence(tmp_path, text, capsys):
     if text is not None:
         (tmp_path / "cohort.json").write_text(text)
@@ -86,7 +97,7 @@ def test_one_patient_is_no_cohort(tmp_path):
 def test_every_training_part_of_the_bundle_that_comes_along_is_known():
     known = again.learned(ModelBundle.load(default_bundle_folder()).card)
     assert sum(name.startswith("validation") for name in known.values()) == 3
-    assert known[101, "wide"] == "wide"
+    assert known[101] == "wide"
 
 
 def test_the_page_tells_what_the_figures_are(tmp_path, monkeypatch):
@@ -109,3 +120,40 @@ def test_the_page_tells_what_the_figures_are(tmp_path, monkeypatch):
     )
     assert sum(x["patients"] for x in found["by age"]) == 4
     assert np.isfinite(found["told"]["figures"]["r"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"calibration": {"scale": 1.1}}, "calibrated"),
+        ({"cohorts": None}, "does not tell"),
+        ({"cohorts": []}, "does not tell"),
+        ({"cohorts": {"train": {"seed": 101}}}, "does not tell"),
+        ({"cohorts": {"wide": {}}}, "does not tell"),
+        ({"cohorts": {"wide": 3}}, "does not tell"),
+    ],
+)
+def test_a_bundle_that_does_not_tell_what_it_learned_from_is_not_tested(change, told):
+    with pytest.raises(CTBMDError, match=told):
+        again.learned({**CARD, **change})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK no archive", None])
+def test_a_damaged_patient_gets_one_sentence_with_its_name(tmp_path, content, capsys):
+    folder = cohort(tmp_path / "c", 900)
+    file = folder / "patient_900_0001.npz"
+    if content is None:
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    assert again.main([str(folder)]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be read as a virtual patient" in told and told.count("\n") == 1
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(again, "held", lambda *_: pytest.fail("worked for nothing"))
+    out = tmp_path / "none" / "page.md"
+    assert again.main([str(cohort(tmp_path / "c", 900)), "--output", str(out)]) == 2
+    assert "There is no folder" in capsys.readouterr().err
