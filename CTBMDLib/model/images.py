@@ -135,6 +135,12 @@ class LevelImages:
     inside: float
     centre_ra_mm: np.ndarray
 
+    @property
+    def middle_ras(self) -> tuple[float, float, float]:
+        """The place that the images lie about, RAS mm."""
+        r, a = self.centre_ra_mm.mean(axis=0)
+        return float(r), float(a), float(self.s_mm.mean())
+
 
 def plane_positions(level_slice: LevelSlice, standard: ImageStandard) -> np.ndarray:
     """S coordinates of a level's image planes, inside the middle half of its body.

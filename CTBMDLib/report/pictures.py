@@ -50,8 +50,7 @@ def as_read(case: ReportCase) -> list[LevelSlice]:
     levels = []
     for item in case.selection:
         if item.level in read:
-            (r, a), s = read[item.level].centre_ra_mm.mean(axis=0), read[item.level].s_mm.mean()
-            levels.append(replace(item, ras=(float(r), float(a), float(s))))
+            levels.append(replace(item, ras=read[item.level].middle_ras))
         else:
             levels.append(item)
     return levels

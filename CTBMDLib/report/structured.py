@@ -259,9 +259,7 @@ def _place(sr: Any, case: ReportCase, level: str, images: list[Dataset]) -> list
     frame = images[0].get("FrameOfReferenceUID")
     if not frame:
         return None
-    read = case.images(level)
-    (r, a), s = read.centre_ra_mm.mean(axis=0), float(read.s_mm.mean())
-    r, a, s = case.in_patient((r, a, s))
+    r, a, s = case.in_patient(case.images(level).middle_ras)
     point = np.array([[-r, -a, s]])
     return [sr.CoordinatesForMeasurement3D("POINT", point, str(frame))]
 

@@ -103,11 +103,8 @@ def _unturned(ct: CoarseCT, best: Traced | None, progress: Progress) -> Traced |
     more, and no disc looks like one.
     """
     settings, kind = ct.settings, ct.settings.trace.unturned
-    given = settings.trace
-    traced = trace_column(
-        ct.grid, ct.bone(kind), kind.min_score, (), given.every, settings.column, filled=kind.filled
-    )
-    if traced is None or len(traced) < given.min_nodes:
+    traced = _first_column(ct, kind, ())
+    if traced is None:
         return best
     progress.step(0.6, "Looking for the discs")
     refined = refine_column(ct.reduced, traced, ct.tissue_hu, kind, (), settings)
@@ -142,17 +139,28 @@ def same_chain(chains: Sequence[Traced]) -> bool:
     return bool(off <= given.same_end_mm and np.ptp(apart) <= given.same_distance_mm)
 
 
+def _first_column(ct: CoarseCT, kind: BoneKind, avoid: Sequence[Column]) -> Column | None:
+    """The best column of the grid, upright as a patient lies; None where it is too short."""
+    given = ct.settings.trace
+    column = trace_column(
+        ct.grid,
+        ct.bone(kind),
+        kind.min_score,
+        avoid,
+        given.every,
+        ct.settings.column,
+        filled=kind.filled,
+    )
+    return column if column is not None and len(column) >= given.min_nodes else None
+
+
 def attempt(
     ct: CoarseCT, kind: BoneKind, avoid: Sequence[Column], progress: Progress
 ) -> Traced | None:
     """The spine along the best column of the grid; None where there is none."""
     settings = ct.settings
-    given = settings.trace
-    bone = ct.bone(kind)
-    column = trace_column(
-        ct.grid, bone, kind.min_score, avoid, given.every, settings.column, filled=kind.filled
-    )
-    if column is None or len(column) < given.min_nodes:
+    column = _first_column(ct, kind, avoid)
+    if column is None:
         return None
     progress.step(0.6, "Looking for the discs")
     refined = refine_column(ct.reduced, column, ct.tissue_hu, kind, avoid, settings)
